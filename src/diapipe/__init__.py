@@ -1,0 +1,1 @@
+"""diapipe: difference imaging for astronomy."""

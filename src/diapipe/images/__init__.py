@@ -1,0 +1,29 @@
+"""The nouns of pixels: small, typed, immutable, cut by `Box`, in parent pixel coordinates."""
+
+from diapipe.images.box import Box
+from diapipe.images.exposure import Difference, Exposure, ObservationInfo
+from diapipe.images.fields import ChebyshevField, ImageField
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images.masked_image import MaskedImage
+from diapipe.images.photo_calib import PhotoCalib
+from diapipe.images.psf import ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf
+
+__all__ = [
+    "UNUSABLE",
+    "UNUSABLE_DIFFERENCE",
+    "Box",
+    "ChebyshevField",
+    "ConvolvedPsf",
+    "Difference",
+    "Exposure",
+    "GaussianPsf",
+    "ImageField",
+    "MaskPlane",
+    "MaskedImage",
+    "ObservationInfo",
+    "PhotoCalib",
+    "PolynomialPsf",
+    "Psf",
+    "SpatialKernel",
+]

@@ -1,0 +1,113 @@
+"""Exposure: an image with everything that is known about it. Difference: an exposure made of two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from astropy.wcs import WCS
+
+from diapipe.images.box import Box
+from diapipe.images.fields import ChebyshevField
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.masked_image import MaskedImage
+from diapipe.images.photo_calib import PhotoCalib
+from diapipe.images.psf.base import Psf
+from diapipe.numerics.arrays import FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationInfo:
+    """When, where and through what an exposure was taken; 0, "" and NaN stand for unknown."""
+
+    visit: int = 0
+    detector: int = 0
+    band: str = ""
+    mjd_midpoint: float = float("nan")
+    exposure_time_s: float = float("nan")
+    gain: float | None = None
+    read_noise: float | None = None
+    saturation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Exposure:
+    """An image, where it lies on the sky, what a point looks like on it and what a count is worth.
+
+    Attributes
+    ----------
+    name
+        What messages call it: usually the file.
+    masked_image
+        Pixels, mask, variance.
+    has_variance, has_mask
+        Whether the source brought these planes; if not, `characterize` makes them.
+    wcs
+        From 0-based *parent* pixel coordinates (those of ``masked_image.box``) to the sky: cutting leaves it as it is.
+        None if the source has none.
+    psf
+        None until known.
+    photo_calib
+        None if the pixels are not calibrated.
+    noise_correlation
+        Autocorrelation of the pixel noise, shape (2n + 1, 2n + 1), 1 at the centre; None for white noise.
+    info
+        Time, band, detector constants.
+    aperture_corrections
+        By flux column: factor over the image.
+    unit
+        Unit of the pixels, ``"nJy"`` where calibrated, else as the file says (``"adu"`` if it does not).
+    metadata
+        Cards of the source that have no place above; scalars only.
+    """
+
+    name: str
+    masked_image: MaskedImage
+    has_variance: bool = True
+    has_mask: bool = True
+    wcs: WCS | None = None
+    psf: Psf | None = None
+    photo_calib: PhotoCalib | None = None
+    noise_correlation: FloatArray | None = None
+    info: ObservationInfo = ObservationInfo()
+    aperture_corrections: Mapping[str, ChebyshevField] = field(default_factory=dict)
+    unit: str = "adu"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def box(self) -> Box:
+        """Where the pixels lie in parent coordinates."""
+        return self.masked_image.box
+
+    def __getitem__(self, box: Box) -> Exposure:
+        """The part of the exposure in ``box``, without a copy of the pixels; BoundsError if it sticks out."""
+        return replace(self, masked_image=self.masked_image[box])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Difference:
+    """Science minus matched template, on the science image's grid and flux scale.
+
+    Attributes
+    ----------
+    exposure
+        Pixels of the difference; its PSF is that of a source *on the difference*, its noise is white where whitened.
+    kernel
+        The matching kernel as fitted: it maps ``convolved`` onto the other image.
+    background
+        What the fit found of science above matched template, already subtracted, in counts of the science image.
+    convolved
+        ``"template"`` or ``"science"``: which image the kernel was applied to.
+    matched_template
+        The template as it was subtracted, on the science flux scale (unwhitened), or None if it was not kept.
+    whitening
+        The decorrelation kernel that was applied to the plain difference, or None.
+    """
+
+    exposure: Exposure
+    kernel: SpatialKernel
+    background: ChebyshevField
+    convolved: str
+    matched_template: MaskedImage | None = None
+    whitening: SpatialKernel | None = None

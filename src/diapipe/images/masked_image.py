@@ -1,0 +1,85 @@
+"""MaskedImage: pixels with their mask and their variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import InputError
+from diapipe.images.box import Box
+from diapipe.images.mask import UNUSABLE, MaskPlane
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray, RealArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedImage:
+    """Three planes of one shape over one box of the parent image.
+
+    The planes are not to be written to: a step that changes pixels makes a new MaskedImage.
+
+    Attributes
+    ----------
+    image
+        Pixel values, float32, shape (rows, columns); NaN where there is no value.
+    mask
+        `MaskPlane` bits, int32.
+    variance
+        Variance of a pixel, float32, in the squared unit of ``image``; positive wherever the pixel is usable.
+    box
+        Where the planes lie in parent coordinates.
+
+    Raises
+    ------
+    InputError
+        If the planes differ in shape from each other or from the box.
+    """
+
+    image: Float32Array
+    mask: MaskArray
+    variance: Float32Array
+    box: Box
+
+    def __post_init__(self) -> None:
+        if not self.image.shape == self.mask.shape == self.variance.shape == self.box.shape:
+            raise InputError(
+                f"image {self.image.shape}, mask {self.mask.shape}, variance {self.variance.shape} "
+                f"and box {self.box.shape} must have one shape"
+            )
+
+    @classmethod
+    def from_planes(
+        cls,
+        image: RealArray,
+        *,
+        mask: MaskArray | None = None,
+        variance: RealArray | float = 1.0,
+        box: Box | None = None,
+    ) -> MaskedImage:
+        """Build from arrays of any float type; a mask left out is empty, a scalar variance fills its plane."""
+        pixels = np.ascontiguousarray(image, dtype=np.float32)
+        flags = np.zeros(pixels.shape, np.int32) if mask is None else np.ascontiguousarray(mask, dtype=np.int32)
+        spread = (
+            np.full(pixels.shape, variance, np.float32)
+            if np.ndim(variance) == 0
+            else np.ascontiguousarray(variance, dtype=np.float32)
+        )
+        return cls(pixels, flags, spread, Box.from_shape(pixels.shape) if box is None else box)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.box.shape
+
+    def __getitem__(self, box: Box) -> MaskedImage:
+        """The part of the image in ``box`` (parent coordinates), without a copy; BoundsError if it sticks out."""
+        cut = box.slices_in(self.box)
+        return MaskedImage(self.image[cut], self.mask[cut], self.variance[cut], box)
+
+    def usable(self, planes: MaskPlane = UNUSABLE) -> BoolArray:
+        """Pixels with a finite value, a positive finite variance and none of ``planes`` set."""
+        good = (self.mask & np.int32(int(planes))) == 0
+        good &= np.isfinite(self.image)
+        good &= np.isfinite(self.variance)
+        good &= self.variance > 0
+        return good

@@ -1,0 +1,8 @@
+"""The PSF models, one a file."""
+
+from diapipe.images.psf.base import SIGMA_TO_FWHM, Psf
+from diapipe.images.psf.convolved import ConvolvedPsf
+from diapipe.images.psf.gaussian import GaussianPsf
+from diapipe.images.psf.polynomial import PolynomialPsf
+
+__all__ = ["SIGMA_TO_FWHM", "ConvolvedPsf", "GaussianPsf", "PolynomialPsf", "Psf"]

@@ -1,0 +1,40 @@
+"""ConvolvedPsf: another PSF seen through a spatially varying kernel, as on a whitened difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal
+
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.psf.base import Psf
+from diapipe.numerics.arrays import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvolvedPsf(Psf):
+    """PSF ⊗ kernel at every position, on the PSF's own stamp, normalised to unit sum.
+
+    Attributes
+    ----------
+    psf
+        The PSF before the convolution.
+    kernel
+        What the image was convolved with.
+    """
+
+    psf: Psf
+    kernel: SpatialKernel
+
+    @property
+    def size(self) -> int:
+        """Side of the kernel image in pixels: that of the PSF."""
+        return self.psf.size
+
+    def kernel_image(self, *, x: float, y: float) -> FloatArray:
+        """The convolved image at a position, of unit sum."""
+        image = signal.fftconvolve(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y), mode="full")
+        margin = self.kernel.half
+        cut = image[margin : margin + self.size, margin : margin + self.size]
+        return np.asarray(cut / cut.sum(), dtype=np.float64)

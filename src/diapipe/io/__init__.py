@@ -1,0 +1,1 @@
+"""One module per outside world: FITS, LSST afw files, CCDData, parquet."""

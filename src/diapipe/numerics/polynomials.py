@@ -1,0 +1,61 @@
+"""Two-dimensional Chebyshev polynomials in triangular order: 1; x, y; x², xy, y²; ..."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.numerics.arrays import FloatArray
+
+
+def n_terms(order: int) -> int:
+    """Number of terms of a complete 2-D polynomial of the given order: (order + 1)(order + 2) / 2."""
+    return (order + 1) * (order + 2) // 2
+
+
+def order_of(terms: int) -> int:
+    """Order of the complete 2-D polynomial that has this many terms.
+
+    Raises
+    ------
+    ValueError
+        If no complete polynomial has that many terms.
+    """
+    order = int((np.sqrt(8 * terms + 1) - 3) / 2 + 0.5)
+    if n_terms(order) != terms:
+        raise ValueError(f"{terms} coefficients do not make a complete 2-D polynomial")
+    return order
+
+
+def exponents(order: int) -> list[tuple[int, int]]:
+    """Degrees (in x, in y) of each term, in triangular order: (0, 0); (1, 0), (0, 1); (2, 0), (1, 1), (0, 2); ..."""
+    return [(total - j, j) for total in range(order + 1) for j in range(total + 1)]
+
+
+def chebyshev_1d(t: FloatArray, order: int) -> FloatArray:
+    """Chebyshev polynomials T_0 ... T_order at ``t``; shape (order + 1, *t.shape)."""
+    values = np.empty((order + 1, *t.shape))
+    values[0] = 1.0
+    if order >= 1:
+        values[1] = t
+    for n in range(2, order + 1):
+        values[n] = 2.0 * t * values[n - 1] - values[n - 2]
+    return values
+
+
+def chebyshev_terms(u: FloatArray, v: FloatArray, order: int) -> FloatArray:
+    """Products T_i(u) T_j(v), i + j <= order, in triangular order.
+
+    Parameters
+    ----------
+    u, v
+        Coordinates scaled to [-1, 1], of one shape.
+    order
+        Highest total degree.
+
+    Returns
+    -------
+    FloatArray
+        Shape (n_terms(order), *u.shape).
+    """
+    along_x, along_y = chebyshev_1d(u, order), chebyshev_1d(v, order)
+    return np.stack([along_x[i] * along_y[j] for i, j in exponents(order)])

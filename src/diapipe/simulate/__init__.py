@@ -1,0 +1,1 @@
+"""Skies and exposures of known truth."""

@@ -1,1 +1,3 @@
 """diapipe: difference imaging for astronomy."""
+
+__version__ = "0.1.0"

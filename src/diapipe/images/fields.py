@@ -1,4 +1,4 @@
-"""Quantities that vary smoothly over an image: a number (ChebyshevField) or a small image (ImageField) at every position."""
+"""Smooth variation over an image: a number (ChebyshevField) or a small image (ImageField) at every position."""
 
 from __future__ import annotations
 

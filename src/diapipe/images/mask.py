@@ -10,7 +10,7 @@ _N_PLANES = 11
 class MaskPlane(enum.IntFlag):
     """Bits of a mask pixel, by LSST's names.
 
-    A file's own bit numbers are translated to these by name when it is read, and written with them in ``MP_<PLANE>`` cards.
+    A file's own bit numbers are translated by name when it is read; ``MP_<PLANE>`` cards tell them when written.
     A plane that the template brings to a difference has the name with ``_TEMPLATE`` and the bit 11 places higher.
     """
 

@@ -78,7 +78,7 @@ class MaskedImage:
 
     def usable(self, planes: MaskPlane = UNUSABLE) -> BoolArray:
         """Pixels with a finite value, a positive finite variance and none of ``planes`` set."""
-        good = (self.mask & np.int32(int(planes))) == 0
+        good: BoolArray = (self.mask & np.int32(int(planes))) == 0
         good &= np.isfinite(self.image)
         good &= np.isfinite(self.variance)
         good &= self.variance > 0

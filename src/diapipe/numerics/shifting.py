@@ -11,7 +11,7 @@ LANCZOS_ORDER = 5
 
 
 def lanczos_weights(fraction: float, order: int = LANCZOS_ORDER) -> FloatArray:
-    """Weights of the ``2 order`` samples around a point that lies ``fraction`` (0 to 1) after the ``order``-th; unit sum."""
+    """Weights of the ``2 order`` samples around a point ``fraction`` (0 to 1) behind the ``order``-th one; unit sum."""
     t = fraction - np.arange(1 - order, order + 1)
     weights = np.sinc(t) * np.sinc(t / order)
     return np.asarray(weights / weights.sum(), dtype=np.float64)

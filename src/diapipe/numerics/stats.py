@@ -27,7 +27,7 @@ def finite(values: RealArray) -> RealArray:
 
 
 def thinned(values: RealArray, at_most: int) -> RealArray:
-    """Every n-th value, so that about ``at_most`` are left: for statistics that need no more. The same ones every time."""
+    """Every n-th value, so that about ``at_most`` are left, for statistics that need no more: always the same."""
     flat = np.ravel(values)
     return flat[:: max(1, len(flat) // at_most)]
 
@@ -66,8 +66,8 @@ def clipped_mean(values: RealArray, *, n_sigma: float = 3.0, n_iter: int = 3) ->
 
     Notes
     -----
-    The first interval is centred on the median with the scatter 0.7413 IQR, so one outlier cannot widen it; later ones on
-    the clipped mean with the clipped standard deviation (SPEC, section 0).
+    The first interval is centred on the median with the scatter 0.7413 IQR, so one outlier cannot widen it; later ones
+    on the clipped mean with the clipped standard deviation (SPEC, section 0).
     """
     sample = finite(values).astype(np.float64)
     if len(sample) == 0:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 BAND_ROWS = 256
-"""Rows of a band. Fixed, so that the split of the work, and with it every bit of the result, never depends on threads."""
+"""Rows of a band. Fixed, so that the split of the work, and so every bit of the result, never depends on threads."""
 
 
 def over_bands(

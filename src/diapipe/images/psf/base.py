@@ -32,7 +32,7 @@ class Psf(ABC):
         """
 
     def image_at(self, *, x: float, y: float) -> FloatArray:
-        """The PSF as a star at ``(x, y)`` draws it around the nearest pixel: the kernel image moved by the sub-pixel part."""
+        """The PSF as a star at ``(x, y)`` draws it around the nearest pixel: the kernel image, moved."""
         return shift_stamp(self.kernel_image(x=x, y=y), dx=x - np.floor(x + 0.5), dy=y - np.floor(y + 0.5))
 
     def sigma_at(self, *, x: float, y: float) -> float:

@@ -1,1 +1,1 @@
-"""The verbs of difference imaging, one package each. They know the nouns, not each other; `diapipe.flow` knows their order."""
+"""The verbs of difference imaging, one package each. They know the nouns, not each other; `diapipe.flow` orders them."""

@@ -9,7 +9,7 @@ from diapipe.errors import UsageError
 
 
 class Family[T](Mapping[str, type[T]]):
-    """Algorithms of one step by name. From it come the choices of the command line, contract tests and a table of the docs.
+    """Algorithms of one step by name: what the command line offers, the contract tests try and the docs list.
 
     Parameters
     ----------

@@ -14,7 +14,10 @@ from diapipe.numerics.arrays import FloatArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConvolvedPsf(Psf):
-    """PSF ⊗ kernel at every position, on the PSF's own stamp, normalised to unit sum.
+    """PSF ⊗ kernel at every position, on the PSF's own stamp.
+
+    The kernel must have unit sum. What it carries beyond the stamp is cut off and not made up for: a flux fitted with the
+    cut image is then right, while one fitted with a renormalised image would be low by the part that was lost.
 
     Attributes
     ----------
@@ -33,8 +36,7 @@ class ConvolvedPsf(Psf):
         return self.psf.size
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
-        """The convolved image at a position, of unit sum."""
+        """The convolved image at a position; its sum is one, less what lies outside the stamp."""
         image = signal.fftconvolve(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y), mode="full")
         margin = self.kernel.half
-        cut = image[margin : margin + self.size, margin : margin + self.size]
-        return np.asarray(cut / cut.sum(), dtype=np.float64)
+        return np.asarray(image[margin : margin + self.size, margin : margin + self.size], dtype=np.float64)

@@ -1,0 +1,196 @@
+"""Normal equations of a matching kernel: each stamp is reduced to a small matrix once, every fit only re-sums those.
+
+Model of a stamp at a place with spatial terms f and background terms g:
+
+    I = k0 (T ⊗ B_0) + Σ_{n>0} Σ_t a_{n,t} f_t (T ⊗ B_n) + Σ_s b_s g_s
+
+Per stamp: M = Xᵀ W X, b = Xᵀ W I, c = Iᵀ W I, with X the basis images convolved with T and a column of ones, W the inverse
+variance, zero on masked pixels. Clipping a stamp, another spatial order, a cross-validation fold: all are sums of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from diapipe.numerics.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StampSums:
+    """Normal matrices of all stamps; the last row and column belong to the background.
+
+    Attributes
+    ----------
+    matrix
+        Shape (n_stamps, n_basis + 1, n_basis + 1).
+    vector
+        Shape (n_stamps, n_basis + 1).
+    square
+        Shape (n_stamps,): weighted sum of the squared reference pixels.
+    noise
+        Shape (n_stamps,): Σ W V_T, the noise of the convolved image in the matrix is this times B_i · B_j.
+    n_pixels
+        Shape (n_stamps,): pixels with weight.
+    """
+
+    matrix: FloatArray
+    vector: FloatArray
+    square: FloatArray
+    noise: FloatArray
+    n_pixels: FloatArray
+
+    def select(self, which: IntArray) -> StampSums:
+        """The sums of some stamps."""
+        return StampSums(
+            self.matrix[which], self.vector[which], self.square[which], self.noise[which], self.n_pixels[which]
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelSolution:
+    """Coefficients of a spatially varying kernel and background.
+
+    Attributes
+    ----------
+    kernel
+        Shape (n_basis, n_kernel_terms); the first row is (k0, 0, 0, ...).
+    background
+        Shape (n_background_terms,).
+    """
+
+    kernel: FloatArray
+    background: FloatArray
+
+    def local(self, kernel_terms: FloatArray, background_terms: FloatArray) -> FloatArray:
+        """Coefficients of every stamp's own model; shape (n_stamps, n_basis + 1).
+
+        Parameters
+        ----------
+        kernel_terms, background_terms
+            Shape (n_terms, n_stamps).
+        """
+        return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
+
+
+def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
+    """Take out of the matrices what the noise of the convolved image adds to them.
+
+    Least squares with noise in the regressors is biased towards a kernel that is too small and too narrow; the expected
+    noise term, Σ_p w_p V_T B_i · B_j, is known and can be subtracted (Fuller 1987, measurement error models, eq. 1.2.3).
+
+    Parameters
+    ----------
+    basis_products
+        Shape (n_basis, n_basis): B_i · B_j.
+    """
+    n = len(basis_products)
+    matrix = sums.matrix.copy()
+    matrix[:, :n, :n] -= sums.noise[:, None, None] * basis_products
+    return StampSums(matrix, sums.vector, sums.square, sums.noise, sums.n_pixels)
+
+
+def solve(
+    sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray, *, penalty: FloatArray | None = None
+) -> KernelSolution:
+    """Kernel and background of least χ² over all stamps, with a constant kernel sum.
+
+    Parameters
+    ----------
+    sums
+        Of the stamps to use.
+    kernel_terms, background_terms
+        Spatial terms at the stamps, shape (n_terms, n_stamps).
+    penalty
+        Quadratic penalty on the basis coefficients, shape (n_basis, n_basis), the same for every spatial term.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the normal matrix is not finite.
+    """
+    n_basis, n_kernel = sums.matrix.shape[1] - 1, len(kernel_terms)
+    matrix, vector = _assembled(sums, kernel_terms, background_terms)
+    if penalty is not None:
+        matrix = matrix.copy()
+        shaped = np.kron(penalty[1:, 1:], np.eye(n_kernel))
+        matrix[1 : 1 + len(shaped), 1 : 1 + len(shaped)] += shaped
+    solution = _solved(matrix, vector)
+    kernel = np.zeros((n_basis, n_kernel))
+    kernel[0, 0] = solution[0]
+    kernel[1:] = solution[1 : 1 + (n_basis - 1) * n_kernel].reshape(n_basis - 1, n_kernel)
+    return KernelSolution(kernel, solution[1 + (n_basis - 1) * n_kernel :])
+
+
+def _assembled(
+    sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Global normal matrix and vector in the order k0; a_{1,0}, a_{1,1}, ...; b_0, b_1, ..."""
+    n_stamps, n_basis, n_kernel = len(sums.matrix), sums.matrix.shape[1] - 1, len(kernel_terms)
+    f, g = kernel_terms, background_terms
+    inner = sums.matrix[:, 1:n_basis, 1:n_basis].reshape(n_stamps, -1)
+    pairs = (f[:, None] * f[None]).reshape(n_kernel**2, n_stamps)
+    block = (pairs @ inner).reshape(n_kernel, n_kernel, n_basis - 1, n_basis - 1).transpose(2, 0, 3, 1)
+    n_inner = (n_basis - 1) * n_kernel
+    size = 1 + n_inner + len(g)
+    matrix, vector = np.zeros((size, size)), np.zeros(size)
+    matrix[0, 0] = sums.matrix[:, 0, 0].sum()
+    matrix[1 : 1 + n_inner, 1 : 1 + n_inner] = block.reshape(n_inner, n_inner)
+    matrix[0, 1 : 1 + n_inner] = (f @ sums.matrix[:, 0, 1:n_basis]).T.ravel()
+    matrix[0, 1 + n_inner :] = g @ sums.matrix[:, 0, n_basis]
+    cross = (f[:, None] * g[None]).reshape(-1, n_stamps) @ sums.matrix[:, 1:n_basis, n_basis]
+    matrix[1 : 1 + n_inner, 1 + n_inner :] = (
+        cross.reshape(n_kernel, len(g), n_basis - 1).transpose(2, 0, 1).reshape(n_inner, len(g))
+    )
+    matrix[1 + n_inner :, 1 + n_inner :] = (g * sums.matrix[:, n_basis, n_basis]) @ g.T
+    lower = np.tril_indices(size, -1)
+    matrix[lower] = matrix.T[lower]
+    vector[0] = sums.vector[:, 0].sum()
+    vector[1 : 1 + n_inner] = (f @ sums.vector[:, 1:n_basis]).T.ravel()
+    vector[1 + n_inner :] = g @ sums.vector[:, n_basis]
+    return matrix, vector
+
+
+CONDITION_FLOOR = 1e-10
+"""Eigenvalues of the scaled normal matrix below this fraction of the largest carry no information and are left out."""
+
+
+def _solved(matrix: FloatArray, vector: FloatArray) -> FloatArray:
+    """Solve a symmetric system scaled to a unit diagonal, by Cholesky, or without its null space where that fails."""
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = matrix / np.outer(scale, scale)
+    try:
+        factor = linalg.cho_factor(scaled + 1e-12 * np.eye(len(scaled)))
+        return np.asarray(linalg.cho_solve(factor, vector / scale) / scale, dtype=np.float64)
+    except linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(scaled)
+        keep = values > CONDITION_FLOOR * values[-1]
+        part = vectors[:, keep]
+        return np.asarray((part @ ((part.T @ (vector / scale)) / values[keep])) / scale, dtype=np.float64)
+
+
+def chi_squares(sums: StampSums, local: FloatArray) -> FloatArray:
+    """χ² of every stamp for the coefficients of its own model (`KernelSolution.local`); shape (n_stamps,)."""
+    quadratic = np.einsum("ci,cij,cj->c", local, sums.matrix, local, optimize=True)
+    return np.asarray(sums.square - 2.0 * (local * sums.vector).sum(axis=1) + quadratic, dtype=np.float64)
+
+
+def cross_validated(
+    sums: StampSums,
+    kernel_terms: FloatArray,
+    background_terms: FloatArray,
+    *,
+    n_folds: int = 5,
+    penalty: FloatArray | None = None,
+) -> FloatArray:
+    """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``."""
+    index = np.arange(len(sums.matrix))
+    chi2 = np.empty(len(index))
+    for fold in range(n_folds):
+        out, rest = np.flatnonzero(index % n_folds == fold), np.flatnonzero(index % n_folds != fold)
+        solution = solve(sums.select(rest), kernel_terms[:, rest], background_terms[:, rest], penalty=penalty)
+        local = solution.local(kernel_terms[:, out], background_terms[:, out])
+        chi2[out] = chi_squares(sums.select(out), local)
+    return chi2

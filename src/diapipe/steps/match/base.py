@@ -1,0 +1,64 @@
+"""AbstractMatcher: what a way of matching PSFs must bring. The fit itself is the same for all (`fit.py`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from diapipe.errors import UsageError
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.kernel_bases import KernelBasis
+
+
+@dataclass(frozen=True, slots=True)
+class SizedBasis:
+    """A basis fit for two given PSF widths, with the penalty that keeps it quiet and what to call it."""
+
+    basis: KernelBasis
+    description: str
+    penalty: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbstractMatcher(ABC):
+    """Fit of a spatially varying kernel as a linear combination of basis images.
+
+    Attributes
+    ----------
+    convolve
+        Which image to convolve; ``auto`` takes the sharper one.
+    spatial_order
+        Polynomial order of the kernel over the image; None chooses it by cross-validation.
+    max_spatial_order
+        Highest order that cross-validation may choose.
+    background_order
+        Polynomial order of the differential background.
+    kernel_half_px
+        Half-size of the kernel; None sizes it from the PSFs.
+    stamp_half_px
+        Half-size of the fitted stamps; None sizes them from the PSFs.
+    max_stamps
+        How many stamps at the most.
+    min_stamps
+        Fewer usable ones are an error.
+    """
+
+    convolve: Literal["auto", "template", "science"] = "auto"
+    spatial_order: int | None = None
+    max_spatial_order: int = 4
+    background_order: int = 2
+    kernel_half_px: int | None = None
+    stamp_half_px: int | None = None
+    max_stamps: int = 400
+    min_stamps: int = 3
+
+    def __post_init__(self) -> None:
+        if self.convolve not in ("auto", "template", "science"):
+            raise UsageError(f"convolve must be auto, template or science, not {self.convolve!r}")
+        if self.kernel_half_px is not None and self.kernel_half_px < 1:
+            raise UsageError(f"kernel_half_px must be at least 1, not {self.kernel_half_px}")
+
+    @abstractmethod
+    def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
+        """Basis to carry a PSF of the first width (the image that is convolved) to the second."""

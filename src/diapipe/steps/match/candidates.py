@@ -1,0 +1,65 @@
+"""Which sources a kernel is fitted to: the brightest usable ones, spread over the image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.catalogs.stars import StarList
+from diapipe.images.box import Box
+from diapipe.numerics.arrays import IntArray
+
+MIN_SIGNAL_TO_NOISE = 20.0
+"""Fainter sources say less about the kernel than their noise takes."""
+
+
+def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int) -> IntArray:
+    """Indices of the sources to fit to, brightest first within cells that tile the image, one after another from each.
+
+    Parameters
+    ----------
+    stars
+        Sources of the science image.
+    box
+        Where both images have pixels.
+    at_most
+        How many to return.
+    margin
+        Distance from the border of ``box`` that a source must keep, and from any source already taken, in pixels.
+    """
+    inside = (stars.x > box.x0 + margin) & (stars.x < box.x1 - 1 - margin)
+    inside &= (stars.y > box.y0 + margin) & (stars.y < box.y1 - 1 - margin)
+    good = inside & ~stars.is_saturated & (stars.flux > MIN_SIGNAL_TO_NOISE * stars.flux_err)
+    index = np.flatnonzero(good)
+    index = index[np.argsort(-stars.flux[index], kind="stable")]
+    cell = max(np.sqrt(box.area / max(at_most, 1)), 2.0 * margin)
+    column = ((stars.x[index] - box.x0) // cell).astype(np.int64)
+    row = ((stars.y[index] - box.y0) // cell).astype(np.int64)
+    rank = _rank_in_group(row * 100_000 + column)
+    index = index[np.argsort(rank, kind="stable")]
+    return _apart(stars, index, distance=float(margin), at_most=at_most)
+
+
+def _rank_in_group(group: IntArray) -> IntArray:
+    """For each entry, how many earlier ones share its group."""
+    order = np.argsort(group, kind="stable")
+    ordered = group[order]
+    first = np.r_[True, ordered[1:] != ordered[:-1]]
+    start = np.maximum.accumulate(np.where(first, np.arange(len(group)), 0))
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - start
+    return rank
+
+
+def _apart(stars: StarList, index: IntArray, *, distance: float, at_most: int) -> IntArray:
+    """Keep, in order, those farther than ``distance`` from all that were kept before."""
+    kept: list[int] = []
+    x, y = np.empty(at_most), np.empty(at_most)
+    for k in index:
+        n = len(kept)
+        if n == at_most:
+            break
+        if n and np.min((x[:n] - stars.x[k]) ** 2 + (y[:n] - stars.y[k]) ** 2) < distance**2:
+            continue
+        x[n], y[n] = stars.x[k], stars.y[k]
+        kept.append(int(k))
+    return np.array(kept, dtype=np.int64)

@@ -1,0 +1,42 @@
+"""Which image to convolve: the sharper one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.images.box import Box
+from diapipe.images.psf import SIGMA_TO_FWHM, Psf
+from diapipe.steps.match.result import Convolved
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The image to convolve, the widths that say so, and the reason in words."""
+
+    convolved: Convolved
+    target_sigma_px: float
+    reference_sigma_px: float
+    reason: str
+
+
+def median_sigma(psf: Psf, box: Box) -> float:
+    """Median over a 3 x 3 grid of the PSF's Gaussian-equivalent sigma, in pixels."""
+    at = (0.1, 0.5, 0.9)
+    widths = [psf.sigma_at(x=box.x0 + fx * box.width, y=box.y0 + fy * box.height) for fx in at for fy in at]
+    return float(np.median(widths))
+
+
+def choose_direction(science: Psf, template: Psf, box: Box, *, convolve: str) -> Direction:
+    """Convolve the image of smaller PSF, unless ``convolve`` names one: a kernel that sharpens amplifies noise."""
+    of_science, of_template = median_sigma(science, box), median_sigma(template, box)
+    widths = f"FWHM {SIGMA_TO_FWHM * of_template:.2f} px in the template, {SIGMA_TO_FWHM * of_science:.2f} px in the science image"
+    if convolve == "auto":
+        convolved: Convolved = "template" if of_template <= of_science else "science"
+        reason = f"the {convolved} was convolved because its PSF is the sharper one ({widths})"
+    else:
+        convolved = "template" if convolve == "template" else "science"
+        reason = f"the {convolved} was convolved because that was asked for ({widths})"
+    target, reference = (of_template, of_science) if convolved == "template" else (of_science, of_template)
+    return Direction(convolved, target, reference, reason)

@@ -1,0 +1,159 @@
+"""The fit of kernel and background: choose the spatial order, clip pixels and stamps, solve; it always ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import TooFewStarsError
+from diapipe.images.box import Box
+from diapipe.images.fields import field_terms
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.numerics.kernel_fit import (
+    KernelSolution,
+    StampSums,
+    chi_squares,
+    cross_validated,
+    noise_free,
+    solve,
+)
+from diapipe.numerics.polynomials import n_terms
+from diapipe.numerics.stats import robust_sigma
+from diapipe.steps.match.stamps import Stamps
+
+N_ROUNDS = 3
+"""Rounds of clipping: each only removes, and there are no others, so the fit ends."""
+
+PIXEL_CLIP = 5.0
+"""Pixels farther from the model than this many sigma are left out of the next round."""
+
+MAX_CLIPPED = 0.1
+"""A stamp that loses a larger part of its pixels holds something the model cannot describe."""
+
+STAMP_CLIP = 5.0
+"""Stamps whose reduced χ² lies this many robust sigma above the median are left out."""
+
+ORDER_GAIN = 1e-3
+"""A higher spatial order must lower the held-out χ² by this fraction, or the lower one is kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """What the fit found: coefficients, the order, and for every stamp its χ² and why it was left out ('' if it was not)."""
+
+    solution: KernelSolution
+    spatial_order: int
+    background_order: int
+    reduced_chi2: FloatArray
+    why_rejected: list[str]
+    cross_validation: dict[int, float]
+
+
+def fit_stamps(
+    stamps: Stamps,
+    basis_products: FloatArray,
+    box: Box,
+    *,
+    spatial_order: int | None,
+    max_spatial_order: int,
+    background_order: int,
+    min_stamps: int,
+    penalty: FloatArray | None = None,
+) -> Fit:
+    """Fit all stamps together.
+
+    Raises
+    ------
+    TooFewStarsError
+        If fewer than ``min_stamps`` survive.
+    """
+    good = stamps.good.copy()
+    why = ["" if part > 0.3 else "masked pixels" for part in good.mean(axis=1)]
+    scores: dict[int, float] = {}
+    order = 0 if spatial_order is None else spatial_order
+    for round_ in range(N_ROUNDS):
+        kept = _kept(why, min_stamps)
+        sums = stamps.sums(good)
+        clean = noise_free(sums, basis_products)
+        back = _affordable(background_order, len(kept), 1)
+        if spatial_order is None:
+            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, penalty)
+            order = _chosen(scores)
+        else:
+            order = _affordable(spatial_order, len(kept), 1)
+        f, g = _terms(stamps, box, order), _terms(stamps, box, back)
+        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=penalty)
+        local = solution.local(f, g)
+        reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
+        if round_ < N_ROUNDS - 1:
+            _clip(stamps, local, reduced, good, why)
+    return Fit(solution, order, back, reduced, why, scores)
+
+
+def _kept(why: list[str], min_stamps: int) -> IntArray:
+    """Indices of the stamps still in, or the error that there are too few."""
+    kept = np.array([k for k, reason in enumerate(why) if not reason], dtype=np.int64)
+    if len(kept) < min_stamps:
+        raise TooFewStarsError(
+            f"{len(kept)} of {len(why)} candidate stars are usable for the matching kernel, {min_stamps} are needed",
+            found=len(kept),
+            needed=min_stamps,
+        )
+    return kept
+
+
+def _terms(stamps: Stamps, box: Box, order: int) -> FloatArray:
+    return field_terms(box, order, x=stamps.x, y=stamps.y)
+
+
+def _affordable(order: int, n_stamps: int, stamps_per_term: int) -> int:
+    """The highest order up to ``order`` for which there are enough stamps."""
+    while order > 0 and n_terms(order) * stamps_per_term > n_stamps:
+        order -= 1
+    return order
+
+
+def _scores(
+    clean: StampSums,
+    stamps: Stamps,
+    kept: IntArray,
+    box: Box,
+    max_order: int,
+    background_order: int,
+    penalty: FloatArray | None,
+) -> dict[int, float]:
+    """Held-out χ² per pixel for every spatial order that has three stamps a term."""
+    if len(kept) < 6:
+        return {0: 0.0}
+    g = _terms(stamps, box, background_order)[:, kept]
+    scores = {}
+    for order in range(_affordable(max_order, len(kept), 3) + 1):
+        f = _terms(stamps, box, order)[:, kept]
+        chi2 = cross_validated(clean, f, g, penalty=penalty) / np.maximum(clean.n_pixels, 1.0)
+        # the mean of all but the worst twentieth: one variable star must not choose the order
+        scores[order] = float(np.sort(chi2)[: max(1, int(0.95 * len(chi2)))].mean())
+    return scores
+
+
+def _chosen(scores: dict[int, float]) -> int:
+    """The lowest order whose held-out χ² is within `ORDER_GAIN` of the best."""
+    best = min(scores.values())
+    return min(order for order, score in scores.items() if score <= best + ORDER_GAIN * abs(best))
+
+
+def _clip(stamps: Stamps, local: FloatArray, reduced: FloatArray, good: BoolArray, why: list[str]) -> None:
+    """Take out of ``good`` the pixels, and name in ``why`` the stamps, that the model does not describe."""
+    level = float(np.median(reduced[[k for k, reason in enumerate(why) if not reason]]))
+    scale = np.sqrt(stamps.variance * max(level, 1.0))
+    outlying = (np.abs(stamps.residuals(local)) > PIXEL_CLIP * scale) & good
+    part = outlying.sum(axis=1) / np.maximum(good.sum(axis=1), 1)
+    spread = robust_sigma(reduced[[k for k, reason in enumerate(why) if not reason]])
+    for k in range(len(why)):
+        if why[k]:
+            continue
+        if part[k] > MAX_CLIPPED:
+            why[k] = "pixels far from the model"
+        elif reduced[k] > level + STAMP_CLIP * max(spread, 0.05 * level):
+            why[k] = "high residuals"
+    good &= ~outlying

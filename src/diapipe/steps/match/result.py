@@ -1,0 +1,80 @@
+"""Match: the kernel and background that bring one image onto the other, and what they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from diapipe.images.fields import ChebyshevField
+from diapipe.images.kernel import SpatialKernel
+from diapipe.numerics.arrays import BoolArray, FloatArray
+
+type Convolved = Literal["template", "science"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The stamps that the kernel was fitted to, one array entry each.
+
+    Attributes
+    ----------
+    x, y
+        Centre, parent pixel coordinates.
+    flux
+        Flux of the source on the science image.
+    reduced_chi2
+        χ² per pixel of the stamp under the final kernel.
+    kept
+        Whether it took part in the final fit.
+    why_rejected
+        Empty for those kept.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    reduced_chi2: FloatArray
+    kept: BoolArray
+    why_rejected: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Match:
+    """A fitted matching kernel.
+
+    Attributes
+    ----------
+    kernel
+        Convolve the image named by ``convolved`` with it to match the other.
+    background
+        Reference minus convolved image that is left, in counts of the reference image.
+    convolved
+        Which image the kernel applies to.
+    reason
+        Why that one, in words.
+    candidates
+        The stamps.
+    spatial_order
+        Polynomial order of the kernel over the image.
+    basis
+        The basis in words.
+    cross_validation
+        Reduced χ² on held-out stamps for every spatial order tried.
+    """
+
+    kernel: SpatialKernel
+    background: ChebyshevField
+    convolved: Convolved
+    reason: str
+    candidates: Candidates
+    spatial_order: int
+    basis: str
+    cross_validation: dict[int, float]
+
+    @property
+    def kernel_sum(self) -> float:
+        """Reference counts for one count of the convolved image."""
+        return self.kernel.sum

@@ -1,0 +1,132 @@
+"""Stamps: the pixels around the candidates, with the convolved image's basis images, ready to be summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from diapipe.images.box import Box
+from diapipe.images.mask import UNUSABLE, MaskPlane
+from diapipe.images.masked_image import MaskedImage
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
+from diapipe.numerics.convolution import filled
+from diapipe.numerics.kernel_bases import KernelBasis, convolve_stamp
+from diapipe.numerics.kernel_fit import StampSums
+
+MODEL_FLOOR = 0.002
+"""Error allowed to a kernel model, as a fraction of the pixel: keeps a few very bright stars from ruling the fit."""
+
+SATURATION_REACH_PX = 8
+"""A saturated core of the convolved image lacks charge: pixels this near to it are not fitted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stamps:
+    """Pixels around each candidate.
+
+    Attributes
+    ----------
+    x, y
+        Centres, shape (n_stamps,).
+    regressors
+        Basis images convolved with the target, then a one for the background; shape (n_stamps, n_basis + 1, n_pixels).
+    reference
+        The other image, shape (n_stamps, n_pixels).
+    variance
+        Expected variance of reference minus convolved target, shape (n_stamps, n_pixels).
+    target_variance
+        Variance of the target before the convolution, the mean over each stamp, shape (n_stamps,).
+    good
+        Pixels to fit, shape (n_stamps, n_pixels).
+    side
+        Stamps are ``side`` by ``side`` pixels.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    regressors: Float32Array
+    reference: Float32Array
+    variance: Float32Array
+    target_variance: FloatArray
+    good: BoolArray
+    side: int
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def sums(self, good: BoolArray) -> StampSums:
+        """Normal matrices over the pixels in ``good``, shape (n_stamps, n_pixels)."""
+        weight = np.where(good, 1.0 / self.variance, 0.0).astype(np.float32)
+        weighted = self.regressors * weight[:, None]
+        matrix = np.matmul(weighted, self.regressors.transpose(0, 2, 1)).astype(np.float64)
+        vector = np.matmul(weighted, self.reference[:, :, None])[..., 0].astype(np.float64)
+        square = (weight.astype(np.float64) * self.reference.astype(np.float64) ** 2).sum(axis=1)
+        noise = weight.sum(axis=1, dtype=np.float64) * self.target_variance
+        return StampSums(matrix, vector, square, noise, good.sum(axis=1).astype(np.float64))
+
+    def residuals(self, local: FloatArray) -> Float32Array:
+        """Reference minus model for each stamp's coefficients (`KernelSolution.local`); shape (n_stamps, n_pixels)."""
+        model = np.matmul(local[:, None].astype(np.float32), self.regressors)[:, 0]
+        return np.asarray(self.reference - model, dtype=np.float32)
+
+
+def cut_stamps(
+    target: MaskedImage,
+    reference: MaskedImage,
+    basis: KernelBasis,
+    *,
+    x: FloatArray,
+    y: FloatArray,
+    half: int,
+    noise_gain: float,
+) -> Stamps:
+    """Cut stamps of ``2 half + 1`` pixels and convolve the target with every basis image.
+
+    Parameters
+    ----------
+    target
+        The image to convolve.
+    reference
+        The image to match, on the same grid.
+    x, y
+        Centres; the stamp and half a kernel around it must lie in both images.
+    noise_gain
+        Expected ΣK² of the kernel, for the weights.
+    """
+    reach = basis.size // 2
+    side = 2 * half + 1
+    n, n_pixels = len(x), side * side
+    regressors = np.ones((n, len(basis) + 1, n_pixels), np.float32)
+    values, variance = np.empty((n, n_pixels), np.float32), np.empty((n, n_pixels), np.float32)
+    target_variance, good = np.empty(n), np.empty((n, n_pixels), np.bool_)
+    for k in range(n):
+        inner = Box.around(x=float(x[k]), y=float(y[k]), half=half)
+        wide, there = target[inner.dilated(reach)], reference[inner]
+        usable = wide.usable(UNUSABLE)
+        stamp = wide.image if usable.all() else filled(wide.image, usable)
+        regressors[k, :-1] = convolve_stamp(stamp, basis).reshape(len(basis), n_pixels)
+        fit = there.usable(UNUSABLE) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
+        here = target[inner].variance
+        spread = there.variance + noise_gain * np.where(np.isfinite(here), here, 0.0)
+        spread = spread + (MODEL_FLOOR * np.clip(there.image, 0.0, None)) ** 2
+        good[k] = fit.ravel()
+        values[k] = np.where(fit, there.image, 0.0).ravel()
+        variance[k] = np.where(fit, spread, 1.0).ravel()
+        target_variance[k] = np.mean(here[fit]) if fit.any() else 0.0
+    return Stamps(
+        np.asarray(x, np.float64), np.asarray(y, np.float64), regressors, values, variance, target_variance, good, side
+    )
+
+
+def _spoiled(wide: MaskedImage, usable: BoolArray) -> BoolArray:
+    """Pixels into which the kernel's core carries a bad pixel of the target, or a saturated core its missing charge."""
+    spoiled = ~usable
+    if not spoiled.any():
+        return spoiled
+    near = ndimage.maximum_filter(spoiled, size=5)
+    saturated = (wide.mask & np.int32(int(MaskPlane.SAT))) != 0
+    if saturated.any():
+        near |= ndimage.maximum_filter(saturated, size=2 * SATURATION_REACH_PX + 1)
+    return np.asarray(near, dtype=np.bool_)

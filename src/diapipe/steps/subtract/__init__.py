@@ -1,0 +1,163 @@
+"""subtract: science minus matched template, whitened, with variance, mask and PSF carried along."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import signal
+
+from diapipe.errors import PsfUndefinedError
+from diapipe.images.exposure import Difference, Exposure
+from diapipe.images.fields import ChebyshevField, field_terms
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.mask import UNUSABLE
+from diapipe.images.masked_image import MaskedImage
+from diapipe.images.psf import ConvolvedPsf
+from diapipe.numerics import convolution
+from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.whitening import noise_gain
+from diapipe.steps.subtract.masks import combined_mask
+
+__all__ = ["convolve_image", "subtract"]
+
+
+def subtract(
+    science: Exposure,
+    template: Exposure,
+    kernel: SpatialKernel,
+    background: ChebyshevField,
+    *,
+    convolved: str,
+    whitening: SpatialKernel | None = None,
+    n_threads: int = 1,
+) -> Difference:
+    """Science minus template, on the science image's grid and flux scale.
+
+    Parameters
+    ----------
+    science, template
+        On one grid, with PSFs.
+    kernel, background
+        From the match: reference ≈ kernel ⊗ target + background.
+    convolved
+        Which of the two is the target, ``"template"`` or ``"science"``.
+    whitening
+        Kernel of unit sum to convolve the difference with, or None to leave its noise correlated.
+    n_threads
+        Threads over row bands; they change no bit of the result.
+
+    Raises
+    ------
+    PsfUndefinedError
+        If an image has no PSF.
+
+    Notes
+    -----
+    With the template convolved D = ψ ⊗ (S - K ⊗ T - b), of variance ψ² ⊗ V_S + (ψ ⊗ K)² ⊗ V_T and PSF ψ ⊗ P_S. With the
+    science image convolved the same with the roles exchanged, the sign turned and all divided by ΣK.
+    """
+    target, reference = (template, science) if convolved == "template" else (science, template)
+    if reference.psf is None:
+        raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
+    matched = convolve_image(target.masked_image, kernel, n_threads=n_threads)
+    good = reference.masked_image.usable() & target.masked_image.usable()
+    plain = np.where(good, reference.masked_image.image, 0.0).astype(np.float32) - matched
+    plain -= background.over(reference.box).astype(np.float32)
+    scale = 1.0 if convolved == "template" else -1.0 / kernel.sum
+    variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
+    plain *= np.float32(scale)
+    variance *= np.float32(scale**2)
+    pixels = plain if whitening is None else _whitened(plain, good, science, whitening, n_threads)
+    mask = combined_mask(science.masked_image, template.masked_image, kernel, convolved=convolved)
+    no_value = ~(np.isfinite(science.masked_image.image) & np.isfinite(template.masked_image.image))
+    pixels[no_value] = np.nan
+    psf = reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening)
+    subtracted = template_as_subtracted(template, matched, background, convolved=convolved, kernel_sum=kernel.sum)
+    exposure = replace(
+        science,
+        masked_image=MaskedImage(pixels, mask, variance, science.box),
+        psf=psf,
+        noise_correlation=None,
+        has_variance=True,
+        has_mask=True,
+    )
+    return Difference(
+        exposure=exposure,
+        kernel=kernel,
+        background=background,
+        convolved=convolved,
+        matched_template=subtracted,
+        whitening=whitening,
+    )
+
+
+def convolve_image(image: MaskedImage, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
+    """Kernel ⊗ image, unusable pixels filled from their neighbours first; float32, the shape of the image."""
+    good = image.usable(UNUSABLE)
+    pixels = image.image if good.all() else convolution.filled(image.image, good)
+    return convolve_pixels(pixels, image, kernel, n_threads=n_threads)
+
+
+def convolve_pixels(
+    pixels: Float32Array, image: MaskedImage, kernel: SpatialKernel, *, n_threads: int = 1
+) -> Float32Array:
+    """Kernel ⊗ finite pixels that lie where ``image`` does."""
+
+    def fields_at(rows: FloatArray, columns: FloatArray) -> FloatArray:
+        y, x = np.broadcast_arrays(rows + image.box.y0, columns + image.box.x0)
+        return field_terms(kernel.box, kernel.field.order, x=x, y=y)
+
+    factored = convolution.factor(kernel.field.images)
+    if len(factored.rows) > convolution.RANK_LIMIT:
+        return convolution.convolve_fft(pixels, kernel.field.images, fields_at, n_threads=n_threads)
+    return convolution.convolve_separable(pixels, factored, fields_at, n_threads=n_threads)
+
+
+def propagated_variance(
+    reference: Exposure, target: Exposure, kernel: SpatialKernel, whitening: SpatialKernel | None, *, n_threads: int
+) -> Float32Array:
+    """Variance of ψ ⊗ (reference - kernel ⊗ target), each input's noise through its own effective kernel."""
+
+    def through(exposure: Exposure, effective: object) -> Float32Array:
+        image = exposure.masked_image
+        good = np.isfinite(image.variance) & (image.variance > 0)
+        variance = image.variance if good.all() else convolution.filled(image.variance, good)
+
+        def kernel_at(column: float, row: float) -> FloatArray:
+            x, y = column + image.box.x0, row + image.box.y0
+            cut = effective(x, y)  # type: ignore[operator]
+            return np.asarray(cut * np.sqrt(noise_gain(cut, exposure.noise_correlation)), dtype=np.float64)
+
+        return convolution.propagate_variance(variance, kernel_at, n_threads=n_threads)
+
+    def of_target(x: float, y: float) -> FloatArray:
+        image = kernel.image_at(x=x, y=y)
+        if whitening is None:
+            return image
+        return np.asarray(signal.fftconvolve(image, whitening.image_at(x=x, y=y)), dtype=np.float64)
+
+    if whitening is None:
+        return reference.masked_image.variance + through(target, of_target)
+    return through(reference, lambda x, y: whitening.image_at(x=x, y=y)) + through(target, of_target)
+
+
+def _whitened(
+    plain: Float32Array, good: np.ndarray, science: Exposure, whitening: SpatialKernel, n_threads: int
+) -> Float32Array:
+    """ψ ⊗ difference with unusable pixels at zero, so that they do not ring; they keep their own unwhitened value."""
+    quiet = np.where(good & np.isfinite(plain), plain, np.float32(0.0)).astype(np.float32)
+    white = convolve_pixels(quiet, science.masked_image, whitening, n_threads=n_threads)
+    return np.where(good, white, plain).astype(np.float32)
+
+
+def template_as_subtracted(
+    template: Exposure, matched: Float32Array, background: ChebyshevField, *, convolved: str, kernel_sum: float
+) -> MaskedImage:
+    """The template on the science flux scale: convolved and with the background, or scaled where science was convolved."""
+    field = background.over(template.box).astype(np.float32)
+    if convolved == "template":
+        pixels = matched + field
+    else:
+        pixels = (template.masked_image.image - field) / np.float32(kernel_sum)
+    return replace(template.masked_image, image=pixels.astype(np.float32))

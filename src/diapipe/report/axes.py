@@ -1,0 +1,199 @@
+"""Axes: a pair of scaled coordinates, their ticks, and the marks drawn on them, as SVG text.
+
+Colours come from the style sheet of the page (by class), so that a plot follows light and dark mode.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+
+from diapipe.numerics.arrays import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """One coordinate: the interval of values drawn, linear or logarithmic.
+
+    Attributes
+    ----------
+    low, high
+        Ends of the interval; ``low`` may be the larger one (magnitudes, brighter to the left, need no more).
+    is_log
+        Logarithmic: both ends positive.
+    """
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    def fraction(self, values: FloatArray | float) -> FloatArray:
+        """Where values lie between the ends, 0 to 1, clipped a little outside so that nothing strays far."""
+        v = np.asarray(values, dtype=np.float64)
+        low, high = self.low, self.high
+        if self.is_log:
+            v, low, high = np.log10(np.maximum(v, 1e-300)), math.log10(low), math.log10(high)
+        return np.clip((v - low) / (high - low), -0.02, 1.02)
+
+    def ticks(self, at_most: int = 6) -> list[float]:
+        """Round values within the interval."""
+        low, high = min(self.low, self.high), max(self.low, self.high)
+        return _log_ticks(low, high) if self.is_log else _linear_ticks(low, high, at_most)
+
+
+def _linear_ticks(low: float, high: float, at_most: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / at_most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten; 1, 2, 5 of each where fewer than two decades are shown."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    wide = math.log10(high / low) >= 2.0
+    step = max(1, math.ceil(math.log10(high / low) / 6)) if wide else 1
+    values = [m * 10.0**d for d in decades for m in ((1,) if wide else (1, 2, 5)) if not wide or d % step == 0]
+    return [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+
+
+def label_of(value: float, is_log: bool = False) -> str:
+    """A tick's text: as short as it can be without losing the number."""
+    if value == 0:
+        return "0"
+    if is_log and (abs(value) >= 1e4 or abs(value) < 1e-2):
+        return f"10<tspan dy='-4' font-size='8'>{math.log10(abs(value)):.0f}</tspan>"
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Axes:
+    """A plot under construction: draw on it, then `svg`.
+
+    Attributes
+    ----------
+    x, y
+        Scales.
+    x_label, y_label
+        What they show, with the unit.
+    title
+        What the picture shows in one sentence, for those who cannot see it.
+    width, height
+        Size of the drawing in its own units (the page scales it).
+    """
+
+    x: Scale
+    y: Scale
+    x_label: str
+    y_label: str
+    title: str
+    width: int = 440
+    height: int = 270
+    _marks: list[str] = field(default_factory=list)
+
+    @property
+    def _frame(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the area that is drawn on."""
+        return 58.0, 12.0, self.width - 12.0, self.height - 44.0
+
+    def _to_x(self, values: FloatArray | float) -> FloatArray:
+        left, _, right, _ = self._frame
+        return left + self.x.fraction(values) * (right - left)
+
+    def _to_y(self, values: FloatArray | float) -> FloatArray:
+        _, top, _, bottom = self._frame
+        return bottom - self.y.fraction(values) * (bottom - top)
+
+    def points(
+        self, x: FloatArray, y: FloatArray, *, style: str, radius: float = 2.2, where: BoolArray | None = None
+    ) -> None:
+        """Dots of one class, as one path of round-capped strokes of no length: small, and fast to draw."""
+        good = np.isfinite(x) & np.isfinite(y)
+        if where is not None:
+            good &= where
+        path = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self._to_x(x[good]), self._to_y(y[good]), strict=True))
+        if path:
+            self._marks.append(
+                f'<path class="{style}" d="{path}" fill="none" stroke-linecap="round" stroke-width="{2 * radius}"/>'
+            )
+
+    def line(self, x: FloatArray, y: FloatArray, *, style: str) -> None:
+        """A curve through the finite points."""
+        good = np.isfinite(x) & np.isfinite(y)
+        corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(self._to_x(x[good]), self._to_y(y[good]), strict=True))
+        if corners:
+            self._marks.append(f'<polyline class="{style}" points="{corners}" fill="none"/>')
+
+    def bars(self, edges: FloatArray, heights: FloatArray, *, style: str) -> None:
+        """A histogram, filled from the bottom."""
+        _, _, _, bottom = self._frame
+        left, tops = self._to_x(edges), np.minimum(self._to_y(heights), bottom)
+        path = f"M{left[0]:.1f} {bottom:.1f}" + "".join(
+            f"V{top:.1f}H{right:.1f}" for top, right in zip(tops, left[1:], strict=True)
+        )
+        self._marks.append(f'<path class="{style}" d="{path}V{bottom:.1f}Z"/>')
+
+    def band(self, low: float, high: float, *, style: str) -> None:
+        """A horizontal strip between two values of y."""
+        left, _, right, _ = self._frame
+        top, bottom = float(self._to_y(high)), float(self._to_y(low))
+        self._marks.append(
+            f'<rect class="{style}" x="{left}" y="{top:.1f}" width="{right - left}" height="{bottom - top:.1f}"/>'
+        )
+
+    def rule(self, y: float, *, style: str = "rule") -> None:
+        """A horizontal line across the plot."""
+        left, _, right, _ = self._frame
+        at = float(self._to_y(y))
+        self._marks.append(f'<path class="{style}" d="M{left} {at:.1f}H{right}"/>')
+
+    def legend(self, entries: list[tuple[str, str]]) -> None:
+        """Names of what is drawn, (style, text), in the upper right corner."""
+        _, top, right, _ = self._frame
+        for n, (style, text) in enumerate(entries):
+            at = top + 14 + 15 * n
+            self._marks.append(
+                f'<path class="{style}" d="M{right - 12} {at - 4}h-16" fill="none" stroke-linecap="round"/>'
+                f'<text class="legend" x="{right - 34}" y="{at}" text-anchor="end">{escape(text)}</text>'
+            )
+
+    def svg(self) -> str:
+        """The finished plot."""
+        left, top, right, bottom = self._frame
+        clip = f"clip{zlib.crc32((self.title + self.y_label).encode()):x}"
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">'
+            f'<clipPath id="{clip}"><rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
+            f"</clipPath>"
+            f'{self._ticks()}<g clip-path="url(#{clip})">{"".join(self._marks)}</g>'
+            f'<path class="frame" d="M{left} {top}V{bottom}H{right}" fill="none"/>'
+            f'<text class="axis" x="{(left + right) / 2}" y="{self.height - 8}" text-anchor="middle">'
+            f"{escape(self.x_label)}</text>"
+            f'<text class="axis" transform="translate(14 {(top + bottom) / 2}) rotate(-90)" text-anchor="middle">'
+            f"{escape(self.y_label)}</text></svg>"
+        )
+
+    def _ticks(self) -> str:
+        """Grid lines and their labels."""
+        left, top, right, bottom = self._frame
+        across = "".join(
+            f'<path class="grid" d="M{at:.1f} {top}V{bottom}"/>'
+            f'<text class="tick" x="{at:.1f}" y="{bottom + 15}" text-anchor="middle">'
+            f"{label_of(v, self.x.is_log)}</text>"
+            for v in self.x.ticks()
+            for at in [float(self._to_x(v))]
+        )
+        up = "".join(
+            f'<path class="grid" d="M{left} {at:.1f}H{right}"/>'
+            f'<text class="tick" x="{left - 7}" y="{at + 3.5:.1f}" text-anchor="end">'
+            f"{label_of(v, self.y.is_log)}</text>"
+            for v in self.y.ticks(5)
+            for at in [float(self._to_y(v))]
+        )
+        return across + up

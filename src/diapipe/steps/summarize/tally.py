@@ -1,0 +1,108 @@
+"""Counts: of sources, of pixels, of kernel candidates; and the depth reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Exposure, MaskedImage
+from diapipe.images.photo_calib import ZERO_POINT_NJY
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics.arrays import BoolArray, FloatArray
+
+NO_MAGNITUDE = "instrumental magnitude"
+AB_MAGNITUDE = "AB magnitude"
+
+
+class CandidatesLike(Protocol):
+    """Stamps that a kernel was fitted to, as the match step reports them."""
+
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    reduced_chi2: FloatArray
+    kept: BoolArray
+    why_rejected: tuple[str, ...]
+
+
+def source_counts(dia_sources: Table) -> dict[str, Any]:
+    """How many sources of which kind."""
+    bad = column_or(dia_sources, "dp_bad", False)
+    negative, dipole = column_or(dia_sources, "isNegative", False), column_or(dia_sources, "isDipole", False)
+    flags = [name for name in dia_sources.colnames if name.startswith("pixelFlags_")]
+    return {
+        "dia_sources": len(dia_sources),
+        "good": int((~bad).sum()),
+        "bad": int(bad.sum()),
+        "good_positive": int((~bad & ~negative).sum()),
+        "good_negative": int((~bad & negative).sum()),
+        "good_dipoles": int((~bad & dipole).sum()),
+        "flagged": {name: int(np.asarray(dia_sources[name]).sum()) for name in flags},
+    }
+
+
+def column_or(table: Table, name: str, default: bool) -> BoolArray:
+    """A boolean column, or the default for every row where the table has none."""
+    if name in table.colnames:
+        return np.asarray(table[name], dtype=np.bool_)
+    return np.full(len(table), default)
+
+
+def pixel_counts(difference: MaskedImage, science: MaskedImage, template: MaskedImage) -> dict[str, float]:
+    """Fractions of the pixels that cannot be used: on the difference, on its inputs, and those lost on the way."""
+    lost = ~difference.usable(UNUSABLE_DIFFERENCE)
+    in_science, in_template = ~science.usable(UNUSABLE), ~template.usable(UNUSABLE)
+    n = max(1, difference.box.area)
+    return {
+        "n": difference.box.area,
+        "masked_fraction": float(lost.sum() / n),
+        "masked_fraction_science": float(in_science.sum() / n),
+        "masked_fraction_template": float(in_template.sum() / n),
+        "masked_fraction_beyond_inputs": float((lost & ~in_science & ~in_template).sum() / n),
+    }
+
+
+def candidate_counts(candidates: CandidatesLike) -> dict[str, Any]:
+    """The kernel's candidates: how many were used, why the others were not, and each of them."""
+    why = [reason for reason in candidates.why_rejected if reason]
+    return {
+        "offered": len(candidates.x),
+        "used": int(np.asarray(candidates.kept).sum()),
+        "rejected": dict(Counter(why).most_common()),
+        "x": np.round(candidates.x, 1),
+        "y": np.round(candidates.y, 1),
+        "flux": candidates.flux,
+        "reduced_chi2": candidates.reduced_chi2,
+        "kept": candidates.kept,
+    }
+
+
+def depth(difference: MaskedImage, *, psf_fwhm_px: float | None, exposure: Exposure) -> dict[str, Any]:
+    """Flux of a point source of five sigma at the median noise: 5 √(4π V) σ_psf for white noise (King 1983)."""
+    usable = difference.usable(UNUSABLE_DIFFERENCE)[::8, ::8]
+    variance = difference.variance[::8, ::8][usable]
+    if psf_fwhm_px is None or len(variance) == 0:
+        return {"flux_5sigma": None, "magnitude_5sigma": None, "unit": exposure.unit}
+    flux = 5.0 * psf_fwhm_px / SIGMA_TO_FWHM * float(np.sqrt(4.0 * np.pi * np.median(variance)))
+    magnitude, kind = magnitudes(np.array([flux]), exposure)
+    return {"flux_5sigma": flux, "magnitude_5sigma": magnitude[0], "magnitude": kind, "unit": exposure.unit}
+
+
+def magnitudes(flux: FloatArray, exposure: Exposure) -> tuple[FloatArray, str]:
+    """AB magnitudes where the exposure is calibrated, else -2.5 log10 of the flux; NaN where it is not positive."""
+    calibration = nanojansky_per_unit(exposure)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        instrumental = -2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+    if calibration is None:
+        return instrumental, NO_MAGNITUDE
+    return instrumental + 2.5 * np.log10(ZERO_POINT_NJY / calibration), AB_MAGNITUDE
+
+
+def nanojansky_per_unit(exposure: Exposure) -> float | None:
+    """What one unit of the pixels is worth, None where that is not known."""
+    if exposure.unit == "nJy":
+        return 1.0
+    return exposure.photo_calib.mean if exposure.photo_calib is not None else None

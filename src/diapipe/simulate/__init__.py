@@ -1,4 +1,4 @@
-"""Skies and exposures of known truth: `simulate_pair` makes a science image, a template, and the tables of what is in them."""
+"""Skies and exposures of known truth: `simulate_pair` makes a science image, a template, and what is true of them."""
 
 from diapipe.simulate.geometry import Geometry
 from diapipe.simulate.moffat import MoffatFieldPsf

@@ -61,6 +61,8 @@ def random_transients(
         Of the science image.
     variance
         Of the ideal difference without the transients, squared science counts.
+    rng
+        Places, signs and fluxes.
     """
     x, y, on_host = _positions(spec, galaxies, geometry, rng)
     n = len(x)
@@ -87,8 +89,8 @@ def flux_of_snr(
 ) -> FloatArray:
     """Flux whose matched-filter S/N is ``snr`` when the source's own photons add to the noise.
 
-    With P a Moffat profile, the source adds F κ to the variance of its flux F, κ = ΣP³ / (ΣP²)² per photon and count, so
-    F² = snr² (flux_variance + κ F). Exact where the rest of the noise is uniform.
+    With P a Moffat profile, the source adds F κ to the variance of its flux F, κ = ΣP³ / (ΣP²)² per photon and
+    count, so F² = snr² (flux_variance + κ F). Exact where the rest of the noise is uniform.
     """
     kappa = (2.0 * beta - 1.0) ** 2 / ((beta - 1.0) * (3.0 * beta - 1.0)) / photons_per_count
     half = 0.5 * snr**2 * kappa

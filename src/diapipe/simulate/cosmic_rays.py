@@ -72,4 +72,5 @@ def _track(
     rows = np.rint(y + along * np.sin(angle) + _DIFFUSION_PX * rng.standard_normal(n_steps)).astype(np.int64)
     inside = (columns >= 0) & (columns < box.width) & (rows >= 0) & (rows < box.height)
     pixels, which = np.unique((rows * box.width + columns)[inside], return_inverse=True)
-    return pixels, np.bincount(which, minlength=len(pixels)) * (density * max(length, 1.0) / n_steps)
+    deposit = np.bincount(which, minlength=len(pixels)) * (density * max(length, 1.0) / n_steps)
+    return pixels, np.asarray(deposit, dtype=np.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.images import Box, ChebyshevField, MaskedImage, MaskPlane
-from diapipe.numerics.arrays import BoolArray, Float32Array
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.simulate.cosmic_rays import CosmicRays, add_cosmic_rays
 from diapipe.simulate.spec import PairSpec
@@ -98,28 +98,29 @@ def read_out(
         Smooth residual in counts that the sky subtraction leaves.
     spec
         For the share of cosmic rays left out of the mask.
+    rng
+        Noise, cosmic rays and bad columns, each from a generator of its own.
 
     Returns
     -------
     MaskedImage
-        Sky-subtracted counts; the variance is that of the noiseless expected charge, as it was collected (so a bled pixel has that
-        of a full one), which keeps tests of χ² free from the bias of observed counts.
+        Sky-subtracted counts; the variance is that of the noiseless expected charge, as it was collected (so a bled
+        pixel has that of a full one), which keeps tests of χ² free from the bias of observed counts.
     CosmicRays
         The truth about them.
     """
-    chosen = rng.spawn(4)
-    n_rays = int(chosen[0].poisson(camera.n_cosmic_rays))
-    rays = add_cosmic_rays(light, n=n_rays, unmasked_fraction=spec.cosmic_ray_unmasked_fraction, rng=chosen[0])
+    ray_rng, photon_rng, read_rng, column_rng = rng.spawn(4)
+    n_rays = int(ray_rng.poisson(camera.n_cosmic_rays))
+    rays = add_cosmic_rays(light, n=n_rays, unmasked_fraction=spec.cosmic_ray_unmasked_fraction, rng=ray_rng)
     light += np.float32(camera.sky_electrons)
-    charge = _poisson(light, chosen[1])
+    charge = _poisson(light, photon_rng)
     overflown = np.zeros(light.shape, dtype=np.bool_)
-    full = np.float32(camera.full_well_electrons)
-    bleed(light, full, overflown)
-    bleed(charge, full, overflown)
+    for electrons in (light, charge):
+        bleed(electrons, camera.full_well_electrons, overflown)
     mask = np.where(overflown, np.int32(MaskPlane.SAT), np.int32(0))
     mask.ravel()[rays.pixels] |= np.int32(MaskPlane.CR)
-    _read(charge, camera, background, chosen[2])
-    _spoil_columns(charge, mask, camera, chosen[3])
+    _read(charge, camera, background, read_rng)
+    _spoil_columns(charge, mask, camera, column_rng)
     return MaskedImage.from_planes(charge, mask=mask, variance=camera.variance_counts(light)), rays
 
 
@@ -141,7 +142,7 @@ def _read(charge: Float32Array, camera: Camera, background: ChebyshevField, rng:
         band += background.over(Box.from_shape(band.shape, y0=first))
 
 
-def _spoil_columns(image: Float32Array, mask: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
+def _spoil_columns(image: Float32Array, mask: MaskArray, camera: Camera, rng: np.random.Generator) -> None:
     """Bad columns, hot or dead, from a random row to the top, one or two pixels wide; masked BAD; in place."""
     n_rows, n_columns = image.shape
     sigma = camera.sky_sigma_electrons / camera.electrons_per_count
@@ -158,7 +159,8 @@ def _spoil_columns(image: Float32Array, mask: np.ndarray, camera: Camera, rng: n
 def bleed(charge: Float32Array, full_well: float, overflown: BoolArray) -> None:
     """Clip pixels at the full well and let their excess run along the column, half of it either way.
 
-    Each half fills the pixels it meets up to the full well; what reaches the frame's edge is lost. Charge is otherwise conserved.
+    Each half fills the pixels it meets up to the full well; what reaches the frame's edge is lost. Charge is
+    otherwise conserved.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the template's pixels lie: the affine map between the grids, the WCS that say so, the misregistration they leave out."""
+"""Where the template's pixels lie: the map between the grids, the WCS that say so, the misregistration they omit."""
 
 from __future__ import annotations
 

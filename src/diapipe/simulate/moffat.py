@@ -1,4 +1,4 @@
-"""MoffatFieldPsf: an elliptical Moffat whose width and shear vary over the field; the true PSF of a simulated exposure."""
+"""MoffatFieldPsf: an elliptical Moffat with width and shear that vary; the true PSF of a simulated exposure."""
 
 from __future__ import annotations
 

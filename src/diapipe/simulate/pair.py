@@ -22,6 +22,7 @@ from diapipe.simulate.spec import PairSpec
 
 FAINTEST_WING = 0.02
 """Wings are drawn out to this share of the sky noise of a pixel."""
+_KNOT_SPACING = 0.6  # of the sharper PSF's FWHM: the ripple left is 1e-4
 SKY_MARGIN_PX = 60
 """Sources are drawn this far outside the frames, so that their wings reach in."""
 
@@ -41,8 +42,8 @@ class SimulatedPair:
     geometry
         The true map from science to template pixels.
     ceiling
-        The best difference possible, on the science grid and flux scale: true changes drawn with the science PSF, plus white noise
-        of the variance of science and scaled template, and the masks of both.
+        The best difference possible, on the science grid and flux scale: true changes drawn with the science PSF, plus
+        white noise of the variance of science and scaled template, and the masks of both.
     stars, galaxies, transients, cosmic_rays
         Truth tables; their columns are described in `diapipe.simulate.truth`.
     """
@@ -93,9 +94,8 @@ class _Frame:
 def simulate_pair(spec: PairSpec, *, rng: np.random.Generator) -> SimulatedPair:
     """Make a science image, a template and their truth.
 
-    Sky, optics, changes and the noise of either image have generators of their own, spawned from ``rng``: two specs that differ in
-    the template's depth only, given equal generators, share one sky and one science image (but for the fluxes of transients,
-    which follow the noise).
+    Sky, optics, changes and the noise of either image have generators of their own, spawned from ``rng``: specs that
+    differ in the template's depth only, given equal generators, share sky, optics and the places of all that changes.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def simulate_pair(spec: PairSpec, *, rng: np.random.Generator) -> SimulatedPair:
     science, template = _empty_science(spec, optics_rng), _empty_template(spec, optics_rng)
     sky = geometry.sky_box(SKY_MARGIN_PX)
     stars, galaxies = random_stars(spec, sky, rng=sky_rng), random_galaxies(spec, sky, rng=sky_rng)
-    _draw_static_sky(stars, galaxies, science, template, geometry)
+    _draw_static_sky(stars, galaxies, science, template, geometry, spec)
     variance = _ideal_variance(science, template, geometry, spec)
     transients = random_transients(spec, galaxies, geometry, psf=science.psf, variance=variance, rng=changes_rng)
     _draw_transients(transients, science, template, geometry)
@@ -161,9 +161,12 @@ def _random_psf(spec: PairSpec, *, beta: float, fwhm_px: float, rng: np.random.G
     )
 
 
-def _draw_static_sky(stars: Stars, galaxies: Galaxies, science: _Frame, template: _Frame, geometry: Geometry) -> None:
+def _draw_static_sky(
+    stars: Stars, galaxies: Galaxies, science: _Frame, template: _Frame, geometry: Geometry, spec: PairSpec
+) -> None:
     """Stars as either image has them, and galaxies, on both frames."""
-    knots = galaxy_knots(galaxies)
+    sharpest_px = min(spec.science_fwhm_arcsec, spec.template_fwhm_arcsec) / spec.pixel_scale_arcsec
+    knots = galaxy_knots(galaxies, spacing_px=_KNOT_SPACING * sharpest_px)
     science.draw(knots)
     science.draw(Points(stars.x, stars.y, stars.flux, stars.flux))
     template.draw(_as_seen_by_template(knots, geometry))
@@ -186,7 +189,7 @@ def _as_seen_by_template(points: Points, geometry: Geometry) -> Points:
 
 
 def _ideal_variance(science: _Frame, template: _Frame, geometry: Geometry, spec: PairSpec) -> Float32Array:
-    """Variance of science minus template per science pixel, in squared science counts; where no template lies, of science alone."""
+    """Variance of science minus template per science pixel, in squared science counts; off the template, science's."""
     of_template = template.variance_science_counts() / np.float32(spec.template_scale**2)
     return science.variance_science_counts() + _on_science_grid(of_template, geometry, spec, outside=np.float32(0))
 

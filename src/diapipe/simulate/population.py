@@ -12,12 +12,12 @@ from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.simulate.spec import PairSpec
 
 GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
-_OUTERMOST = 0.98  # share of a Sérsic profile's flux that its knots trace; the rest is spread over the same knots
+_TRUNCATION = 5.0  # half-light radii
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stars:
-    """Point sources: position, flux in the science image and in the template (both in science counts); shape (n,) each."""
+    """Point sources: position, flux in the science image and in the template, both in science counts; shape (n,)."""
 
     x: FloatArray
     y: FloatArray
@@ -55,7 +55,7 @@ class Galaxies:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """What is drawn: point sources in science pixels and science counts, and the flux that governs how far wings are drawn."""
+    """What is drawn: positions, science counts, and the flux by which the radius of the wings is chosen; shape (n,)."""
 
     x: FloatArray
     y: FloatArray
@@ -77,7 +77,7 @@ def random_stars(spec: PairSpec, sky: Box, *, rng: np.random.Generator) -> Stars
 
 
 def random_galaxies(spec: PairSpec, sky: Box, *, rng: np.random.Generator) -> Galaxies:
-    """Disks (80%) and spheroids over ``sky``; the median half-light radius is 0.5" at mag 22 and grows with brightness."""
+    """Disks (80%) and spheroids over ``sky``, with a median half-light radius of 0.5" at mag 22, 0.8" at mag 20."""
     n = _number(spec.n_galaxies, sky, spec)
     x, y = _uniform_positions(sky, n, rng)
     mag = power_law_magnitudes(
@@ -113,21 +113,30 @@ def counts(mag: FloatArray, spec: PairSpec) -> FloatArray:
     return np.asarray(10.0 ** (0.4 * (spec.zero_point_mag - mag)), dtype=np.float64)
 
 
-def galaxy_knots(galaxies: Galaxies) -> Points:
+def galaxy_knots(galaxies: Galaxies, *, spacing_px: float) -> Points:
     """Point sources that make up the galaxies, so that either image's PSF acts on exactly the same sky.
 
-    The knots of a galaxy have equal flux and lie on a Fermat spiral (Vogel 1979) whose radii are the quantiles of the Sérsic
-    profile: smooth without noise. Their number grows with the area, so that they stay closer than a PSF.
+    The knots lie on a Fermat spiral of uniform density (Vogel 1979), each with the flux of the ring that is its share
+    of the area: smooth once seen through a PSF, without noise. The profiles end at five half-light radii.
+
+    Parameters
+    ----------
+    galaxies
+        What to trace, n of them.
+    spacing_px
+        Square root of the area that a knot stands for.
     """
-    n_knots = np.clip(np.rint(2.0 * galaxies.half_light_px**2), 16, 600).astype(np.int64)
+    edge = _TRUNCATION * galaxies.half_light_px
+    n_knots = np.maximum(np.rint(np.pi * galaxies.axis_ratio * edge**2 / spacing_px**2), 12).astype(np.int64)
     owner = np.repeat(np.arange(len(n_knots)), n_knots)
     rank = np.arange(len(owner)) - np.repeat(np.cumsum(n_knots) - n_knots, n_knots)
-    quantile = _OUTERMOST * (rank + 0.5) / n_knots[owner]
-    index = galaxies.sersic_index[owner]
-    radius = sersic_radius(quantile, index) * galaxies.half_light_px[owner]
+    index, n = galaxies.sersic_index[owner], n_knots[owner]
+    inner, outer = (sersic_share(_TRUNCATION * np.sqrt(i / n), index) for i in (rank, rank + 1))
+    flux = galaxies.flux[owner] * (outer - inner) / sersic_share(np.full(len(n), _TRUNCATION), index)
+    radius = edge[owner] * np.sqrt(np.where(rank == 0, 0.0, rank + 0.5) / n)
     azimuth = GOLDEN_ANGLE * rank
     x, y = _on_ellipse(galaxies, owner, radius * np.cos(azimuth), radius * np.sin(azimuth))
-    return Points(x, y, galaxies.flux[owner] / n_knots[owner], galaxies.flux[owner])
+    return Points(x, y, flux, galaxies.flux[owner])
 
 
 def inside_half_light(
@@ -139,10 +148,10 @@ def inside_half_light(
     return _on_ellipse(galaxies, chosen, radius * np.cos(azimuth), radius * np.sin(azimuth))
 
 
-def sersic_radius(quantile: FloatArray, index: FloatArray) -> FloatArray:
-    """Radius, in half-light radii, that holds a share of a Sérsic profile's flux (Ciotti 1991): (γ⁻¹(2n, q) / b_n)^n."""
+def sersic_share(radius: FloatArray, index: FloatArray) -> FloatArray:
+    """Share of a Sérsic profile's flux within a radius given in half-light radii (Ciotti 1991): P(2n, b_n r^(1/n))."""
     scale = special.gammaincinv(2.0 * index, 0.5)
-    return np.asarray((special.gammaincinv(2.0 * index, quantile) / scale) ** index, dtype=np.float64)
+    return np.asarray(special.gammainc(2.0 * index, scale * radius ** (1.0 / index)), dtype=np.float64)
 
 
 def _on_ellipse(

@@ -24,8 +24,8 @@ def profile_table(
 ) -> FloatArray:
     """Table of elliptical Moffat profiles for `draw_moffats`; shape (n, 7).
 
-    The profile is flux (β - 1) / (π α²) · (1 + q)^(-β) with q the quadratic form of the offset, of determinant α^-4: a circular
-    Moffat (1969) under an area-preserving reduced shear g, so ``fwhm_px`` is the geometric mean of the axes.
+    The profile is flux (β - 1) / (π α²) · (1 + q)^(-β) with q the quadratic form of the offset, of determinant α^-4: a
+    circular Moffat (1969) under an area-preserving reduced shear g; ``fwhm_px`` is the geometric mean of the axes.
     """
     alpha_squared = (fwhm_px / fwhm_of_unit_alpha(beta)) ** 2
     norm = alpha_squared * (1.0 - g1**2 - g2**2)
@@ -50,7 +50,9 @@ def wing_radius(flux: FloatArray, *, fwhm_px: FloatArray, beta: float, faintest:
     Parameters
     ----------
     flux
-        Of the source.
+        Flux of the sources, shape (n,).
+    fwhm_px, beta
+        Of the profile; the first of shape (n,).
     faintest
         Surface brightness per pixel, in the unit of the flux, below which wings may be cut.
     outside
@@ -109,7 +111,7 @@ def draw_moffats(image: Float32Array, table: FloatArray, twice_beta: int) -> Non
 
 @jit
 def matched_information(variance: Float32Array, table: FloatArray, twice_beta: int) -> FloatArray:
-    """Σ P²/V of each profile of a table: the inverse variance of its matched-filter flux where the peak is that of unit flux.
+    """Σ P²/V of each profile P of a table: for unit fluxes the inverse variance of its matched-filter flux.
 
     Parameters
     ----------

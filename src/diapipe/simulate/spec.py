@@ -37,7 +37,7 @@ class PairSpec:
     misregistration_px
         Rms along either axis of what the WCS do not know, a smooth field.
     background_residual_counts
-        Rms of the smooth background left in either image, in its own counts per template flux scale.
+        Rms of the smooth background left in either image, in science counts.
     sky_counts, gain_electrons, read_noise_electrons, full_well_electrons, exposure_time_s
         Of one exposure: sky per science pixel, electrons per count, Gaussian read noise, where a pixel overflows.
     zero_point_mag
@@ -88,7 +88,7 @@ class PairSpec:
     zero_point_mag: float = 31.4
     n_stars: float = 3000
     star_brightest_mag: float = 14.0
-    star_faintest_mag: float = 25.5
+    star_faintest_mag: float = 25.0
     star_count_slope: float = 0.25
     n_galaxies: float = 8000
     galaxy_brightest_mag: float = 17.0

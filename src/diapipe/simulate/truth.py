@@ -1,14 +1,14 @@
 """Truth tables of a simulated pair. Positions are science pixels, fluxes science counts unless a column says otherwise.
 
 ``stars``
-    id x y mag flux template_flux (template counts) x_template y_template is_variable saturated: a pixel of its core overflowed
-    in either image.
+    id x y mag flux template_flux (template counts) x_template y_template is_variable saturated: a pixel of its core
+    overflowed in either image.
 ``galaxies``
     id x y mag flux x_template y_template half_light_px axis_ratio angle_rad sersic_index.
 ``transients``
-    id x y flux (signed: science minus template) snr_true (signed: flux over the error of an ideal matched filter, with the true PSF
-    and the true noise of the ideal difference, source included) on_host kind ("transient" or "variable") mask: the planes of
-    either image, the template's as ``*_TEMPLATE``, within two pixels.
+    id x y flux (signed: science minus template) snr_true (signed: flux over the error of an ideal matched filter, with
+    the true PSF and the true noise of the ideal difference, source included) on_host kind ("transient" or "variable")
+    mask: the planes of either image, the template's as ``*_TEMPLATE``, within two pixels.
 ``cosmic_rays``
     id image ("science" or "template", whose pixels x and y are) x y electrons n_pix masked.
 """

@@ -3,6 +3,7 @@
 from diapipe.images.box import Box
 from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField, ImageField
+from diapipe.images.footprints import Footprints, Peaks
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
@@ -17,12 +18,14 @@ __all__ = [
     "ConvolvedPsf",
     "Difference",
     "Exposure",
+    "Footprints",
     "GaussianPsf",
     "ImageField",
     "MaskPlane",
     "MaskedImage",
     "ObservationInfo",
     "PhotoCalib",
+    "Peaks",
     "PolynomialPsf",
     "Psf",
     "SpatialKernel",

@@ -1,0 +1,226 @@
+"""Columns of the DIA source table: the names, types and units of Rubin's Science Data Model, then our own (``dp_*``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FLUX = "flux"
+"""Stands for the unit of the difference's pixels: nJy where the image is calibrated."""
+
+AREA = "area"
+"""Stands for square arc seconds, or square pixels where the image has no WCS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    name
+        As the data model spells it.
+    dtype
+        NumPy type.
+    unit
+        For astropy; "" for none, `FLUX` and `AREA` stand for what the image has.
+    description
+        One sentence.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    description: str
+
+
+def _of(dtype: str, unit: str, entries: Iterable[tuple[str, str]]) -> list[Column]:
+    return [Column(name, dtype, unit, description) for name, description in entries]
+
+
+_IDENTITY = [
+    *_of(
+        "i8",
+        "",
+        [
+            ("diaSourceId", "Identifier of this source"),
+            ("visit", "Identifier of the exposure"),
+            ("detector", "Number of the detector"),
+            ("diaObjectId", "Object that the source belongs to; 0 before association"),
+            ("ssObjectId", "Solar-system object that the source belongs to; 0 for none"),
+            ("parentDiaSourceId", "Source that this one was deblended from; 0 for none"),
+        ],
+    ),
+    Column("band", "U8", "", "Name of the filter"),
+    Column("midpointMjdTai", "f8", "d", "Middle of the exposure"),
+]
+
+_POSITION = [
+    *_of(
+        "f8",
+        "deg",
+        [("ra", "Right ascension of the centroid"), ("dec", "Declination of the centroid")],
+    ),
+    *_of("f4", "deg", [("raErr", "Error of ra times cos(dec)"), ("decErr", "Error of dec")]),
+    Column("ra_dec_Cov", "f4", "deg2", "Covariance of ra times cos(dec) with dec"),
+    *_of("f8", "pix", [("x", "Centroid, 0-based pixel centres"), ("y", "Centroid, 0-based pixel centres")]),
+    *_of("f4", "pix", [("xErr", "Error of x"), ("yErr", "Error of y")]),
+    Column("x_y_Cov", "f4", "pix2", "Covariance of x and y"),
+    Column("centroid_flag", "?", "", "The fit of the position failed; it is that of the peak"),
+]
+
+_FLUXES = [
+    *_of("f4", FLUX, [("psfFlux", "PSF flux on the difference"), ("psfFluxErr", "Error of psfFlux")]),
+    Column("psfChi2", "f4", "", "Chi squared of the PSF fit"),
+    Column("psfNdata", "i4", "", "Pixels in the PSF fit"),
+    *_of(
+        "?",
+        "",
+        [
+            ("psfFlux_flag", "PSF flux missing, or less than half of the PSF on usable pixels"),
+            ("psfFlux_flag_edge", "The fitted stamp reaches over the edge of the image"),
+            ("psfFlux_flag_noGoodPixels", "No usable pixel to fit"),
+        ],
+    ),
+    *_of("f4", FLUX, [("apFlux", "Flux in a circular aperture"), ("apFluxErr", "Error of apFlux")]),
+    *_of(
+        "?",
+        "",
+        [
+            ("apFlux_flag", "Aperture flux missing, or unusable pixels left out of the aperture"),
+            ("apFlux_flag_apertureTruncated", "The aperture reaches over the edge of the image"),
+        ],
+    ),
+    *_of(
+        "f4",
+        FLUX,
+        [
+            ("scienceFlux", "PSF flux at this place on the science image"),
+            ("scienceFluxErr", "Error of scienceFlux"),
+            ("templateFlux", "PSF flux at this place on the matched template"),
+            ("templateFluxErr", "Error of templateFlux"),
+        ],
+    ),
+    *_of(
+        "?",
+        "",
+        [
+            ("forced_PsfFlux_flag", "scienceFlux missing, or less than half of the PSF on usable pixels"),
+            ("forced_PsfFlux_flag_edge", "The stamp on the science image reaches over its edge"),
+            ("forced_PsfFlux_flag_noGoodPixels", "No usable pixel on the science image"),
+        ],
+    ),
+    Column("snr", "f4", "", "psfFlux over psfFluxErr; negative for a negative source"),
+]
+
+_DIPOLE_AND_TRAIL = [
+    *_of(
+        "?",
+        "",
+        [
+            ("isNegative", "The source is negative: fainter than on the template"),
+            ("isDipole", "Two lobes of opposite sign and similar flux"),
+            ("dipoleFitAttempted", "A dipole was fitted"),
+        ],
+    ),
+    *_of(
+        "f4",
+        FLUX,
+        [
+            ("dipoleMeanFlux", "Mean absolute flux of the two lobes"),
+            ("dipoleMeanFluxErr", "Error of dipoleMeanFlux"),
+            ("dipoleFluxDiff", "Flux of the positive lobe less that of the negative"),
+            ("dipoleFluxDiffErr", "Error of dipoleFluxDiff"),
+        ],
+    ),
+    Column("dipoleLength", "f4", "arcsec", "Distance between the lobes"),
+    Column("dipoleAngle", "f4", "deg", "Position angle from the negative to the positive lobe, from north towards east"),
+    Column("dipoleChi2", "f4", "", "Chi squared of the dipole fit"),
+    Column("dipoleNdata", "i4", "", "Pixels in the dipole fit"),
+    *_of("f4", FLUX, [("trailFlux", "Flux of the trailed-source fit"), ("trailFluxErr", "Error of trailFlux")]),
+    *_of("f8", "deg", [("trailRa", "Middle of the trail"), ("trailDec", "Middle of the trail")]),
+    *_of("f4", "deg", [("trailRaErr", "Error of trailRa times cos(dec)"), ("trailDecErr", "Error of trailDec")]),
+    *_of("f4", "arcsec", [("trailLength", "Length of the trail"), ("trailLengthErr", "Error of trailLength")]),
+    *_of("f4", "deg", [("trailAngle", "Angle of the trail"), ("trailAngleErr", "Error of trailAngle")]),
+    Column("trailChi2", "f4", "", "Chi squared of the trail fit"),
+    Column("trailNdata", "i4", "", "Pixels in the trail fit; 0 where none was made"),
+    *_of("?", "", [("trail_flag", "No trail was fitted"), ("trail_flag_edge", "The trail reaches the edge")]),
+]
+
+_SHAPE = [
+    *_of(
+        "f4",
+        AREA,
+        [
+            ("ixx", "Adaptive second moment along x"),
+            ("iyy", "Adaptive second moment along y"),
+            ("ixy", "Adaptive mixed moment"),
+            ("ixxPSF", "The same of the PSF"),
+            ("iyyPSF", "The same of the PSF"),
+            ("ixyPSF", "The same of the PSF"),
+        ],
+    ),
+    Column("shape_flag", "?", "", "The moments did not converge"),
+    Column("extendedness", "f4", "", "0 for a point source, towards 1 for a source much larger than the PSF"),
+    Column("bboxSize", "i4", "pix", "Longer side of the footprint's box"),
+]
+
+_PIXEL_FLAGS = _of(
+    "?",
+    "",
+    [
+        ("pixelFlags", "Any of the pixel flags is set"),
+        ("pixelFlags_bad", "A bad pixel in the footprint"),
+        ("pixelFlags_badCenter", "A bad pixel in the central 3x3"),
+        ("pixelFlags_cr", "A cosmic ray in the footprint"),
+        ("pixelFlags_crCenter", "A cosmic ray in the central 3x3"),
+        ("pixelFlags_edge", "A pixel of the edge in the footprint"),
+        ("pixelFlags_edgeCenter", "A pixel of the edge in the central 3x3"),
+        ("pixelFlags_nodata", "A pixel without data in the footprint"),
+        ("pixelFlags_nodataCenter", "A pixel without data in the central 3x3"),
+        ("pixelFlags_interpolated", "An interpolated pixel in the footprint"),
+        ("pixelFlags_interpolatedCenter", "An interpolated pixel in the central 3x3"),
+        ("pixelFlags_saturated", "A saturated pixel in the footprint"),
+        ("pixelFlags_saturatedCenter", "A saturated pixel in the central 3x3"),
+        ("pixelFlags_suspect", "A suspect pixel in the footprint"),
+        ("pixelFlags_suspectCenter", "A suspect pixel in the central 3x3"),
+        ("pixelFlags_streak", "A streak in the footprint"),
+        ("pixelFlags_streakCenter", "A streak in the central 3x3"),
+        ("pixelFlags_injected", "An injected source in the footprint"),
+        ("pixelFlags_injectedCenter", "An injected source in the central 3x3"),
+        ("pixelFlags_injected_template", "A source injected into the template in the footprint"),
+        ("pixelFlags_injected_templateCenter", "A source injected into the template in the central 3x3"),
+        ("pixelFlags_offimage", "The centroid lies off the image"),
+    ],
+)
+
+_OURS = [
+    Column("dp_score", "f4", "", "Significance of the peak on the score image; negative for a negative source"),
+    Column("dp_sharpness", "f4", "", "Significance of the best single pixel less that of the PSF fit"),
+    Column("dp_chi2Excess", "f4", "", "Excess of psfChi2 over its expectation in units of its scatter"),
+    Column("dp_negativeFraction", "f4", "", "Part of the flux in significant pixels that has the opposite sign"),
+    Column("dp_templateRatio", "f4", "", "Height of the source over the light of the static sky in its core"),
+    Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
+    Column("dp_brightStar", "f4", "", "Largest part of the flux of a star near by that would make this source a residual"),
+    Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),
+    *_of(
+        "?",
+        "",
+        [
+            ("dp_badPixel", "An unusable pixel of either image in the central 3x3"),
+            ("dp_residual", "Recognised as a subtraction residual"),
+            ("dp_bad", "The default cut: dp_badPixel or dp_residual"),
+        ],
+    ),
+]
+
+DIA_SOURCE: tuple[Column, ...] = (
+    *_IDENTITY,
+    *_POSITION,
+    *_FLUXES,
+    *_DIPOLE_AND_TRAIL,
+    *_SHAPE,
+    *_PIXEL_FLAGS,
+    *_OURS,
+)
+"""The DIA source table, in its order."""

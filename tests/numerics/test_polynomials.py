@@ -1,0 +1,36 @@
+"""Chebyshev terms against numpy.polynomial."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.polynomial import chebyshev
+
+from diapipe.numerics import polynomials
+
+
+def test_the_terms_come_in_triangular_order():
+    """1; x, y; x², xy, y²; … (SPEC, section 0)."""
+    assert polynomials.exponents(2) == [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]
+
+
+@pytest.mark.parametrize("order", range(12))
+def test_number_of_terms_and_order_are_inverse(order):
+    assert polynomials.n_terms(order) == len(polynomials.exponents(order))
+    assert polynomials.order_of(polynomials.n_terms(order)) == order
+
+
+@pytest.mark.parametrize("terms", [0, 2, 4, 5, 7, 9, 11])
+def test_no_polynomial_has_such_a_number_of_terms(terms):
+    with pytest.raises(ValueError, match=f"{terms} coefficients do not make a complete 2-D polynomial"):
+        polynomials.order_of(terms)
+
+
+@pytest.mark.parametrize("order", range(7))
+def test_each_term_is_numpys_product_of_polynomials(order, rng):
+    u, v = rng.uniform(-1, 1, (2, 5, 4))
+    terms = polynomials.chebyshev_terms(u, v, order)
+    assert terms.shape == (polynomials.n_terms(order), 5, 4)
+    for term, (i, j) in zip(terms, polynomials.exponents(order), strict=True):
+        expected = chebyshev.Chebyshev.basis(i)(u) * chebyshev.Chebyshev.basis(j)(v)
+        np.testing.assert_allclose(term, expected, atol=1e-13)

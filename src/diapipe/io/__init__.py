@@ -1,1 +1,18 @@
-"""One module per outside world: FITS, LSST afw files, CCDData, parquet."""
+"""The outside world: FITS exposures of every kind, diapipe's own files, tables, PSF files."""
+
+from diapipe.io.atomic import replacing, write_text
+from diapipe.io.difference_layout import write_difference, write_exposure
+from diapipe.io.exposures import ReadOptions, read_difference, read_exposure
+from diapipe.io.tables import read_parquet, write_parquet
+
+__all__ = [
+    "ReadOptions",
+    "read_difference",
+    "read_exposure",
+    "read_parquet",
+    "replacing",
+    "write_difference",
+    "write_exposure",
+    "write_parquet",
+    "write_text",
+]

@@ -1,0 +1,145 @@
+"""One FITS file, open: its HDUs by name, its pixels as native arrays, every failure as a `ReadError` that names the file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from diapipe.errors import InputError, ReadError
+
+type PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FitsFile:
+    """An open FITS file.
+
+    Attributes
+    ----------
+    name
+        What messages call it: the file's name.
+    hdus
+        Its header-data units.
+    size
+        Bytes on disk; 0 where that says nothing about the end of the data (a gzipped file).
+    """
+
+    name: str
+    hdus: fits.HDUList
+    size: int
+
+    def names(self) -> list[str]:
+        """What each HDU calls itself, in capitals: EXTNAME, or EXTTYPE as older LSST files have it, or ""."""
+        return [str(hdu.header.get("EXTNAME") or hdu.header.get("EXTTYPE") or "").strip().upper() for hdu in self.hdus]
+
+    def find(self, *wanted: str) -> int | None:
+        """Number of the first HDU that has one of the names, trying them in turn; None if there is none."""
+        names = self.names()
+        return next((names.index(name) for name in wanted if name in names), None)
+
+    def header(self, number: int) -> fits.Header:
+        """Header of an HDU."""
+        return self.hdus[number].header
+
+    def pixels(self, number: int, dtype: type[np.generic] | None = None) -> np.ndarray[Any, Any]:
+        """Pixels of an HDU as a C-contiguous array of native byte order, axes of length 1 before the last two dropped.
+
+        Parameters
+        ----------
+        number
+            Which HDU.
+        dtype
+            Type to convert to; None keeps the file's.
+
+        Raises
+        ------
+        ReadError
+            If the data are cut short, missing or damaged, or the image does not have two dimensions.
+        """
+        self._check_length(number)
+        data = self.hdus[number].data
+        if data is None:
+            raise ReadError(f"{self.name}: HDU {number} has no pixels", path=self.name)
+        while data.ndim > 2 and data.shape[0] == 1:
+            data = data[0]
+        if data.ndim != 2:
+            raise ReadError(
+                f"{self.name}: HDU {number} has an image of shape {data.shape}; one with two dimensions is needed",
+                path=self.name,
+            )
+        kind = np.dtype(dtype) if dtype is not None else data.dtype.newbyteorder("=")
+        return np.ascontiguousarray(data, dtype=kind)
+
+    def table(self, number: int) -> fits.FITS_rec:
+        """Rows of a binary table; ReadError if it is none, or cut short."""
+        self._check_length(number)
+        data = self.hdus[number].data
+        if not isinstance(data, fits.FITS_rec):
+            raise ReadError(f"{self.name}: HDU {number} is not a table", path=self.name)
+        return data
+
+    def is_image(self, number: int) -> bool:
+        """Whether the HDU holds an image with pixels."""
+        hdu = self.hdus[number]
+        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
+            return False
+        return int(hdu.header.get("NAXIS", 0)) > 0 and 0 not in hdu.shape
+
+    def _check_length(self, number: int) -> None:
+        place: dict[str, Any] = {}
+        with suppress(AttributeError, TypeError):
+            place = self.hdus[number].fileinfo() or {}
+        span, start = place.get("datSpan") or 0, place.get("datLoc") or 0
+        if self.size and start + span - _padding_of(self.hdus[number], span) > self.size:
+            raise ReadError(
+                f"{self.name} is truncated: it has {self.size} bytes, HDU {number} ends at {start + span}",
+                path=self.name,
+            )
+
+
+def _padding_of(hdu: Any, span: int) -> int:
+    """Bytes of the last block that no pixel uses: some writers leave them off."""
+    with suppress(AttributeError, TypeError):
+        return max(0, span - int(hdu.size))
+    return 0
+
+
+@contextmanager
+def opened(path: PathLike) -> Iterator[FitsFile]:
+    """Open a FITS file for reading, its cards' oddities ignored, and close it whatever happens.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing, not readable, not FITS, cut short or damaged. The same holds inside the block.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise ReadError(f"cannot read {place}: " + ("it is a folder" if place.is_dir() else "there is no such file"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            with fits.open(place, memmap=False, lazy_load_hdus=True) as hdus:
+                packed = place.suffix in {".gz", ".bz2", ".xz"}
+                yield FitsFile(place.name, hdus, 0 if packed else place.stat().st_size)
+        except InputError:
+            raise
+        except fits.VerifyError as error:
+            raise ReadError(f"cannot read {place.name}: its header is broken ({_one_line(error)})") from error
+        except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError) as error:
+            raise ReadError(f"cannot read {place.name} as FITS: {_one_line(error)}", path=str(place)) from error
+
+
+def _one_line(error: BaseException) -> str:
+    """First sentence of a message, without the advice that may follow."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(". ")[0].rstrip(".")

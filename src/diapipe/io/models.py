@@ -1,0 +1,129 @@
+"""PSFs, kernels, fields and calibrations as records, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from diapipe.errors import ReadError, WriteError
+from diapipe.images.box import Box
+from diapipe.images.fields import ChebyshevField, ImageField
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.photo_calib import PhotoCalib
+from diapipe.images.psf.base import Psf
+from diapipe.images.psf.convolved import ConvolvedPsf
+from diapipe.images.psf.gaussian import GaussianPsf
+from diapipe.images.psf.polynomial import PolynomialPsf
+from diapipe.io.records import Record, check_version, required
+
+
+def _box_cards(box: Box) -> dict[str, int]:
+    return {"BOXY0": box.y0, "BOXY1": box.y1, "BOXX0": box.x0, "BOXX1": box.x1}
+
+
+def _box(record: Record) -> Box:
+    return Box(*(int(record.cards[key]) for key in ("BOXY0", "BOXY1", "BOXX0", "BOXX1")))
+
+
+def field_record(field: ChebyshevField) -> Record:
+    """A number at every position: the coefficients in triangular order, the box in cards."""
+    return Record(kind="ChebyshevField", cards=_box_cards(field.box), array=field.coefficients)
+
+
+def field_of(record: Record) -> ChebyshevField:
+    """The ChebyshevField of a record."""
+    return ChebyshevField(required(record), _box(record))
+
+
+def kernel_record(kernel: SpatialKernel) -> Record:
+    """A kernel at every position: coefficient images in triangular order, shape (n_terms, size, size)."""
+    return Record(kind="SpatialKernel", cards=_box_cards(kernel.box), array=kernel.field.images)
+
+
+def kernel_of(record: Record) -> SpatialKernel:
+    """The SpatialKernel of a record."""
+    return SpatialKernel(ImageField(required(record), _box(record)))
+
+
+def calib_record(calib: PhotoCalib) -> Record:
+    """A photometric calibration."""
+    parts = {} if calib.field is None else {"field": field_record(calib.field)}
+    return Record(kind="PhotoCalib", cards={"MEAN": calib.mean, "ERROR": calib.error}, parts=parts)
+
+
+def calib_of(record: Record) -> PhotoCalib:
+    """The PhotoCalib of a record."""
+    check_version(record)
+    field = record.parts.get("field")
+    return PhotoCalib(
+        float(record.cards["MEAN"]), float(record.cards["ERROR"]), None if field is None else field_of(field)
+    )
+
+
+def psf_record(psf: Psf) -> Record:
+    """A PSF model, with those it is made of.
+
+    Raises
+    ------
+    WriteError
+        If its class has no layout.
+    """
+    writer = _PSF_WRITERS.get(type(psf))
+    if writer is None:
+        raise WriteError(
+            f"a {type(psf).__name__} cannot be written to FITS; the PSFs that can are {', '.join(_PSF_READERS)}"
+        )
+    return writer(psf)
+
+
+def psf_of(record: Record) -> Psf:
+    """The PSF model of a record; ReadError if its class is not known."""
+    reader = _PSF_READERS.get(record.kind)
+    if reader is None:
+        raise ReadError(f"no PSF is called {record.kind!r}; known are {', '.join(_PSF_READERS)}")
+    return reader(record)
+
+
+def _write_gaussian(psf: GaussianPsf) -> Record:
+    return Record(kind="GaussianPsf", cards={"SIGMA": psf.sigma, "WIDTH": psf.width})
+
+
+def _read_gaussian(record: Record) -> GaussianPsf:
+    check_version(record)
+    return GaussianPsf(float(record.cards["SIGMA"]), int(record.cards["WIDTH"]))
+
+
+def _write_polynomial(psf: PolynomialPsf) -> Record:
+    return Record(kind="PolynomialPsf", cards=_box_cards(psf.field.box), array=psf.field.images)
+
+
+def _read_polynomial(record: Record) -> PolynomialPsf:
+    return PolynomialPsf(ImageField(required(record), _box(record)))
+
+
+def _write_convolved(psf: ConvolvedPsf) -> Record:
+    return Record(kind="ConvolvedPsf", parts={"psf": psf_record(psf.psf), "kernel": kernel_record(psf.kernel)})
+
+
+def _read_convolved(record: Record) -> ConvolvedPsf:
+    check_version(record)
+    return ConvolvedPsf(psf_of(record.parts["psf"]), kernel_of(record.parts["kernel"]))
+
+
+_PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
+    GaussianPsf: _write_gaussian,
+    PolynomialPsf: _write_polynomial,
+    ConvolvedPsf: _write_convolved,
+}
+_PSF_READERS: dict[str, Callable[[Record], Psf]] = {
+    "GaussianPsf": _read_gaussian,
+    "PolynomialPsf": _read_polynomial,
+    "ConvolvedPsf": _read_convolved,
+}
+
+
+def array_record(kind: str, array: np.ndarray[Any, Any]) -> Record:
+    """A bare array."""
+    return Record(kind=kind, array=array)

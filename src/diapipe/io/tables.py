@@ -1,0 +1,99 @@
+"""Tables as parquet: columns with units and descriptions, metadata kept; pyarrow, no pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Column, MaskedColumn, Table
+
+from diapipe.errors import ReadError
+from diapipe.io.atomic import replacing
+from diapipe.io.fits_file import PathLike
+
+_TABLE_KEY = b"diapipe"
+
+
+def write_parquet(table: Table, path: PathLike, *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a table with its units, descriptions and metadata.
+
+    Parameters
+    ----------
+    table
+        Columns of one dimension: numbers, booleans or strings; masked entries become nulls.
+    path
+        Parquet file, replaced only when the new one is whole.
+    metadata
+        Added to ``table.meta``; anything that JSON can say.
+
+    Raises
+    ------
+    WriteError
+        If the file cannot be written.
+    """
+    columns = [table[name] for name in table.colnames]
+    arrays = [_array(column) for column in columns]
+    schema = pa.schema(
+        [_field(column, array) for column, array in zip(columns, arrays, strict=True)],
+        metadata={_TABLE_KEY: json.dumps({**dict(table.meta), **(metadata or {})}, default=str).encode()},
+    )
+    with replacing(path) as aside:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), aside, compression="zstd")
+
+
+def read_parquet(path: PathLike) -> Table:
+    """Read a parquet file: one of `write_parquet` with units, descriptions and metadata, any other with its columns.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing or not parquet.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise ReadError(f"cannot read {place}: there is no such file")
+    try:
+        found = pq.read_table(place)
+    except (pa.ArrowException, OSError) as error:
+        raise ReadError(f"cannot read {place.name} as parquet: {str(error).splitlines()[0]}") from error
+    raw = (found.schema.metadata or {}).get(_TABLE_KEY)
+    table = Table(meta=json.loads(raw) if raw else {})
+    for field, column in zip(found.schema, found.columns, strict=True):
+        table[field.name] = _column(field, column.combine_chunks())
+    return table
+
+
+def _array(column: Column) -> pa.Array:
+    values = np.asarray(column)
+    mask = np.asarray(column.mask) if isinstance(column, MaskedColumn) else None
+    values = values.astype(values.dtype.newbyteorder("=")) if values.dtype.kind in "iuf" else values
+    return pa.array(values.tolist() if values.dtype.kind in "US" else values, mask=mask)
+
+
+def _field(column: Column, array: pa.Array) -> pa.Field:
+    notes = {"unit": str(column.unit) if column.unit else "", "description": column.description or ""}
+    return pa.field(column.name, array.type, metadata={key: text for key, text in notes.items() if text})
+
+
+def _column(field: pa.Field, array: pa.Array) -> Column:
+    notes = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+    unit, description = notes.get("unit"), notes.get("description")
+    missing = np.asarray(array.is_null())
+    if not missing.any():
+        return Column(_values(array), name=field.name, unit=unit, description=description)
+    filled = array.fill_null("" if pa.types.is_string(array.type) else _zero(array.type))
+    return MaskedColumn(_values(filled), mask=missing, name=field.name, unit=unit, description=description)
+
+
+def _zero(kind: pa.DataType) -> pa.Scalar:
+    return pa.scalar(False if pa.types.is_boolean(kind) else 0, kind)
+
+
+def _values(array: pa.Array) -> np.ndarray[Any, Any]:
+    values = array.to_numpy(zero_copy_only=False)
+    return values.astype(str) if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else values

@@ -66,7 +66,7 @@ def test_clipping_always_ends_in_numbers(values):
 
 
 def test_the_mean_of_a_clipped_gaussian_is_its_mean(rng):
-    """40,000 samples, 5% of them 50 sigma off: the mean to 4 / sqrt(38000) = 0.02 sigma; the clip takes 1.3% of sigma."""
+    """40,000 values, 5% of them 50 sigma off: the mean to 4 / sqrt(38000) = 0.02, the clip takes 1.3% of sigma."""
     values = rng.normal(10.0, 1.0, 40_000)
     values[:2000] += 50.0
     result = clipped_mean(values)

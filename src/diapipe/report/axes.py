@@ -153,13 +153,14 @@ class Axes:
         at = float(self._to_y(y))
         self._marks.append(f'<path class="{style}" d="M{left} {at:.1f}H{right}"/>')
 
-    def legend(self, entries: list[tuple[str, str]]) -> None:
-        """Names of what is drawn, (style, text), in the upper right corner."""
+    def legend(self, entries: list[tuple[str, str]], *, is_dots: bool = False) -> None:
+        """Names of what is drawn, (style, text), in the upper right corner, beside a dash or a dot."""
         _, top, right, _ = self._frame
         for n, (style, text) in enumerate(entries):
             at = top + 14 + 15 * n
+            shape = f'd="M{right - 20} {at - 4}h0" stroke-width="5"' if is_dots else f'd="M{right - 12} {at - 4}h-16"'
             self._marks.append(
-                f'<path class="{style}" d="M{right - 12} {at - 4}h-16" fill="none" stroke-linecap="round"/>'
+                f'<path class="{style}" {shape} fill="none" stroke-linecap="round"/>'
                 f'<text class="legend" x="{right - 34}" y="{at}" text-anchor="end">{escape(text)}</text>'
             )
 

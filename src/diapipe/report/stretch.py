@@ -12,6 +12,8 @@ from diapipe.report.png import ByteArray
 
 NO_DATA_COLOUR = (116, 96, 134)
 """Drawn where there is no value: a muted violet, seen at once between greys."""
+GAP_COLOUR = (168, 172, 178)
+"""Drawn between the small images of a mosaic."""
 _LAST = 255
 _SAMPLE = 200_000
 
@@ -24,12 +26,12 @@ def grey_palette() -> ByteArray:
 
 
 def diverging_palette() -> ByteArray:
-    """Entry 0 is "no data", 1 to 255 run from blue (negative) by near-white (zero, entry 128) to red (positive)."""
+    """Entry 0 is a gap, 1 to 255 run from blue (negative) by near-white (zero, entry 128) to red (positive)."""
     stops = np.array([[33, 60, 120], [94, 140, 190], [246, 246, 243], [214, 118, 88], [134, 26, 38]], dtype=np.float64)
     at = np.array([1.0, 64.0, 128.0, 192.0, 255.0])
     entries = np.arange(256.0)
     palette = np.stack([np.interp(entries, at, stops[:, channel]) for channel in range(3)], axis=1).astype(np.uint8)
-    palette[0] = NO_DATA_COLOUR
+    palette[0] = GAP_COLOUR
     return palette
 
 

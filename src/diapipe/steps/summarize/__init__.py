@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import ChebyshevField, Difference, Exposure, MaskedImage, SpatialKernel
-from diapipe.images.psf import Psf
+from diapipe.images import ChebyshevField, Difference, Exposure, MaskedImage
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
+from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike
 from diapipe.steps.summarize.plain import plain
 from diapipe.steps.summarize.psf_widths import describe_psf
 from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
 from diapipe.steps.summarize.tally import (
-    CandidatesLike,
     candidate_counts,
     depth,
     magnitudes,
@@ -43,80 +42,43 @@ BRIGHT_SIGNAL_TO_NOISE = 200.0
 """Stars above this are the bright ones of the summary: their Poisson noise is below half a percent."""
 
 
-class MatchLike(Protocol):
-    """A fitted matching kernel, as the match step reports it."""
-
-    @property
-    def kernel(self) -> SpatialKernel:
-        """Maps the convolved image onto the other."""
-
-    @property
-    def background(self) -> ChebyshevField:
-        """Science above matched template."""
-
-    @property
-    def convolved(self) -> str:
-        """Which image was convolved."""
-
-    @property
-    def reason(self) -> str:
-        """Why that one, in words."""
-
-    @property
-    def candidates(self) -> CandidatesLike:
-        """The stamps of the fit."""
-
-    @property
-    def spatial_order(self) -> int:
-        """Polynomial order of the kernel over the image."""
-
-    @property
-    def basis(self) -> str:
-        """The basis in words."""
-
-
 def summarize(
-    difference: Difference,
     *,
-    science: Exposure,
-    template: Exposure,
+    science: CharacterizedLike,
+    template: CharacterizedLike,
+    registration: object,
+    aligned: AlignedLike,
     match: MatchLike,
-    stars: StarList,
-    score: MaskedImage,
+    difference: Difference,
+    detections: DetectionsLike,
     dia_sources: Table,
-    template_own_psf: Psf | None = None,
-    steps: Mapping[str, Mapping[str, Any]] | None = None,
-    warnings: tuple[str, ...] = (),
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Summary of a difference; plain values that strict JSON holds.
 
     Parameters
     ----------
+    science, template
+        The inputs as characterized, each on its own grid.
+    registration
+        What was fitted between the grids; its fields go in as they are.
+    aligned
+        The template on the science grid, before it was matched.
+    match
+        The fit of the kernel.
     difference
         The result, whitened or not.
-    science, template
-        What was subtracted, characterized and on one grid; the template before it was matched.
-    match
-        The fit.
-    stars
-        Sources of the science image.
-    score
-        The matched-filter score, with DETECTED planes in its mask.
-    dia_sources
-        The catalogue.
-    template_own_psf
-        PSF of the template on its own grid, for its width before the warp.
-    steps
-        What other steps say of themselves, by name ("science", "template", "registration", ...); put in as it is.
-    warnings
-        What other steps warn of; those found here are added.
+    detections, dia_sources
+        What changed.
+    seconds
+        Wall-clock time by stage.
     """
-    exposure = difference.exposure
-    psf = _psf_facts(science, template, exposure, template_own_psf)
+    exposure, pixels = difference.exposure, difference.exposure.masked_image
+    psf = _psf_facts(science.exposure, aligned.exposure, exposure, template.exposure)
     summary = {
         "schema": SCHEMA,
-        "science": _exposure_facts(science),
-        "template": {"name": template.name},
+        "science": _exposure_facts(science.exposure),
+        "template": _exposure_facts(template.exposure),
         "flux_unit": exposure.unit,
         "convolved": match.convolved,
         "convolved_reason": match.reason,
@@ -124,16 +86,29 @@ def summarize(
         "kernel": _kernel_facts(match, whitened=difference.whitening is not None),
         "background": _background_facts(match.background, unit=exposure.unit),
         "candidates": candidate_counts(match.candidates),
-        "noise": check_noise(exposure.masked_image, score, science.masked_image),
-        "stars": _star_facts(exposure.masked_image, stars, science),
-        "pixels": pixel_counts(exposure.masked_image, science.masked_image, template.masked_image),
-        "depth": depth(exposure.masked_image, psf_fwhm_px=_width(psf["difference"]), exposure=exposure),
-        "counts": source_counts(dia_sources),
-        "steps": steps or {},
+        "noise": check_noise(pixels, detections.score, science.exposure.masked_image),
+        "stars": _star_facts(pixels, science.stars, science.exposure),
+        "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
+        "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"]), exposure=exposure),
+        "counts": {"threshold_sigma": detections.threshold_sigma} | source_counts(dia_sources),
+        "steps": {
+            "science": without(science.summary, "warnings"),
+            "template": without(template.summary, "warnings"),
+            "registration": registration,
+        },
+        "seconds": dict(seconds),
     }
     values: dict[str, Any] = plain(summary)
-    values["warnings"] = [*warnings, *concerns(values)]
+    values["warnings"] = [
+        *(f"{part.exposure.name}: {text}" for part in (science, template) for text in part.summary.get("warnings", ())),
+        *concerns(values),
+    ]
     return values
+
+
+def without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The mapping less one key."""
+    return {k: v for k, v in mapping.items() if k != key}
 
 
 def _exposure_facts(exposure: Exposure) -> dict[str, Any]:
@@ -151,7 +126,7 @@ def _exposure_facts(exposure: Exposure) -> dict[str, Any]:
     }
 
 
-def _psf_facts(science: Exposure, template: Exposure, difference: Exposure, own: Psf | None) -> dict[str, Any]:
+def _psf_facts(science: Exposure, template: Exposure, difference: Exposure, own: Exposure) -> dict[str, Any]:
     """The PSFs of all images and the ratio of the seeing."""
     facts: dict[str, Any] = {
         "science": describe_psf(science.psf, science.box),
@@ -161,7 +136,7 @@ def _psf_facts(science: Exposure, template: Exposure, difference: Exposure, own:
     widths = _width(facts["science"]), _width(facts["template"])
     facts["seeing_ratio"] = widths[0] / widths[1] if widths[0] and widths[1] else None
     facts["pixel_scale_arcsec"] = _pixel_scale(science)
-    facts["template_own_grid_fwhm_px"] = _width(describe_psf(own, template.box))
+    facts["template_own_grid_fwhm_px"] = _width(describe_psf(own.psf, own.box))
     return facts
 
 

@@ -1,0 +1,139 @@
+"""The page of one difference: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diapipe.report import plots
+from diapipe.report.content import PageContent
+from diapipe.report.cutouts import cutout_sheet, cutout_side
+from diapipe.report.pictures import kernel_grid, psf_strip, triptych
+from diapipe.report.rows import column, listed, rows_of
+from diapipe.report.words import listed_words, sentences, tiles
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_MARKS = 3000
+"""Sources marked on the images; the most significant ones where there are more."""
+
+MAX_LISTED = 8
+"""Entries of a list that the page prints; longer ones are in `summary.json`."""
+
+
+def render_page(content: PageContent) -> str:
+    """The page as HTML text: styles, pictures, plots and script all inside it.
+
+    Parameters
+    ----------
+    content
+        Summary, catalogue and images. What is missing (the science pixels, a PSF) is left out of the page.
+    """
+    return _template().render(**_values(content))
+
+
+def _values(content: PageContent) -> dict[str, Any]:
+    """What the template of the page speaks of."""
+    summary, box = content.summary, content.difference.exposure.box
+    index = listed(content.dia_sources)
+    x, y = column(content.dia_sources, "x")[index], column(content.dia_sources, "y")[index]
+    rows = rows_of(content.dia_sources, index)
+    psf = summary["psf"]
+    stamps = {name: plots.array_of(psf[name]["stamp"]) for name in _psfs_at_hand(psf)}
+    fwhm = psf["difference"]["fwhm_px"] if psf["difference"] else None
+    return {
+        "summary": summary,
+        "sentences": sentences(summary),
+        "tiles": tiles(summary),
+        "pictures": triptych(content),
+        "marks": _marks(content),
+        "mark_radius": max(6.0, 0.011 * max(box.shape)),
+        "box": box,
+        "sheet": cutout_sheet(content, x=x, y=y, side=cutout_side(fwhm)),
+        "rows": rows,
+        "has_sky": bool(np.isfinite(column(content.dia_sources, "ra")).any()),
+        "listed_words": listed_words(
+            summary["counts"], n_good=sum(not row.is_bad for row in rows), n_bad=sum(row.is_bad for row in rows)
+        ),
+        "kernel": kernel_grid(content.difference.kernel),
+        "psf_names": list(stamps),
+        "psf": psf_strip(list(stamps.values())) if stamps else None,
+        "plots": _plots(summary),
+        "brief": json.dumps(without_lists(summary), indent=1, ensure_ascii=False),
+        "versions": summary.get("versions") or {},
+        "seconds": _seconds(summary.get("seconds") or {}),
+    }
+
+
+def without_lists(value: Any) -> Any:
+    """The same nesting of values with every list of more than a few entries replaced by its length."""
+    if isinstance(value, dict):
+        return {key: without_lists(entry) for key, entry in value.items()}
+    if isinstance(value, list) and len(value) > MAX_LISTED:
+        return f"({len(value)} values)"
+    return value
+
+
+def _psfs_at_hand(psf: dict[str, Any]) -> list[str]:
+    """Names of the PSFs that have a stamp."""
+    return [name for name in ("science", "template", "difference") if psf[name] and psf[name]["stamp"] is not None]
+
+
+def _plots(summary: Any) -> dict[str, str]:
+    """SVG text by name."""
+    width, height = summary["science"]["width"], summary["science"]["height"]
+    return {
+        "chi2": plots.chi2_against_magnitude(summary["stars"]),
+        "residual": plots.residual_against_magnitude(summary["stars"]),
+        "score": plots.score_histogram(summary["noise"]),
+        "autocorrelation": plots.autocorrelation(summary["noise"]),
+        "profiles": plots.radial_profiles(summary["psf"]),
+        "candidates": plots.candidate_map(summary["candidates"], width=width, height=height),
+    }
+
+
+def _marks(content: PageContent) -> list[tuple[int, str, str, str]]:
+    """Circles on the images: source index, class, and centre in pixels from the upper left corner."""
+    table, box = content.dia_sources, content.difference.exposure.box
+    x, y, snr = column(table, "x"), column(table, "y"), column(table, "snr")
+    bad, negative = column(table, "dp_bad") > 0, column(table, "isNegative") > 0
+    order = sorted(range(len(table)), key=lambda i: -abs(snr[i]) if math.isfinite(snr[i]) else 0.0)[:MAX_MARKS]
+    return [
+        (
+            i,
+            ("negative" if negative[i] else "positive") + (" bad" if bad[i] else ""),
+            f"{x[i] - box.x0 + 0.5:.1f}",
+            f"{box.y1 - 0.5 - y[i]:.1f}",
+        )
+        for i in order
+        if math.isfinite(x[i]) and math.isfinite(y[i])
+    ]
+
+
+def _seconds(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
+    """Stage, seconds, and share of the longest in percent."""
+    longest = max(seconds.values(), default=0.0) or 1.0
+    return [(stage, value, 100.0 * value / longest) for stage, value in seconds.items()]
+
+
+@cache
+def _template() -> Template:
+    """The page's template, compiled once in a process."""
+    import jinja2
+
+    from diapipe.report import numbers
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("diapipe.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(number=numbers.number, fixed=numbers.fixed, percent=numbers.percent)
+    return environment.get_template("page.html.jinja")

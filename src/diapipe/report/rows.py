@@ -1,0 +1,101 @@
+"""The table of sources: which are listed, and what each cell says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.numerics.arrays import FloatArray, IntArray
+from diapipe.report.numbers import fixed, with_error
+
+AT_MOST_GOOD = 100
+AT_MOST_BAD = 40
+_FLAG_WORDS = {
+    "pixelFlags_saturated": "saturated",
+    "pixelFlags_saturatedCenter": "saturated",
+    "pixelFlags_cr": "cosmic ray",
+    "pixelFlags_crCenter": "cosmic ray",
+    "pixelFlags_bad": "bad pixel",
+    "pixelFlags_edge": "edge",
+    "pixelFlags_interpolated": "interpolated",
+    "pixelFlags_suspect": "suspect",
+    "pixelFlags_streak": "streak",
+    "pixelFlags_injected": "injected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One source as the page lists it: text of its cells, and the plain numbers to sort by."""
+
+    index: int
+    kind: str
+    is_bad: bool
+    x: float
+    y: float
+    ra: str
+    dec: str
+    flux: str
+    snr: float
+    sort_flux: float
+    remarks: str
+
+    @property
+    def snr_text(self) -> str:
+        """Signal-to-noise with one decimal."""
+        return fixed(self.snr, 1)
+
+
+def listed(dia_sources: Table) -> IntArray:
+    """Indices of the sources to list: the most significant good ones, then some of those with ``dp_bad``."""
+    snr, bad = np.abs(column(dia_sources, "snr")), column(dia_sources, "dp_bad") > 0
+    order = np.argsort(-np.nan_to_num(snr), kind="stable")
+    good, poor = order[~bad[order]][:AT_MOST_GOOD], order[bad[order]][:AT_MOST_BAD]
+    chosen = np.concatenate([good, poor])
+    return chosen[np.argsort(-np.nan_to_num(snr[chosen]), kind="stable")].astype(np.int64)
+
+
+def rows_of(dia_sources: Table, index: IntArray) -> list[Row]:
+    """The listed sources, in the order of ``index``."""
+    names = ("x", "y", "ra", "dec", "psfFlux", "psfFluxErr", "snr", "dp_bad", "isNegative", "isDipole")
+    columns = {name: column(dia_sources, name)[index] for name in names}
+    remarks = _remarks(dia_sources, index)
+    return [_row(int(i), {name: float(c[k]) for name, c in columns.items()}, remarks[k]) for k, i in enumerate(index)]
+
+
+def column(table: Table, name: str) -> FloatArray:
+    """A column as numbers; NaN (0 for booleans' sake: not set) where the table has none."""
+    if name not in table.colnames:
+        return np.full(len(table), 0.0 if name.startswith(("is", "dp_")) else np.nan)
+    values = np.ma.filled(np.ma.asarray(table[name], dtype=np.float64), np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _row(index: int, value: dict[str, float], remarks: str) -> Row:
+    """Cells of one source."""
+    kind = "dipole" if value["isDipole"] else "negative" if value["isNegative"] else "positive"
+    return Row(
+        index=index,
+        kind=kind,
+        is_bad=bool(value["dp_bad"]),
+        x=value["x"],
+        y=value["y"],
+        ra=fixed(value["ra"], 5),
+        dec=fixed(value["dec"], 5),
+        flux=with_error(value["psfFlux"], value["psfFluxErr"]),
+        snr=value["snr"],
+        sort_flux=value["psfFlux"] if np.isfinite(value["psfFlux"]) else 0.0,
+        remarks=remarks,
+    )
+
+
+def _remarks(dia_sources: Table, index: IntArray) -> list[str]:
+    """What the pixel flags say, in words, each once."""
+    said: list[list[str]] = [[] for _ in index]
+    for name, word in _FLAG_WORDS.items():
+        for k in np.flatnonzero(column(dia_sources, name)[index] > 0) if name in dia_sources.colnames else ():
+            if word not in said[k]:
+                said[k].append(word)
+    return [", ".join(words) for words in said]

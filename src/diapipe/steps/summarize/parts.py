@@ -1,0 +1,78 @@
+"""What a summary is made from: the results of the other steps, by the attributes that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from diapipe.catalogs.stars import StarList
+from diapipe.images import ChebyshevField, Exposure, MaskedImage, SpatialKernel
+from diapipe.steps.summarize.tally import CandidatesLike
+
+
+class CharacterizedLike(Protocol):
+    """An exposure with all that was found out about it."""
+
+    @property
+    def exposure(self) -> Exposure:
+        """With PSF, mask and variance."""
+
+    @property
+    def stars(self) -> StarList:
+        """Its sources."""
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What was measured and decided, in plain values; ``warnings`` is a list of sentences."""
+
+
+class AlignedLike(Protocol):
+    """The template on the science grid."""
+
+    @property
+    def exposure(self) -> Exposure:
+        """With its PSF there."""
+
+
+class DetectionsLike(Protocol):
+    """What changed."""
+
+    @property
+    def score(self) -> MaskedImage:
+        """In sigma, with DETECTED planes in its mask."""
+
+    @property
+    def threshold_sigma(self) -> float:
+        """Absolute score above which a peak is a source."""
+
+
+class MatchLike(Protocol):
+    """A fitted matching kernel, as the match step reports it."""
+
+    @property
+    def kernel(self) -> SpatialKernel:
+        """Maps the convolved image onto the other."""
+
+    @property
+    def background(self) -> ChebyshevField:
+        """Science above matched template."""
+
+    @property
+    def convolved(self) -> str:
+        """Which image was convolved."""
+
+    @property
+    def reason(self) -> str:
+        """Why that one, in words."""
+
+    @property
+    def candidates(self) -> CandidatesLike:
+        """The stamps of the fit."""
+
+    @property
+    def spatial_order(self) -> int:
+        """Polynomial order of the kernel over the image."""
+
+    @property
+    def basis(self) -> str:
+        """The basis in words."""

@@ -9,7 +9,7 @@ import numpy as np
 from diapipe.errors import InputError
 from diapipe.images.box import Box
 from diapipe.numerics import polynomials
-from diapipe.numerics.arrays import FloatArray, RealArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, RealArray
 
 
 def scaled_coordinates(box: Box, *, x: RealArray | float, y: RealArray | float) -> tuple[FloatArray, FloatArray]:
@@ -57,15 +57,16 @@ class ChebyshevField:
         """Values at positions in parent coordinates; the shape of ``x``."""
         return np.tensordot(self.coefficients, field_terms(self.box, self.order, x=x, y=y), axes=1)
 
-    def over(self, box: Box) -> FloatArray:
-        """Values at every pixel of ``box``; shape ``box.shape``."""
+    def over(self, box: Box) -> Float32Array:
+        """Values at every pixel of ``box``; float32, shape ``box.shape``."""
         u, _ = scaled_coordinates(self.box, x=np.arange(box.x0, box.x1, dtype=np.float64), y=0.0)
         _, v = scaled_coordinates(self.box, x=0.0, y=np.arange(box.y0, box.y1, dtype=np.float64))
         along_x, along_y = polynomials.chebyshev_1d(u, self.order), polynomials.chebyshev_1d(v, self.order)
         weights = np.zeros((self.order + 1, self.order + 1))
         for (i, j), value in zip(polynomials.exponents(self.order), self.coefficients, strict=True):
             weights[j, i] = value
-        return along_y.T @ weights @ along_x
+        rows = (along_y.T @ weights).astype(np.float32)
+        return np.asarray(rows @ along_x.astype(np.float32), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

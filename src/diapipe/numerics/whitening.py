@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import FloatArray
 
@@ -10,7 +11,7 @@ POWER_FLOOR = 1e-3
 """Least noise power, relative to that at zero frequency: bounds the gain at 30 where an input has none."""
 
 
-def centred_spectrum(image: FloatArray, n: int) -> FloatArray:
+def centred_spectrum(image: FloatArray, n: int) -> NDArray[np.complex128]:
     """Real DFT of a small odd image whose centre is the origin, on an ``n`` by ``n`` grid; complex, shape (n, n // 2 + 1)."""
     half = image.shape[0] // 2
     padded = np.zeros((n, n))
@@ -70,9 +71,9 @@ def _power(correlation: FloatArray | None, n: int) -> FloatArray | float:
 
 def effective_reach(images: FloatArray, *, lost: float = 2e-3, least: int = 7) -> int:
     """Half-size within which all but the fraction ``lost`` of Σ|image| lies, for every one of the images (n, size, size)."""
-    half = images.shape[-1] // 2
+    half = int(images.shape[-1] // 2)
     total = np.abs(images).sum(axis=(1, 2))
-    for reach in range(least, half):
+    for reach in range(least, int(half)):
         cut = slice(half - reach, half + reach + 1)
         if np.all(np.abs(images[:, cut, cut]).sum(axis=(1, 2)) >= (1.0 - lost) * total):
             return reach

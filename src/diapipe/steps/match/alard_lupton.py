@@ -40,8 +40,8 @@ class AlardLupton(AbstractMatcher):
     beta: float = 2.0
     min_sigma_px: float = 0.7
     min_sigma_sharpening_px: float = 0.4
-    wing_sigmas: tuple[float, ...] = (3.0, 6.0)
-    wing_degrees: tuple[int, ...] = (2, 0)
+    wing_sigmas: tuple[float, ...] = (3.0,)
+    wing_degrees: tuple[int, ...] = (0,)
     sigmas_px: tuple[float, ...] | None = None
 
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:

@@ -12,7 +12,7 @@ from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.convolution import filled
-from diapipe.numerics.kernel_bases import KernelBasis, convolve_stamp
+from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver
 from diapipe.numerics.kernel_fit import StampSums
 
 MODEL_FLOOR = 0.002
@@ -101,12 +101,13 @@ def cut_stamps(
     regressors = np.ones((n, len(basis) + 1, n_pixels), np.float32)
     values, variance = np.empty((n, n_pixels), np.float32), np.empty((n, n_pixels), np.float32)
     target_variance, good = np.empty(n), np.empty((n, n_pixels), np.bool_)
+    convolve = StampConvolver(basis, side)
     for k in range(n):
         inner = Box.around(x=float(x[k]), y=float(y[k]), half=half)
         wide, there = target[inner.dilated(reach)], reference[inner]
         usable = wide.usable(UNUSABLE)
         stamp = wide.image if usable.all() else filled(wide.image, usable)
-        regressors[k, :-1] = convolve_stamp(stamp, basis).reshape(len(basis), n_pixels)
+        regressors[k, :-1] = convolve(np.ascontiguousarray(stamp, dtype=np.float32))
         fit = there.usable(UNUSABLE) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
         here = target[inner].variance
         spread = there.variance + noise_gain * np.where(np.isfinite(here), here, 0.0)

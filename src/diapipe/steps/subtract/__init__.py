@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from scipy import signal
 
 from diapipe.errors import PsfUndefinedError
+from diapipe.images.box import Box
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.fields import ChebyshevField, field_terms
 from diapipe.images.kernel import SpatialKernel
@@ -15,11 +17,15 @@ from diapipe.images.mask import UNUSABLE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics import convolution
-from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.whitening import noise_gain
+from diapipe.steps.subtract.cores import rebuild_cores
 from diapipe.steps.subtract.masks import combined_mask
 
 __all__ = ["convolve_image", "subtract"]
+
+WHITENING_TOLERANCE = 1e-4
+"""Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
 
 
 def subtract(
@@ -60,52 +66,50 @@ def subtract(
     target, reference = (template, science) if convolved == "template" else (science, template)
     if reference.psf is None:
         raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
-    matched = convolve_image(target.masked_image, kernel, n_threads=n_threads)
+    scale = np.float32(1.0 if convolved == "template" else -1.0 / kernel.sum)
     good = reference.masked_image.usable() & target.masked_image.usable()
-    plain = np.where(good, reference.masked_image.image, 0.0).astype(np.float32) - matched
-    plain -= background.over(reference.box).astype(np.float32)
-    scale = 1.0 if convolved == "template" else -1.0 / kernel.sum
+    matched = convolve_image(target, kernel, n_threads=n_threads)
+    matched += background.over(reference.box)
+    plain = np.where(good, reference.masked_image.image, np.float32(0.0))
+    plain -= matched
+    plain *= scale
     variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
-    plain *= np.float32(scale)
-    variance *= np.float32(scale**2)
-    pixels = plain if whitening is None else _whitened(plain, good, science, whitening, n_threads)
+    variance *= scale**2
+    pixels = plain if whitening is None else _whitened(plain, good, science.box, whitening, n_threads)
+    pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
     mask = combined_mask(science.masked_image, template.masked_image, kernel, convolved=convolved)
-    no_value = ~(np.isfinite(science.masked_image.image) & np.isfinite(template.masked_image.image))
-    pixels[no_value] = np.nan
-    psf = reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening)
-    subtracted = template_as_subtracted(template, matched, background, convolved=convolved, kernel_sum=kernel.sum)
-    exposure = replace(
-        science,
-        masked_image=MaskedImage(pixels, mask, variance, science.box),
-        psf=psf,
-        noise_correlation=None,
-        has_variance=True,
-        has_mask=True,
-    )
     return Difference(
-        exposure=exposure,
+        exposure=replace(
+            science,
+            masked_image=MaskedImage(pixels, mask, variance, science.box),
+            psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
+            noise_correlation=None,
+            has_variance=True,
+            has_mask=True,
+        ),
         kernel=kernel,
         background=background,
         convolved=convolved,
-        matched_template=subtracted,
+        matched_template=_template_as_subtracted(template, matched, background, convolved, kernel.sum),
         whitening=whitening,
     )
 
 
-def convolve_image(image: MaskedImage, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
-    """Kernel ⊗ image, unusable pixels filled from their neighbours first; float32, the shape of the image."""
+def convolve_image(exposure: Exposure, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
+    """Kernel ⊗ image; unusable pixels are filled from their neighbours first, saturated cores from the PSF."""
+    image = exposure.masked_image
     good = image.usable(UNUSABLE)
     pixels = image.image if good.all() else convolution.filled(image.image, good)
-    return convolve_pixels(pixels, image, kernel, n_threads=n_threads)
+    if exposure.psf is not None:
+        pixels = rebuild_cores(pixels, image, exposure.psf)
+    return convolve_pixels(pixels, image.box, kernel, n_threads=n_threads)
 
 
-def convolve_pixels(
-    pixels: Float32Array, image: MaskedImage, kernel: SpatialKernel, *, n_threads: int = 1
-) -> Float32Array:
-    """Kernel ⊗ finite pixels that lie where ``image`` does."""
+def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
+    """Kernel ⊗ finite pixels that lie at ``box``."""
 
     def fields_at(rows: FloatArray, columns: FloatArray) -> FloatArray:
-        y, x = np.broadcast_arrays(rows + image.box.y0, columns + image.box.x0)
+        y, x = np.broadcast_arrays(rows + box.y0, columns + box.x0)
         return field_terms(kernel.box, kernel.field.order, x=x, y=y)
 
     factored = convolution.factor(kernel.field.images)
@@ -119,14 +123,14 @@ def propagated_variance(
 ) -> Float32Array:
     """Variance of ψ ⊗ (reference - kernel ⊗ target), each input's noise through its own effective kernel."""
 
-    def through(exposure: Exposure, effective: object) -> Float32Array:
+    def through(exposure: Exposure, effective: Callable[[float, float], FloatArray]) -> Float32Array:
         image = exposure.masked_image
         good = np.isfinite(image.variance) & (image.variance > 0)
         variance = image.variance if good.all() else convolution.filled(image.variance, good)
 
         def kernel_at(column: float, row: float) -> FloatArray:
             x, y = column + image.box.x0, row + image.box.y0
-            cut = effective(x, y)  # type: ignore[operator]
+            cut = effective(x, y)
             return np.asarray(cut * np.sqrt(noise_gain(cut, exposure.noise_correlation)), dtype=np.float64)
 
         return convolution.propagate_variance(variance, kernel_at, n_threads=n_threads)
@@ -142,22 +146,30 @@ def propagated_variance(
     return through(reference, lambda x, y: whitening.image_at(x=x, y=y)) + through(target, of_target)
 
 
-def _whitened(
-    plain: Float32Array, good: np.ndarray, science: Exposure, whitening: SpatialKernel, n_threads: int
-) -> Float32Array:
+def _whitened(plain: Float32Array, good: BoolArray, box: Box, whitening: SpatialKernel, n_threads: int) -> Float32Array:
     """ψ ⊗ difference with unusable pixels at zero, so that they do not ring; they keep their own unwhitened value."""
-    quiet = np.where(good & np.isfinite(plain), plain, np.float32(0.0)).astype(np.float32)
-    white = convolve_pixels(quiet, science.masked_image, whitening, n_threads=n_threads)
-    return np.where(good, white, plain).astype(np.float32)
+    quiet = np.where(good, plain, np.float32(0.0))
+    change = whitening.field.images.copy()
+    middle = whitening.half
+    # ψ is almost a delta function: what it adds to the image needs fewer factors than ψ itself
+    change[0, middle, middle] -= 1.0
+    factored = convolution.factor(change, tolerance=WHITENING_TOLERANCE)
+
+    def fields_at(rows: FloatArray, columns: FloatArray) -> FloatArray:
+        y, x = np.broadcast_arrays(rows + box.y0, columns + box.x0)
+        return field_terms(whitening.box, whitening.field.order, x=x, y=y)
+
+    white = convolution.convolve_separable(quiet, factored, fields_at, n_threads=n_threads)
+    white += quiet
+    np.copyto(white, plain, where=~good)
+    return white
 
 
-def template_as_subtracted(
-    template: Exposure, matched: Float32Array, background: ChebyshevField, *, convolved: str, kernel_sum: float
+def _template_as_subtracted(
+    template: Exposure, matched: Float32Array, background: ChebyshevField, convolved: str, kernel_sum: float
 ) -> MaskedImage:
     """The template on the science flux scale: convolved and with the background, or scaled where science was convolved."""
-    field = background.over(template.box).astype(np.float32)
     if convolved == "template":
-        pixels = matched + field
-    else:
-        pixels = (template.masked_image.image - field) / np.float32(kernel_sum)
-    return replace(template.masked_image, image=pixels.astype(np.float32))
+        return replace(template.masked_image, image=matched)
+    pixels = (template.masked_image.image - background.over(template.box)) / np.float32(kernel_sum)
+    return replace(template.masked_image, image=pixels)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
-
+from numpy.typing import NDArray
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics.arrays import FloatArray, MaskArray
+
+type IndexArray = NDArray[np.intp]
 
 SPOILED_WEIGHT = 0.2
 """A pixel is masked where bad pixels of the convolved image carry more than this part of the kernel's weight Σ|K|.
@@ -53,33 +54,45 @@ def edge_width(kernel: FloatArray) -> int:
 
 
 def _grown(mask: MaskArray, kernel: FloatArray) -> MaskArray:
-    """Add each unusable plane where its pixels carry more than `SPOILED_WEIGHT` of the kernel."""
+    """Add each unusable plane to the neighbouring pixels where its pixels carry more than `SPOILED_WEIGHT` of the kernel.
+
+    Works on lists of pixels: bad ones are few.
+    """
     grown = mask.copy()
-    half = kernel.shape[0] // 2
-    weight = kernel / kernel.sum()
-    reach = max(r for r in range(half + 1) if r == 0 or weight[half, half + r] > 1e-3)
-    weight = weight[half - reach : half + reach + 1, half - reach : half + reach + 1]
     rows, columns = np.nonzero(mask & np.int32(int(UNUSABLE)))
     if len(rows) == 0:
         return grown
+    weight = kernel / kernel.sum()
+    reach = min(weight.shape[0] // 2, 4)
+    middle = weight.shape[0] // 2
+    weight = weight[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+    padded = np.pad(mask, reach, mode="edge")
+    y, x = _neighbours(rows, columns, mask.shape)
+    present = int(np.bitwise_or.reduce(mask[rows, columns]))
     for plane in UNUSABLE:
-        bit = np.int32(int(plane))
-        bad = (mask & bit) != 0
-        if bad.any():
-            near = ndimage.binary_dilation(bad, iterations=1, structure=np.ones((3, 3))) & ~bad
-            y, x = np.nonzero(near)
-            carried = _carried(bad, weight, y, x)
-            hit = carried > SPOILED_WEIGHT
+        if present & int(plane):
+            bit = np.int32(int(plane))
+            hit = _carried(padded, bit, weight, y, x) > SPOILED_WEIGHT
             grown[y[hit], x[hit]] |= bit
     return grown
 
 
-def _carried(bad: np.ndarray, weight: FloatArray, y: np.ndarray, x: np.ndarray) -> FloatArray:
-    """Part of the kernel's weight that lies on bad pixels, at each of the given pixels."""
+def _neighbours(rows: IndexArray, columns: IndexArray, shape: tuple[int, int]) -> tuple[IndexArray, IndexArray]:
+    """The pixels that touch the given ones, each once."""
+    steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    y = np.concatenate([rows + dy for dy, _ in steps])
+    x = np.concatenate([columns + dx for _, dx in steps])
+    inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+    flat = np.unique(y[inside] * shape[1] + x[inside])
+    return flat // shape[1], flat % shape[1]
+
+
+def _carried(padded: MaskArray, bit: np.int32, weight: FloatArray, y: IndexArray, x: IndexArray) -> FloatArray:
+    """Part of the kernel's weight that lies on pixels with a bit, at each of the given pixels."""
     reach = weight.shape[0] // 2
-    padded = np.pad(bad, reach)
     carried = np.zeros(len(y))
     for v in range(-reach, reach + 1):
         for u in range(-reach, reach + 1):
-            carried += weight[reach + v, reach + u] * padded[y - v + reach, x - u + reach]
+            bad = (padded[y - v + reach, x - u + reach] & bit) != 0
+            carried += weight[reach + v, reach + u] * bad
     return carried

@@ -1,0 +1,197 @@
+"""The science from end to end: two exposures in, a difference and its sources out. This file alone knows the order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from astropy.table import Table
+
+from diapipe.images.exposure import Difference, Exposure
+from diapipe.steps.characterize import Characterize, Characterized, characterize
+from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
+from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, detect
+from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
+from diapipe.steps.measure import Measure, measure
+from diapipe.steps.subtract import subtract
+from diapipe.steps.summarize import summarize
+from diapipe.steps.template import AlignedTemplate, LanczosWarp, Register, Registration, register, warp_onto
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Which algorithm does each step, with its parameters; the defaults are meant to need no tuning.
+
+    Attributes
+    ----------
+    decorrelator
+        None leaves the noise of the difference as the kernel correlates it.
+    n_threads
+        Threads over row bands; they change no bit of the result.
+    """
+
+    characterize: Characterize = field(default_factory=Characterize)
+    register: Register = field(default_factory=Register)
+    warp: LanczosWarp = field(default_factory=LanczosWarp)
+    matcher: AbstractMatcher = field(default_factory=AlardLupton)
+    decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
+    detector: AbstractDetector = field(default_factory=MatchedFilter)
+    measure: Measure = field(default_factory=Measure)
+    n_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DifferenceResult:
+    """Everything that the pair gave, from its parts to the summary.
+
+    Attributes
+    ----------
+    science, template
+        The inputs as characterized, each on its own grid.
+    registration
+        How template pixels lie on science pixels beyond what the WCSs say.
+    aligned
+        The template on the science grid.
+    match
+        Kernel, background, candidates.
+    difference
+        Science minus matched template.
+    detections, dia_sources
+        What changed.
+    summary
+        Plain values and words, as in ``summary.json``.
+    seconds
+        Wall-clock time of each stage.
+    """
+
+    science: Characterized
+    template: Characterized
+    registration: Registration
+    aligned: AlignedTemplate
+    match: Match
+    difference: Difference
+    detections: Detections
+    dia_sources: Table
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def no_progress(stage: str) -> None:
+    """Say nothing."""
+
+
+class _Stopwatch:
+    """Announces each stage and keeps how long it took."""
+
+    def __init__(self, progress: Callable[[str], None]) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self.progress(stage)
+        begun = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - begun
+
+
+def difference_pair(
+    science: Exposure,
+    template: Exposure,
+    *,
+    recipe: Recipe | None = None,
+    progress: Callable[[str], None] = no_progress,
+) -> DifferenceResult:
+    """Science minus template, and what changed between them.
+
+    Parameters
+    ----------
+    science
+        The image whose grid, flux scale and time the result has.
+    template
+        What it is compared with, on any grid.
+    recipe
+        Algorithms and parameters; the defaults where left out.
+    progress
+        Called with the name of each stage as it begins.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used.
+    NoWorkError
+        If no difference can be made of the two.
+    """
+    recipe = recipe or Recipe()
+    n = recipe.n_threads
+    stage = _Stopwatch(progress)
+    with stage("characterize science"):
+        of_science = characterize(science, options=recipe.characterize, n_threads=n)
+    with stage("characterize template"):
+        of_template = characterize(template, options=recipe.characterize, n_threads=n)
+    with stage("align template"):
+        registration = register(
+            of_science.stars,
+            of_template.stars,
+            science=of_science.exposure,
+            template=of_template.exposure,
+            options=recipe.register,
+        )
+        aligned = warp_onto(
+            of_template.exposure, of_science.exposure, registration=registration, warp=recipe.warp, n_threads=n
+        )
+    with stage("match PSFs"):
+        matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
+    with stage("subtract"):
+        difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
+    with stage("detect"):
+        detections = detect(difference.exposure, algorithm=recipe.detector, n_threads=n)
+    with stage("measure"):
+        dia_sources = measure(
+            difference, detections, science=of_science.exposure, stars=of_science.stars, options=recipe.measure, n_threads=n
+        )
+    summary = summarize(
+        science=of_science,
+        template=of_template,
+        registration=registration,
+        aligned=aligned,
+        match=matched,
+        difference=difference,
+        detections=detections,
+        dia_sources=dia_sources,
+        seconds=stage.seconds,
+    )
+    return DifferenceResult(
+        science=of_science,
+        template=of_template,
+        registration=registration,
+        aligned=aligned,
+        match=matched,
+        difference=difference,
+        detections=detections,
+        dia_sources=dia_sources,
+        summary=summary,
+        seconds=stage.seconds,
+    )
+
+
+def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:
+    """Find the whitening kernel, then subtract and whiten in one pass."""
+    convolved, other = (template, science) if matched.convolved == "template" else (science, template)
+    whitening = (
+        None
+        if recipe.decorrelator is None
+        else decorrelate(convolved, other, matched.kernel, algorithm=recipe.decorrelator)
+    )
+    return subtract(
+        science,
+        template,
+        matched.kernel,
+        matched.background,
+        convolved=matched.convolved,
+        whitening=whitening,
+        n_threads=recipe.n_threads,
+    )

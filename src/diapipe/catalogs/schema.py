@@ -65,7 +65,6 @@ _POSITION = [
     Column("ra_dec_Cov", "f4", "deg2", "Covariance of ra times cos(dec) with dec"),
     *_of("f8", "pix", [("x", "Centroid, 0-based pixel centres"), ("y", "Centroid, 0-based pixel centres")]),
     *_of("f4", "pix", [("xErr", "Error of x"), ("yErr", "Error of y")]),
-    Column("x_y_Cov", "f4", "pix2", "Covariance of x and y"),
     Column("centroid_flag", "?", "", "The fit of the position failed; it is that of the peak"),
 ]
 
@@ -134,7 +133,9 @@ _DIPOLE_AND_TRAIL = [
         ],
     ),
     Column("dipoleLength", "f4", "arcsec", "Distance between the lobes"),
-    Column("dipoleAngle", "f4", "deg", "Position angle from the negative to the positive lobe, from north towards east"),
+    Column(
+        "dipoleAngle", "f4", "deg", "Position angle from the negative to the positive lobe, from north towards east"
+    ),
     Column("dipoleChi2", "f4", "", "Chi squared of the dipole fit"),
     Column("dipoleNdata", "i4", "", "Pixels in the dipole fit"),
     *_of("f4", FLUX, [("trailFlux", "Flux of the trailed-source fit"), ("trailFluxErr", "Error of trailFlux")]),
@@ -201,7 +202,7 @@ _OURS = [
     Column("dp_negativeFraction", "f4", "", "Part of the flux in significant pixels that has the opposite sign"),
     Column("dp_templateRatio", "f4", "", "Height of the source over the light of the static sky in its core"),
     Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
-    Column("dp_brightStar", "f4", "", "Largest part of the flux of a star near by that would make this source a residual"),
+    Column("dp_starRatio", "f4", "", "Absolute psfFlux over the flux of the brightest star near by; NaN without one"),
     Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),
     *_of(
         "?",

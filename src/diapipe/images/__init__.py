@@ -1,6 +1,7 @@
 """The nouns of pixels: small, typed, immutable, cut by `Box`, in parent pixel coordinates."""
 
 from diapipe.images.box import Box
+from diapipe.images.detections import Detections
 from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.footprints import Footprints, Peaks
@@ -16,6 +17,7 @@ __all__ = [
     "Box",
     "ChebyshevField",
     "ConvolvedPsf",
+    "Detections",
     "Difference",
     "Exposure",
     "Footprints",
@@ -24,8 +26,8 @@ __all__ = [
     "MaskPlane",
     "MaskedImage",
     "ObservationInfo",
-    "PhotoCalib",
     "Peaks",
+    "PhotoCalib",
     "PolynomialPsf",
     "Psf",
     "SpatialKernel",

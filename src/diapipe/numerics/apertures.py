@@ -12,7 +12,8 @@ from diapipe.numerics.jit import jit
 def _half_area(x: float, radius: float) -> float:
     """Area of the upper half of a disk around the origin left of ``x``: ∫ sqrt(r² - t²) dt from -r to x."""
     t = min(max(x, -radius), radius)
-    return 0.5 * (t * np.sqrt(radius * radius - t * t) + radius * radius * (np.arcsin(t / radius) + 0.5 * np.pi))
+    height = np.sqrt(max(radius * radius - t * t, 0.0))
+    return float(0.5 * (t * height + radius * radius * (np.arctan2(t, height) + 0.5 * np.pi)))
 
 
 @jit
@@ -29,7 +30,7 @@ def _corner_area_up(x: float, y: float, radius: float) -> float:
     lower = _half_area(x, radius)
     if y >= radius:
         return 2.0 * lower
-    chord = np.sqrt(radius * radius - y * y)
+    chord = float(np.sqrt(radius * radius - y * y))
     if x <= -chord:
         return 2.0 * lower
     upper = _half_area(-chord, radius) + y * (min(x, chord) + chord)

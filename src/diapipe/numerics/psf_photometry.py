@@ -11,6 +11,8 @@ B = Jᵀ w C w J, the Fisher matrix's inverse where w is the true inverse varian
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
@@ -24,6 +26,18 @@ N_RESULTS = 12
 
 FITTED, NOT_FITTED, NO_PIXELS = 0, 1, 2
 """The position is fitted; it is the given one; nothing could be measured."""
+
+
+class Neighbours(NamedTuple):
+    """Which sources touch which, and what an earlier fit found of them.
+
+    Source k has the neighbours ``members[offsets[k]:offsets[k + 1]]``, rows of ``found`` (a result of `fit_point_sources`).
+    """
+
+    offsets: IntArray
+    members: IntArray
+    found: FloatArray
+
 
 _MAX_ITERATIONS = 20
 _MAX_STEP = 0.5
@@ -259,6 +273,25 @@ def _summarize(
 
 
 @jit
+def _remove_neighbours(
+    base: FloatArray,
+    row: int,
+    column: int,
+    members: IntArray,
+    found: FloatArray,
+    scratch: FloatArray,
+    values: Float32Array,
+) -> None:
+    """Take the other sources, as they were fitted before, out of a stamp; their PSF is taken to be this source's."""
+    drawn = np.empty((values.shape[0], values.shape[1]))
+    for k in members:
+        _shift(base, found[k, X] - column, found[k, Y] - row, scratch, drawn)
+        for r in range(values.shape[0]):
+            for c in range(values.shape[1]):
+                values[r, c] -= np.float32(found[k, FLUX] * drawn[r, c])
+
+
+@jit
 def _measure_one(
     image: Float32Array,
     mask: MaskArray,
@@ -271,25 +304,25 @@ def _measure_one(
     sign: float,
     max_shift: float,
     rho: FloatArray,
+    members: IntArray,
+    found_before: FloatArray,
     out: FloatArray,
 ) -> None:
     """Fit one source; ``max_shift`` 0 keeps the given position."""
     row, column, n = int(np.floor(y + 0.5)), int(np.floor(x + 0.5)), 2 * half + 1
-    wide = n + 2 * MEAN_HALF
+    wide, m = n + 2 * MEAN_HALF, MEAN_HALF
     values = np.empty((wide, wide), np.float32)
     spread, good, w = np.empty_like(values), np.empty_like(values), np.empty((n, n), np.float32)
+    scratch = np.empty((base.shape[0], n))
     first_y, first_x = row - half, column - half
-    n_bad = load_block(image, mask, variance, bits, first_y - MEAN_HALF, first_x - MEAN_HALF, values, spread, good)
+    n_bad = load_block(image, mask, variance, bits, first_y - m, first_x - m, values, spread, good)
     local_weights(spread, good, w)
-    d, v = (
-        values[MEAN_HALF : MEAN_HALF + n, MEAN_HALF : MEAN_HALF + n],
-        spread[MEAN_HALF : MEAN_HALF + n, MEAN_HALF : MEAN_HALF + n],
-    )
+    d, v = values[m : m + n, m : m + n], spread[m : m + n, m : m + n]
+    _remove_neighbours(base, row, column, members, found_before, scratch, d)
     inside_rows = min(first_y + n, image.shape[0]) - max(first_y, 0)
     inside_columns = min(first_x + n, image.shape[1]) - max(first_x, 0)
     out[N_ON_IMAGE] = max(inside_rows, 0) * max(inside_columns, 0)
     model = np.zeros((3, n, n))
-    scratch = np.empty((base.shape[0], n))
     bases = np.empty((3, base.shape[0], base.shape[0]))
     bases[0] = base
     _slope(base, True, bases[1])
@@ -323,6 +356,9 @@ def _measure_all(
     signs: FloatArray,
     max_shift: float,
     rho: FloatArray,
+    offsets: IntArray,
+    members: IntArray,
+    found: FloatArray,
     first: int,
     last: int,
     out: FloatArray,
@@ -337,7 +373,8 @@ def _measure_all(
         if not (np.isfinite(x[k]) and np.isfinite(y[k])) or weights[k].sum() == 0.0:
             continue
         _blend(nodes, index[k], weights[k], base)
-        _measure_one(image, mask, variance, bits, base, half, x[k], y[k], signs[k], max_shift, rho, out[k])
+        near = members[offsets[k] : offsets[k + 1]]
+        _measure_one(image, mask, variance, bits, base, half, x[k], y[k], signs[k], max_shift, rho, near, found, out[k])
 
 
 def fit_point_sources(
@@ -355,6 +392,7 @@ def fit_point_sources(
     signs: FloatArray | None = None,
     max_shift: float = 0.0,
     correlation: FloatArray | None = None,
+    neighbours: Neighbours | None = None,
     first: int = 0,
     last: int | None = None,
 ) -> FloatArray:
@@ -378,6 +416,8 @@ def fit_point_sources(
         Farthest that a fitted position may lie from the given one, pixels; 0 keeps the positions.
     correlation
         Autocorrelation of the noise, 1 at the centre; None for white noise.
+    neighbours
+        Sources to be taken out of each other's stamps; none where left out.
     first, last
         Range of sources to fit.
 
@@ -387,10 +427,15 @@ def fit_point_sources(
         Shape (n, N_RESULTS), columns as named at the top of this module; NaN where not measured.
     """
     rho = np.ones((1, 1)) if correlation is None else np.ascontiguousarray(correlation, np.float64)
+    near = (
+        Neighbours(np.zeros(len(x) + 1, np.int64), np.empty(0, np.int64), np.empty((0, 0)))
+        if neighbours is None
+        else neighbours
+    )
     out = np.empty((len(x), N_RESULTS))
     signs = np.ones(len(x)) if signs is None else np.asarray(signs, np.float64)
     stop = len(x) if last is None else last
     _measure_all(
-        image, mask, variance, bits, nodes, index, weights, half, x, y, signs, max_shift, rho, first, stop, out
+        image, mask, variance, bits, nodes, index, weights, half, x, y, signs, max_shift, rho, *near, first, stop, out
     )
     return out[first:stop]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from diapipe.images import Exposure
-from diapipe.steps.detect.base import AbstractDetector, Detections
+from diapipe.images import Detections, Exposure
+from diapipe.steps.detect.base import AbstractDetector
 from diapipe.steps.detect.matched_filter import MatchedFilter
 from diapipe.steps.family import Family
 

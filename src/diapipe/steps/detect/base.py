@@ -1,31 +1,10 @@
-"""What a detector gives, and the one method that it has."""
+"""What every detector has: one method."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
-from diapipe.images import Exposure, Footprints, MaskedImage
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Detections:
-    """What changed: where, and how significantly.
-
-    Attributes
-    ----------
-    footprints
-        Regions above threshold, grown, with their peaks; one DIA source a peak.
-    score
-        Significance of a point source at every pixel, in sigma, of unit variance; NaN where too few usable pixels tell.
-        Its mask is that of the difference with DETECTED and DETECTED_NEGATIVE set in the footprints.
-    threshold_sigma
-        The |score| above which a peak counts.
-    """
-
-    footprints: Footprints
-    score: MaskedImage
-    threshold_sigma: float
+from diapipe.images import Detections, Exposure
 
 
 class AbstractDetector(ABC):

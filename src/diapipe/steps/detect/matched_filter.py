@@ -9,13 +9,22 @@ import numpy as np
 from scipy import signal
 
 from diapipe.errors import PsfUndefinedError
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, Footprints, MaskedImage, MaskPlane, Psf
-from diapipe.images.footprints import Peaks
+from diapipe.images import (
+    UNUSABLE_DIFFERENCE,
+    Box,
+    Detections,
+    Exposure,
+    Footprints,
+    MaskedImage,
+    MaskPlane,
+    Peaks,
+    Psf,
+)
 from diapipe.numerics import components, matched_filter, peaks
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.matched_filter import BLOCK_ROWS, SeparableFilter
 from diapipe.numerics.threads import over_bands
-from diapipe.steps.detect.base import AbstractDetector, Detections
+from diapipe.steps.detect.base import AbstractDetector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

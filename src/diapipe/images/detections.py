@@ -1,0 +1,28 @@
+"""Detections: what a detector found on a difference, before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diapipe.images.footprints import Footprints
+from diapipe.images.masked_image import MaskedImage
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Detections:
+    """What changed: where, and how significantly.
+
+    Attributes
+    ----------
+    footprints
+        Regions above threshold, grown, with their peaks; one DIA source a peak.
+    score
+        Significance of a point source at every pixel, in sigma, of unit variance; NaN where too few usable pixels tell.
+        Its mask is that of the difference with DETECTED and DETECTED_NEGATIVE set in the footprints.
+    threshold_sigma
+        The absolute score above which a peak counts.
+    """
+
+    footprints: Footprints
+    score: MaskedImage
+    threshold_sigma: float

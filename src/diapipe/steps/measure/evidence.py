@@ -1,0 +1,85 @@
+"""What tells a change of the sky from the residual of a subtraction: the ``dp_*`` quantities."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from diapipe.catalogs.stars import StarList
+from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage, MaskPlane
+from diapipe.numerics import components, surroundings
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.stats import median, thinned
+from diapipe.steps.measure.photometry import PsfFits
+from diapipe.steps.measure.planes import Planes, Sources
+
+_SKY_SAMPLES = 100_000
+_SATURATED_REACH = 10.0
+
+
+def light_columns(
+    planes: Planes, sources: Sources, *, snr: FloatArray, radius: float, noise_n_sigma: float = 2.0
+) -> dict[str, FloatArray]:
+    """dp_sharpness and dp_negativeFraction."""
+    found = surroundings.examine(
+        *planes.arrays,
+        bits=int(UNUSABLE_DIFFERENCE),
+        x=sources.x,
+        y=sources.y,
+        signs=sources.sign,
+        radius=radius,
+        n_sigma=noise_n_sigma,
+    )
+    return {"dp_sharpness": found[:, 0] - np.abs(snr), "dp_negativeFraction": found[:, 1]}
+
+
+def chi2_excess(chi2: FloatArray, n_data: FloatArray) -> FloatArray:
+    """(χ² - ν) / sqrt(2 ν) with ν = n - 3 degrees of freedom; NaN without any."""
+    freedom = np.where(n_data > 3, n_data - 3.0, np.nan)
+    return (chi2 - freedom) / np.sqrt(2.0 * freedom)
+
+
+def template_ratio(
+    template: MaskedImage | None, sources: Sources, fits: PsfFits, *, peak: FloatArray, radius: float
+) -> FloatArray:
+    """Height of each source over the highest light of the static sky within ``radius`` pixels.
+
+    ``peak`` is the PSF's height for unit flux. The sky level is the median of the template. Infinite where no light is.
+    """
+    if template is None:
+        return np.full(len(sources), np.nan)
+    image = np.ascontiguousarray(template.image)
+    brightest = np.empty(len(sources))
+    surroundings.brightest_around(image, sources.x, sources.y, radius, brightest)
+    light = brightest - median(thinned(image, _SKY_SAMPLES))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(light > 0, np.abs(fits.flux) * peak / light, np.where(np.isnan(light), np.nan, np.inf))
+
+
+def star_ratio(stars: StarList | None, sources: Sources, planes: Planes, fits: PsfFits, *, radius: float) -> FloatArray:
+    """|Flux| of each source over that of the brightest star within ``radius`` pixels; NaN without one."""
+    ratio = np.full(len(sources), np.nan)
+    if stars is None or len(stars) == 0 or len(sources) == 0:
+        return ratio
+    tree = KDTree(np.stack([stars.x, stars.y], axis=1))
+    near = tree.query_ball_point(np.stack([sources.x + planes.box.x0, sources.y + planes.box.y0], axis=1), radius)
+    for k, members in enumerate(near):
+        brightest = max((float(stars.flux[i]) for i in members), default=0.0)
+        if brightest > 0:
+            ratio[k] = abs(fits.flux[k]) / brightest
+    return ratio
+
+
+def saturated_distance(planes: Planes, sources: Sources) -> FloatArray:
+    """Distance to the nearest saturated region of either image, in units of half the region's widest row.
+
+    A bleed trail runs along columns, so the widest row measures the star and not its trail; at least one pixel.
+    """
+    bits = int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE)
+    runs = surroundings.runs_of_bits(planes.mask, bits)
+    labels, n = components.label_runs(runs)
+    half_width = np.ones(n)
+    np.maximum.at(half_width, labels, 0.5 * (runs[:, 2] - runs[:, 1]))
+    distance = np.empty(len(sources))
+    surroundings.scaled_distance(runs, labels, half_width, sources.x, sources.y, _SATURATED_REACH, distance)
+    return distance

@@ -1,0 +1,56 @@
+"""Pixel flags: which mask planes touch a source's footprint, and which its centre."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.images import UNUSABLE_DIFFERENCE, Footprints, MaskPlane
+from diapipe.numerics import surroundings
+from diapipe.numerics.arrays import BoolArray, IntArray
+from diapipe.steps.measure.planes import Planes, Sources
+
+_FLAGS = {
+    "bad": MaskPlane.BAD,
+    "cr": MaskPlane.CR,
+    "edge": MaskPlane.EDGE,
+    "nodata": MaskPlane.NO_DATA,
+    "interpolated": MaskPlane.INTRP,
+    "saturated": MaskPlane.SAT,
+    "suspect": MaskPlane.SUSPECT,
+    "streak": MaskPlane.STREAK,
+    "injected": MaskPlane.INJECTED,
+    "injected_template": MaskPlane.INJECTED_TEMPLATE,
+}
+
+
+def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:
+    """Columns ``pixelFlags_*`` and ``dp_badPixel``."""
+    center = np.zeros(len(sources), np.int64)
+    surroundings.mask_around(planes.mask, sources.x, sources.y, 1, center)
+    anywhere = _in_footprints(planes, footprints)[sources.footprint] | center
+    columns: dict[str, BoolArray] = {}
+    for name, plane in _FLAGS.items():
+        columns[f"pixelFlags_{name}"] = (anywhere & int(plane)) != 0
+        columns[f"pixelFlags_{name}Center"] = (center & int(plane)) != 0
+    height, width = planes.image.shape
+    columns["pixelFlags_offimage"] = ~(
+        (sources.x >= -0.5) & (sources.x < width - 0.5) & (sources.y >= -0.5) & (sources.y < height - 0.5)
+    )
+    columns["pixelFlags"] = np.logical_or.reduce(list(columns.values()))
+    columns["dp_badPixel"] = ((center & int(UNUSABLE_DIFFERENCE)) != 0) | columns["pixelFlags_offimage"]
+    return columns
+
+
+def _in_footprints(planes: Planes, footprints: Footprints) -> IntArray:
+    """Union of the mask bits in every footprint."""
+    box = planes.box
+    found = np.zeros(len(footprints), np.int64)
+    spans = footprints.spans - np.array([box.y0, box.x0, box.x0])
+    surroundings.mask_in_spans(planes.mask, spans, footprints.offsets, found)
+    return found
+
+
+def footprint_sizes(footprints: Footprints) -> IntArray:
+    """Longer side of every footprint's box; shape (n,)."""
+    boxes = [footprints.box_of(i) for i in range(len(footprints))]
+    return np.array([max(box.height, box.width) for box in boxes], dtype=np.int64)

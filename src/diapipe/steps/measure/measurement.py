@@ -1,0 +1,313 @@
+"""The verb: positions, fluxes, shapes, flags and doubts of every detection, as a DIA source table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from diapipe.catalogs.dia_sources import dia_source_table
+from diapipe.catalogs.ids import MAX_SOURCES, dia_source_ids
+from diapipe.catalogs.schema import DIA_SOURCE, FLUX
+from diapipe.catalogs.stars import StarList
+from diapipe.errors import BadSubtractionError, PsfUndefinedError
+from diapipe.images import (
+    UNUSABLE,
+    UNUSABLE_DIFFERENCE,
+    Detections,
+    Difference,
+    Exposure,
+    Footprints,
+    MaskedImage,
+    Peaks,
+    Psf,
+)
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics import psf_photometry
+from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.measure import evidence, flags, photometry, quality, shapes, sky
+from diapipe.steps.measure.options import Measure
+from diapipe.steps.measure.photometry import PsfFits
+from diapipe.steps.measure.planes import Planes, Sources
+
+type Columns = dict[str, NDArray[Any]]
+
+_DEFAULT = Measure()
+
+
+def measure(
+    difference: Difference,
+    detections: Detections,
+    *,
+    science: Exposure,
+    template: MaskedImage | Exposure | None = None,
+    stars: StarList | None = None,
+    options: Measure = _DEFAULT,
+    n_threads: int = 1,
+) -> Table:
+    """Measure every detection: one row a peak, the most significant first.
+
+    Parameters
+    ----------
+    difference
+        Science minus matched template, with its PSF.
+    detections
+        What `detect` found on it.
+    science
+        The science image, with its PSF; its box holds that of the difference.
+    template
+        The matched template on the science flux scale; that of ``difference`` where left out. An Exposure brings its own
+        PSF, a MaskedImage is taken to have that of the science image.
+    stars
+        Stars of the science image, by which residuals beside them are recognised.
+    options
+        Parameters.
+    n_threads
+        Threads to use; the result does not depend on it.
+
+    Returns
+    -------
+    Table
+        Columns as `diapipe.catalogs.schema.DIA_SOURCE` lists them.
+
+    Raises
+    ------
+    PsfUndefinedError
+        If the difference has no PSF.
+    BadSubtractionError
+        If there are more detections than identifiers for one image.
+    """
+    exposure, peaks = difference.exposure, detections.footprints.peaks
+    psf = _psf_of(exposure)
+    if len(peaks) >= MAX_SOURCES:
+        raise BadSubtractionError(f"{exposure.name} has {len(peaks)} detections; fewer than {MAX_SOURCES} are expected")
+    static = difference.matched_template if template is None else template
+    planes = Planes.of(exposure.masked_image)
+    start = _sources(peaks, planes)
+    lattice = photometry.lattice_of(psf, planes, start)
+    fwhm = _typical_fwhm(lattice, psf, planes)
+    half = photometry.stamp_half(psf.size, fwhm, options.stamp_fwhm)
+    fits = photometry.fit(
+        planes,
+        lattice,
+        start,
+        bits=UNUSABLE_DIFFERENCE,
+        half=half,
+        max_shift=options.max_shift_px,
+        correlation=exposure.noise_correlation,
+        n_threads=n_threads,
+    )
+    columns = _positions_and_fluxes(exposure, fits)
+    found = Sources(columns["x"] - planes.box.x0, columns["y"] - planes.box.y0, start.sign, start.footprint)
+    columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_fwhm * fwhm)
+    columns |= _forced_columns(science, static, found, planes, options, n_threads)
+    columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
+    columns |= flags.pixel_flags(planes, found, detections.footprints)
+    columns |= _evidence_columns(planes, found, fits, columns, static=static, stars=stars, fwhm=fwhm, options=options)
+    columns |= _dipole_columns(peaks, options)
+    columns |= _footprint_columns(detections.footprints)
+    columns["dp_residual"] = quality.is_residual(columns, cuts=options.cuts)
+    columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
+    columns |= _identity_columns(exposure, len(peaks))
+    return _calibrated(columns, exposure, len(peaks))
+
+
+def _psf_of(exposure: Exposure) -> Psf:
+    """The exposure's PSF, which must be there."""
+    if exposure.psf is None:
+        raise PsfUndefinedError(f"{exposure.name} has no PSF; measuring needs one")
+    return exposure.psf
+
+
+def _sources(peaks: Peaks, planes: Planes) -> Sources:
+    """The peaks in array coordinates."""
+    return Sources(
+        peaks.x - planes.box.x0,
+        peaks.y - planes.box.y0,
+        np.where(peaks.significance < 0, -1.0, 1.0),
+        peaks.footprint,
+    )
+
+
+def _typical_fwhm(lattice: PsfLattice, psf: Psf, planes: Planes) -> float:
+    """Median FWHM of the PSF around the sources, by its noise-equivalent area; at the image's centre without sources."""
+    squares = (lattice.nodes**2).sum(axis=(1, 2))
+    squares = squares[squares > 0]
+    if len(squares) == 0:
+        try:
+            return psf.fwhm_at(x=planes.box.x_center, y=planes.box.y_center)
+        except PsfUndefinedError:
+            return 0.25 * psf.size
+    return float(SIGMA_TO_FWHM * np.sqrt(1.0 / (4.0 * np.pi * np.median(squares))))
+
+
+def _positions_and_fluxes(exposure: Exposure, fits: PsfFits) -> Columns:
+    """Centroids on pixels and sky, PSF flux and what goes with it."""
+    x = fits.column(psf_photometry.X) + exposure.box.x0
+    y = fits.column(psf_photometry.Y) + exposure.box.y0
+    covariance = {
+        name: np.where(fits.is_fitted, fits.column(which), np.nan)
+        for name, which in (("xx", psf_photometry.XX), ("yy", psf_photometry.YY), ("xy", psf_photometry.XY))
+    }
+    flux = fits.unbiased_flux()
+    return {
+        "x": x,
+        "y": y,
+        "xErr": np.sqrt(covariance["xx"]),
+        "yErr": np.sqrt(covariance["yy"]),
+        "centroid_flag": ~fits.is_fitted,
+        **sky.sky_columns(exposure.wcs, x=x, y=y, **covariance),
+        "psfFlux": flux,
+        "psfFluxErr": fits.flux_err,
+        "snr": flux / fits.flux_err,
+        "psfChi2": fits.column(psf_photometry.CHI2),
+        "psfNdata": fits.column(psf_photometry.N_USED),
+        "psfFlux_flag": fits.is_poor,
+        "psfFlux_flag_edge": fits.is_at_edge,
+        "psfFlux_flag_noGoodPixels": fits.no_pixels,
+    }
+
+
+def _aperture_columns(planes: Planes, found: Sources, exposure: Exposure, *, radius: float) -> Columns:
+    """The aperture flux."""
+    return dict(
+        photometry.aperture(
+            planes, found, bits=UNUSABLE_DIFFERENCE, radius=radius, correlation=exposure.noise_correlation
+        )
+    )
+
+
+def _forced_columns(
+    science: Exposure,
+    static: MaskedImage | Exposure | None,
+    found: Sources,
+    planes: Planes,
+    options: Measure,
+    n_threads: int,
+) -> Columns:
+    """PSF fluxes at the same places on the science image and on the matched template."""
+    columns: Columns = {}
+    if science.psf is None:
+        return columns
+    cut = science[planes.box] if science.box != planes.box else science
+    fits = _forced(cut, science.psf, found, options, n_threads)
+    columns |= {
+        "scienceFlux": fits.flux,
+        "scienceFluxErr": fits.flux_err,
+        "forced_PsfFlux_flag": fits.is_poor,
+        "forced_PsfFlux_flag_edge": fits.is_at_edge,
+        "forced_PsfFlux_flag_noGoodPixels": fits.no_pixels,
+    }
+    if static is not None:
+        image = static if isinstance(static, Exposure) else Exposure(name="template", masked_image=static)
+        fits = _forced(image, image.psf or science.psf, found, options, n_threads)
+        columns |= {"templateFlux": fits.flux, "templateFluxErr": fits.flux_err}
+    return columns
+
+
+def _forced(image: Exposure, psf: Psf, found: Sources, options: Measure, n_threads: int) -> PsfFits:
+    """PSF fluxes at fixed positions on an image of the difference's box."""
+    planes = Planes.of(image.masked_image)
+    lattice = photometry.lattice_of(psf, planes, found)
+    half = photometry.stamp_half(psf.size, _typical_fwhm(lattice, psf, planes), options.stamp_fwhm)
+    return photometry.fit(
+        planes,
+        lattice,
+        found,
+        bits=UNUSABLE,
+        half=half,
+        max_shift=0.0,
+        correlation=image.noise_correlation,
+        n_threads=n_threads,
+    )
+
+
+def _shape_columns(
+    planes: Planes, found: Sources, lattice: PsfLattice, exposure: Exposure, fwhm: float, options: Measure
+) -> Columns:
+    """Second moments, in square arc seconds where there is a WCS."""
+    area = sky.pixel_area_arcsec2(exposure.wcs, x=exposure.box.x_center, y=exposure.box.y_center)
+    return dict(
+        shapes.shape_columns(
+            planes,
+            found,
+            lattice,
+            bits=UNUSABLE_DIFFERENCE,
+            sigma=fwhm / SIGMA_TO_FWHM,
+            radius=max(3, int(np.ceil(options.moments_fwhm * fwhm))),
+            area=1.0 if area is None else area,
+        )
+    )
+
+
+def _evidence_columns(
+    planes: Planes,
+    found: Sources,
+    fits: PsfFits,
+    columns: Columns,
+    *,
+    static: MaskedImage | Exposure | None,
+    stars: StarList | None,
+    fwhm: float,
+    options: Measure,
+) -> Columns:
+    """The ``dp_*`` quantities that the default cut looks at."""
+    image = static.masked_image if isinstance(static, Exposure) else static
+    peak = 1.0 / (2.0 * np.pi * (fwhm / SIGMA_TO_FWHM) ** 2)
+    return {
+        **evidence.light_columns(planes, found, snr=columns["snr"], radius=options.sign_fwhm * fwhm),
+        "dp_chi2Excess": evidence.chi2_excess(columns["psfChi2"], columns["psfNdata"]),
+        "dp_templateRatio": evidence.template_ratio(
+            image, found, fits, peak=np.full(len(found), peak), radius=options.core_fwhm * fwhm
+        ),
+        "dp_starRatio": evidence.star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
+        "dp_saturatedDistance": evidence.saturated_distance(planes, found),
+    }
+
+
+def _dipole_columns(peaks: Peaks, options: Measure) -> Columns:
+    """Sign, and whether a lobe of opposite sign stands beside."""
+    ratio = np.nan_to_num(np.abs(peaks.partner_significance / peaks.significance))
+    return {
+        "dp_score": peaks.significance,
+        "isNegative": peaks.significance < 0,
+        "isDipole": ratio >= options.dipole_ratio,
+        "dp_partnerRatio": ratio,
+    }
+
+
+def _footprint_columns(footprints: Footprints) -> Columns:
+    """Size of the footprint that each peak lies in."""
+    return {"bboxSize": flags.footprint_sizes(footprints)[footprints.peaks.footprint]}
+
+
+def _identity_columns(exposure: Exposure, n: int) -> Columns:
+    """Which exposure, which source; trails are not fitted here."""
+    info = exposure.info
+    return {
+        "diaSourceId": dia_source_ids(visit=info.visit, detector=info.detector, n=n),
+        "visit": np.full(n, info.visit),
+        "detector": np.full(n, info.detector),
+        "band": np.full(n, info.band, "U8"),
+        "midpointMjdTai": np.full(n, info.mjd_midpoint),
+        "trail_flag": np.ones(n, np.bool_),
+    }
+
+
+def _calibrated(columns: Columns, exposure: Exposure, n: int) -> Table:
+    """The table, fluxes in nJy where the image is calibrated."""
+    unit, factor = exposure.unit, np.ones(n)
+    if exposure.photo_calib is not None and unit != "nJy":
+        unit, factor = "nJy", _nanojansky(exposure, columns["x"], columns["y"])
+    fluxes = {column.name for column in DIA_SOURCE if column.unit == FLUX}
+    scaled = {name: values * factor if name in fluxes else values for name, values in columns.items()}
+    return dia_source_table(scaled, n=n, flux_unit=unit, area_unit="pix2" if exposure.wcs is None else "arcsec2")
+
+
+def _nanojansky(exposure: Exposure, x: FloatArray, y: FloatArray) -> FloatArray:
+    """NJy per count at positions."""
+    assert exposure.photo_calib is not None
+    return exposure.photo_calib.at(x=x, y=y)

@@ -1,0 +1,45 @@
+"""What can be chosen in the measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from diapipe.steps.measure.quality import Cuts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """Parameters of the measurement.
+
+    Attributes
+    ----------
+    stamp_fwhm
+        Half-width of the stamps that the PSF is fitted on, in PSF FWHM; beyond 2 lie 1e-4 of the weight.
+    max_shift_px
+        A centroid farther than this from its peak is refused (`centroid_flag`), and the peak's position kept.
+    aperture_fwhm
+        Radius of the aperture in PSF FWHM: 2.5 hold 98% of a Moffat star's light.
+    moments_fwhm
+        Pixels within this many PSF FWHM enter the second moments.
+    sign_fwhm
+        Radius in which positive and negative light are compared, PSF FWHM.
+    core_fwhm
+        Radius in which the light of the static sky is looked up, PSF FWHM.
+    star_fwhm
+        A star this near, in PSF FWHM, can leave a residual that looks like a source.
+    dipole_ratio
+        The two lobes are a dipole if the fainter has at least this part of the score of the brighter (of fluxes shared as
+        0.65 to 0.35 or more evenly, the limit of ip_diffim).
+    cuts
+        When `dp_bad` is set.
+    """
+
+    stamp_fwhm: float = 2.0
+    max_shift_px: float = 2.5
+    aperture_fwhm: float = 2.5
+    moments_fwhm: float = 2.5
+    sign_fwhm: float = 1.25
+    core_fwhm: float = 1.0
+    star_fwhm: float = 4.0
+    dipole_ratio: float = 0.5
+    cuts: Cuts = field(default_factory=Cuts)

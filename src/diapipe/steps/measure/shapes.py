@@ -1,0 +1,60 @@
+"""Second moments of the sources and of the PSF beneath them, and how extended that makes a source."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.images import MaskPlane
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics import surroundings
+from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
+from diapipe.steps.measure.planes import Planes, Sources
+
+_MARGIN = 4
+"""Pixels beyond the radius, so that a centroid that moves does not see the next cut-out."""
+
+
+def shape_columns(
+    planes: Planes, sources: Sources, lattice: PsfLattice, *, bits: MaskPlane, sigma: float, radius: int, area: float
+) -> dict[str, FloatArray | BoolArray]:
+    """Columns of the adaptive moments and the extendedness; ``area`` converts square pixels to the table's unit."""
+    found = _moments_of_sources(planes, sources, bits=bits, sigma=sigma, radius=radius)
+    of_psf = _moments_of_psf(lattice, sigma=sigma)
+    bad = found.flag != 0
+    size, psf_size = found.ixx + found.iyy, of_psf[0] + of_psf[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        extendedness = np.clip(1.0 - psf_size / size, 0.0, 1.0)
+    columns: dict[str, FloatArray | BoolArray] = {
+        name: np.where(bad, np.nan, value * area)
+        for name, value in (("ixx", found.ixx), ("iyy", found.iyy), ("ixy", found.ixy))
+    }
+    columns |= {name: value * area for name, value in zip(("ixxPSF", "iyyPSF", "ixyPSF"), of_psf, strict=True)}
+    return columns | {"shape_flag": bad, "extendedness": np.where(bad, np.nan, extendedness)}
+
+
+def _moments_of_sources(
+    planes: Planes, sources: Sources, *, bits: MaskPlane, sigma: float, radius: int
+) -> AdaptiveMoments:
+    """Moments from cut-outs turned positive, one below the other."""
+    n, side = len(sources), 2 * (radius + _MARGIN) + 1
+    rows, columns = (np.floor(v + 0.5).astype(np.int64) for v in (sources.y, sources.x))
+    values, spread = np.zeros((n * side, side), np.float32), np.zeros((n * side, side), np.float32)
+    surroundings.stack_cutouts(*planes.arrays, int(bits), rows, columns, sources.sign, values, spread)
+    x = sources.x - columns + side // 2
+    y = sources.y - rows + side // 2 + side * np.arange(n)
+    return adaptive_moments(values, spread, x, y, sigma_start=sigma, radius=radius)
+
+
+def _moments_of_psf(lattice: PsfLattice, *, sigma: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Moments ixx, iyy, ixy of the PSF at every source, blended from those at the nodes."""
+    n, size = lattice.nodes.shape[0], lattice.nodes.shape[1]
+    if n == 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    image = lattice.nodes.reshape(n * size, size).astype(np.float32)
+    x = np.full(n, float(size // 2))
+    found = adaptive_moments(
+        image, np.ones_like(image), x, x + size * np.arange(n), sigma_start=sigma, radius=size // 2 - 3
+    )
+    blended = [(lattice.weights * v[lattice.index]).sum(axis=1) for v in (found.ixx, found.iyy, found.ixy)]
+    return blended[0], blended[1], blended[2]

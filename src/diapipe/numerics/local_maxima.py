@@ -1,0 +1,154 @@
+"""Sources of one image found as local maxima of the image smoothed by a Gaussian."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.numerics.jit import jit
+
+FILL_REACH = 3
+"""Bad pixels in a row that are bridged by the last good value, so that a bad column does not split a star."""
+
+BAND = 64
+"""Rows smoothed at once: the band stays in the cache."""
+
+
+class Maxima(NamedTuple):
+    """Array positions (whole pixels) and signal-to-noise of the maxima, brightest first."""
+
+    y: IntArray
+    x: IntArray
+    significance: FloatArray
+
+
+def gaussian_profile(sigma: float, *, reach: float = 3.0) -> Float32Array:
+    """Samples of a Gaussian out to ``reach`` sigma, at least 1 px, of unit sum; odd length."""
+    half = max(1, int(np.ceil(reach * sigma)))
+    t = np.arange(-half, half + 1)
+    profile = np.exp(-0.5 * (t / sigma) ** 2)
+    return (profile / profile.sum()).astype(np.float32)
+
+
+@jit
+def _load_band(image: Float32Array, mask: MaskArray, bad_bits: int, first: int, band: Float32Array) -> None:
+    """Copy rows from ``first`` on, bad pixels bridged or zero; rows outside the image are zero."""
+    n_rows, n_columns = image.shape
+    for r in range(band.shape[0]):
+        y = first + r
+        if y < 0 or y >= n_rows:
+            band[r, :] = 0.0
+            continue
+        n_bad = 0
+        for x in range(n_columns):
+            ok = (mask[y, x] & bad_bits) == 0 and np.isfinite(image[y, x])
+            band[r, x] = image[y, x] if ok else np.float32(0.0)
+            n_bad += 0 if ok else 1
+        if n_bad == 0:
+            continue
+        last, distance = np.float32(0.0), FILL_REACH
+        for x in range(n_columns):
+            if (mask[y, x] & bad_bits) == 0 and np.isfinite(image[y, x]):
+                last, distance = image[y, x], 0
+            else:
+                distance += 1
+                band[r, x] = last if distance <= FILL_REACH else np.float32(0.0)
+
+
+@jit
+def _smooth_band(band: Float32Array, profile: Float32Array, column: Float32Array, out: Float32Array) -> None:
+    """Separable smoothing: ``out`` has ``len(profile) - 1`` rows fewer than ``band``; columns outside are zero."""
+    n_taps = len(profile)
+    half = n_taps // 2
+    n_columns = band.shape[1]
+    for r in range(out.shape[0]):
+        column[:] = 0.0
+        for k in range(n_taps):
+            weight = profile[k]
+            for x in range(n_columns):
+                column[half + x] += weight * band[r + k, x]
+        for x in range(n_columns):
+            out[r, x] = 0.0
+        for k in range(n_taps):
+            weight = profile[k]
+            for x in range(n_columns):
+                out[r, x] += weight * column[x + k]
+
+
+@jit
+def smoothed_maxima(
+    image: Float32Array, mask: MaskArray, variance: Float32Array, bad_bits: int, profile: Float32Array, n_sigma: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Local maxima of the smoothed image above ``n_sigma`` of its own noise; see `find_maxima`."""
+    n_rows, n_columns = image.shape
+    half = len(profile) // 2
+    norm = 0.0
+    for weight in profile:
+        norm += weight * weight
+    capacity = 1024
+    ys, xs = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    values = np.empty(capacity, np.float64)
+    n = 0
+    band = np.empty((BAND + 2 + 2 * half, n_columns), np.float32)
+    smooth = np.empty((BAND + 2, n_columns), np.float32)
+    column = np.zeros(n_columns + 2 * half, np.float32)
+    for first in range(0, n_rows, BAND):
+        _load_band(image, mask, bad_bits, first - 1 - half, band)
+        _smooth_band(band, profile, column, smooth)
+        for r in range(1, min(BAND, n_rows - first) + 1):
+            y = first + r - 1
+            for x in range(1, n_columns - 1):
+                value = smooth[r, x]
+                if value <= smooth[r, x - 1] or value < smooth[r, x + 1]:
+                    continue
+                spread = np.float64(variance[y, x]) * norm * norm
+                if not value > 0.0 or not value * value > n_sigma * n_sigma * spread or spread <= 0.0:
+                    continue
+                highest = True
+                for dx in range(-1, 2):
+                    highest = highest and value > smooth[r - 1, x + dx] and value >= smooth[r + 1, x + dx]
+                if not highest or (mask[y, x] & bad_bits) != 0:
+                    continue
+                if n == capacity:
+                    ys, xs = np.append(ys, np.empty_like(ys)), np.append(xs, np.empty_like(xs))
+                    values = np.append(values, np.empty_like(values))
+                    capacity *= 2
+                ys[n], xs[n], values[n] = y, x, value / np.sqrt(spread)
+                n += 1
+    return ys[:n], xs[:n], values[:n]
+
+
+def find_maxima(
+    image: Float32Array,
+    *,
+    mask: MaskArray,
+    variance: Float32Array,
+    bad_bits: int,
+    sigma: float,
+    n_sigma: float = 5.0,
+) -> Maxima:
+    """Local maxima of an image smoothed by a Gaussian.
+
+    Parameters
+    ----------
+    image
+        Background-subtracted, shape (rows, columns).
+    mask, variance
+        Same shape; the variance at the peak sets the noise, taken as white.
+    bad_bits
+        Mask bits whose pixels are left out of the smoothing and cannot be a peak.
+    sigma
+        Width of the Gaussian in pixels.
+    n_sigma
+        Threshold in units of the smoothed image's noise, sqrt(V Σ g²) for the 2-D Gaussian g.
+
+    Returns
+    -------
+    Maxima
+        Brightest first. The outermost columns hold no maximum.
+    """
+    y, x, value = smoothed_maxima(image, mask, variance, bad_bits, gaussian_profile(sigma), n_sigma)
+    order = np.argsort(-value, kind="stable")
+    return Maxima(y[order], x[order], value[order])

@@ -1,0 +1,280 @@
+"""A PSF on the pixel grid from the stamps of many stars: a Moffat profile and what the pixels say beyond it.
+
+The model is K(p; x, y) = M(p) + Σ_t c_t(p) T_t(x, y): an elliptical Moffat M plus, pixel by pixel, a polynomial of the position.
+The coefficients c are shrunk towards zero with a prior proportional to M(p), so that the bright core follows the data and the
+faint wings, where no star has signal, follow the Moffat.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
+from diapipe.numerics.jit import jit
+from diapipe.numerics.shifting import LANCZOS_ORDER
+
+PRIOR_FRACTION = 0.2
+"""Expected deviation of a pixel from the Moffat profile, as a fraction of the profile there."""
+
+PRIOR_FLOOR = 1e-5
+"""The same, as a fraction of the profile's peak."""
+
+SYSTEMATIC = 0.01
+"""Error of the model, as a fraction of it, added to the noise: so that one very bright star does not decide alone."""
+
+
+class Stamps(NamedTuple):
+    """Cut-outs of stars; shapes (n, size, size) and (n,)."""
+
+    values: FloatArray
+    """Background-subtracted pixels; 0 where the weight is 0."""
+    weights: FloatArray
+    """Inverse variance; 0 for pixels outside the image or not to be used."""
+    dx: FloatArray
+    """Star minus the centre of its stamp, in pixels, along x."""
+    dy: FloatArray
+
+
+class StarFits(NamedTuple):
+    """Amplitudes of the model on each star; shapes (n,) and (n, size, size)."""
+
+    flux: FloatArray
+    background: FloatArray
+    step_x: FloatArray
+    step_y: FloatArray
+    chi2: FloatArray
+    """Per degree of freedom, over the core."""
+    residual: FloatArray
+    """Star less flux x model and background, 0 where the weight is 0."""
+
+
+class PsfSeries(NamedTuple):
+    """Images of the series, shape (n_terms, size, size); the first is the mean PSF."""
+
+    images: FloatArray
+    base: FloatArray
+    """The Moffat profile, shape (size, size), of unit sum."""
+
+
+@jit
+def _cut(
+    image: Float32Array,
+    variance: Float32Array,
+    good: BoolArray,
+    rows: IntArray,
+    columns: IntArray,
+    half: int,
+    values: FloatArray,
+    weights: FloatArray,
+) -> None:
+    """Copy stamps around whole pixels; what lies outside or is not good keeps value and weight 0."""
+    for i in range(len(rows)):
+        for v in range(max(0, half - rows[i]), min(2 * half + 1, image.shape[0] - rows[i] + half)):
+            for u in range(max(0, half - columns[i]), min(2 * half + 1, image.shape[1] - columns[i] + half)):
+                y, x = rows[i] + v - half, columns[i] + u - half
+                if good[y, x] and variance[y, x] > 0.0:
+                    values[i, v, u] = image[y, x]
+                    weights[i, v, u] = 1.0 / variance[y, x]
+
+
+def cut_stamps(
+    image: Float32Array, variance: Float32Array, good: BoolArray, *, x: RealArray, y: RealArray, half: int
+) -> Stamps:
+    """Cut ``2 half + 1`` pixels around each star, at array positions ``x``, ``y`` of shape (n,)."""
+    columns, rows = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
+    shape = (len(x), 2 * half + 1, 2 * half + 1)
+    values, weights = np.zeros(shape), np.zeros(shape)
+    _cut(image, variance, good, rows, columns, half, values, weights)
+    return Stamps(values, weights, np.asarray(x - columns, np.float64), np.asarray(y - rows, np.float64))
+
+
+def radii(size: int) -> FloatArray:
+    """Distance of each pixel of a stamp from its centre; shape (size, size)."""
+    offset = np.arange(size) - size // 2
+    return np.hypot(offset[:, None], offset[None, :])
+
+
+def shift_matrices(size: int, shifts: FloatArray, order: int = LANCZOS_ORDER) -> FloatArray:
+    """`shifting.shift_matrix` for many shifts of less than a pixel at once; shape (n, size, size)."""
+    whole = np.floor(-shifts)
+    t = (-shifts - whole)[:, None] - np.arange(1 - order, order + 1)
+    weights = np.sinc(t) * np.sinc(t / order)
+    weights /= weights.sum(axis=1, keepdims=True)
+    tap = np.arange(size)[None, :] - np.arange(size)[:, None] - whole.astype(np.int64)[:, None, None] - 1 + order
+    inside = (tap >= 0) & (tap < 2 * order)
+    stars = np.arange(len(shifts))[:, None, None]
+    return np.where(inside, weights[stars, np.clip(tap, 0, 2 * order - 1)], 0.0)
+
+
+def shifted(stamps: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
+    """Each stamp moved by its own sub-pixel shift; shape (n, size, size)."""
+    size = stamps.shape[-1]
+    return np.asarray(shift_matrices(size, dy) @ stamps @ shift_matrices(size, dx).transpose(0, 2, 1))
+
+
+def moffat(size: int, *, alpha: float, beta: float, e1: float = 0.0, e2: float = 0.0) -> FloatArray:
+    """Elliptical Moffat profile (1 + r²/α²)^-β sampled at pixel centres, of unit sum; shape (size, size).
+
+    ``e1`` and ``e2`` stretch r² to (1 - e1) x² + (1 + e1) y² - 2 e2 x y.
+    """
+    offset = np.arange(size) - size // 2
+    x, y = offset[None, :], offset[:, None]
+    squared = (1.0 - e1) * x * x + (1.0 + e1) * y * y - 2.0 * e2 * x * y
+    profile = (1.0 + np.maximum(squared, 0.0) / alpha**2) ** -beta
+    return np.asarray(profile / profile.sum(), dtype=np.float64)
+
+
+def fit_moffat(stack: FloatArray, weight: FloatArray, *, fwhm: float) -> FloatArray:
+    """Moffat profile that fits a centred mean star; flux and a constant are fitted along and dropped.
+
+    Parameters
+    ----------
+    stack
+        Shape (size, size), any flux scale.
+    weight
+        Inverse variance of its pixels.
+    fwhm
+        Starting value in pixels.
+    """
+    size = stack.shape[0]
+    root = np.sqrt(weight).ravel()
+    target = root * stack.ravel()
+
+    def amplitudes(parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+        log_alpha, log_beta, e1, e2 = parameters
+        profile = moffat(size, alpha=np.exp(log_alpha), beta=1.0 + np.exp(log_beta), e1=e1, e2=e2)
+        design = np.stack([root * profile.ravel(), root], axis=1)
+        solution, *_ = np.linalg.lstsq(design, target, rcond=None)
+        return design @ solution - target, profile
+
+    start = np.array([np.log(0.5 * fwhm / np.sqrt(2.0 ** (1.0 / 3.0) - 1.0)), np.log(2.0), 0.0, 0.0])
+    bounds = ([np.log(0.2), np.log(0.6), -0.6, -0.6], [np.log(size), np.log(30.0), 0.6, 0.6])
+    fit = optimize.least_squares(lambda p: amplitudes(p)[0], start, bounds=bounds, x_scale=0.1, xtol=1e-5, ftol=1e-6)
+    return amplitudes(fit.x)[1]
+
+
+def mean_star(stamps: Stamps, flux: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Median of the centred stars of unit flux, and the inverse variance of their weighted mean; shapes (size, size)."""
+    centred = shifted(stamps.values / flux[:, None, None], dx=-stamps.dx, dy=-stamps.dy)
+    centred[stamps.weights == 0.0] = np.nan
+    weight = (stamps.weights * flux[:, None, None] ** 2).sum(axis=0)
+    empty = np.isnan(centred).all(axis=0)
+    centred[:, empty] = 0.0
+    return np.nanmedian(centred, axis=0), np.where(empty, 0.0, weight)
+
+
+def fit_stars(stamps: Stamps, models: FloatArray, *, core: float, free_background: bool = True) -> StarFits:
+    """Flux, background and centroid step of the model on each star, by weighted least squares.
+
+    Parameters
+    ----------
+    stamps
+        The stars.
+    models
+        The PSF drawn at each star's sub-pixel place, of unit sum; shape (n, size, size).
+    core
+        Radius in pixels within which chi2 is counted.
+    free_background
+        Whether a constant is fitted; else it is 0.
+    """
+    n, size, _ = stamps.values.shape
+    gradient_x, gradient_y = np.zeros_like(models), np.zeros_like(models)
+    gradient_x[:, :, 1:-1] = 0.5 * (models[:, :, 2:] - models[:, :, :-2])
+    gradient_y[:, 1:-1, :] = 0.5 * (models[:, 2:, :] - models[:, :-2, :])
+    parts = [models, -gradient_x, -gradient_y] + ([np.ones_like(models)] if free_background else [])
+    design = np.stack(parts, axis=1).reshape(n, len(parts), -1)
+    rough = (stamps.values * stamps.weights * models).sum(axis=(1, 2)) / (stamps.weights * models**2).sum(axis=(1, 2))
+    floor = SYSTEMATIC * np.abs(rough)[:, None, None] * models
+    weights = (stamps.weights / (1.0 + stamps.weights * floor**2)).reshape(n, 1, -1)
+    matrix = (design * weights) @ design.transpose(0, 2, 1)
+    scale = 1.0 / np.sqrt(np.einsum("nii->ni", matrix) + 1e-300)
+    matrix = matrix * scale[:, :, None] * scale[:, None, :] + 1e-10 * np.eye(len(parts))
+    vector = ((design * weights) @ stamps.values.reshape(n, -1, 1))[:, :, 0] * scale
+    solution = np.linalg.solve(matrix, vector[:, :, None])[:, :, 0] * scale
+    flux, background = solution[:, 0], solution[:, 3] if free_background else np.zeros(n)
+    residual = stamps.values - flux[:, None, None] * models - background[:, None, None]
+    residual[stamps.weights == 0.0] = 0.0
+    inside = (radii(size) <= core) & (stamps.weights > 0.0)
+    squares = (residual**2 * weights.reshape(models.shape) * inside).sum(axis=(1, 2))
+    chi2 = squares / np.maximum(inside.sum(axis=(1, 2)) - len(parts), 1)
+    return StarFits(flux, background, solution[:, 1] / flux, solution[:, 2] / flux, chi2, residual)
+
+
+def models_at(series: PsfSeries, terms: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
+    """The PSF of each star, drawn at its sub-pixel place; ``terms`` has shape (n_terms, n). Shape (n, size, size)."""
+    images = np.tensordot(terms.T, series.images, axes=1)
+    images /= images.sum(axis=(1, 2), keepdims=True)
+    return shifted(images, dx=dx, dy=dy)
+
+
+def prior_width(base: FloatArray) -> FloatArray:
+    """Expected size of the coefficients at each pixel of the base profile."""
+    return PRIOR_FRACTION * base + PRIOR_FLOOR * base.max()
+
+
+def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, prior: FloatArray) -> FloatArray:
+    """Polynomial coefficients of every pixel by ridge regression.
+
+    Parameters
+    ----------
+    targets
+        Deviation of each star from the base profile at unit flux, shape (n, size, size).
+    weights
+        Their inverse variances, same shape.
+    terms
+        Values of the polynomial terms at the stars, shape (n_terms, n).
+    prior
+        Expected size of a coefficient, shape (size, size).
+
+    Returns
+    -------
+    FloatArray
+        Shape (n_terms, size, size).
+    """
+    n, size, _ = targets.shape
+    n_terms = len(terms)
+    flat_weights = weights.reshape(n, -1)
+    products = (terms[:, None, :] * terms[None, :, :]).reshape(n_terms * n_terms, n)
+    matrix = (products @ flat_weights).T.reshape(-1, n_terms, n_terms)
+    vector = (terms @ (flat_weights * targets.reshape(n, -1))).T
+    matrix = matrix + np.eye(n_terms) / (prior.ravel() ** 2)[:, None, None]
+    return np.linalg.solve(matrix, vector[:, :, None])[:, :, 0].T.reshape(n_terms, size, size)
+
+
+def assembled(coefficients: FloatArray, base: FloatArray) -> PsfSeries:
+    """Series of unit sum everywhere: the mean image sums to 1, the images of the variation to 0."""
+    images = coefficients.copy()
+    images[0] += base
+    images /= images[0].sum()
+    images[1:] -= images[1:].sum(axis=(1, 2), keepdims=True) * images[0]
+    return PsfSeries(images, base)
+
+
+def centred_targets(
+    stamps: Stamps, fits: StarFits, series: PsfSeries, terms: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Deviation of each star from the base profile, on the PSF's own grid at unit flux, and its inverse variance."""
+    flux = fits.flux[:, None, None]
+    deviation = np.tensordot(terms.T, series.images, axes=1) - series.base
+    back = shifted(fits.residual / flux, dx=-stamps.dx, dy=-stamps.dy)
+    weights = stamps.weights * flux**2
+    floor = SYSTEMATIC * series.images[0]
+    weights = weights / (1.0 + weights * floor**2)
+    return deviation + back, weights
+
+
+def held_out_error(
+    targets: FloatArray, weights: FloatArray, terms: FloatArray, prior: FloatArray, core: BoolArray
+) -> float:
+    """Weighted mean square error of the series on stars it has not seen (two halves, even and odd entries)."""
+    total, norm = 0.0, 0.0
+    for parity in (0, 1):
+        fit, test = np.arange(len(targets)) % 2 == parity, np.arange(len(targets)) % 2 != parity
+        images = solve_pixels(targets[fit], weights[fit], terms[:, fit], prior)
+        error = (targets[test] - np.tensordot(terms[:, test].T, images, axes=1))[:, core]
+        total += float((weights[test][:, core] * error**2).sum())
+        norm += float(np.count_nonzero(weights[test][:, core]))
+    return total / max(norm, 1.0)

@@ -1,0 +1,97 @@
+"""Aperture correction: what a large aperture finds, over what the PSF says it should."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.images import Box, ChebyshevField
+from diapipe.images.fields import field_terms
+from diapipe.numerics import polynomials, psf_model
+from diapipe.numerics.arrays import FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApertureCorrection:
+    """How the correction is measured.
+
+    Attributes
+    ----------
+    radius_fwhm
+        Radius of the aperture, in FWHM, where the PSF image reaches that far.
+    max_order
+        Highest order of its variation over the image.
+    significance
+        A variation is kept if it lowers chi2 by this much per term.
+    """
+
+    radius_fwhm: float = 2.5
+    max_order: int = 2
+    significance: float = 9.0
+
+
+def aperture_correction(
+    stamps: psf_model.Stamps,
+    fits: psf_model.StarFits,
+    models: FloatArray,
+    *,
+    x: FloatArray,
+    y: FloatArray,
+    fwhm: float,
+    box: Box,
+    options: ApertureCorrection,
+) -> ChebyshevField:
+    """Factor that brings PSF fluxes onto the scale of aperture fluxes, over the image.
+
+    The ratio of the flux in the aperture to that of the PSF model in the same aperture: 1 where the model is right. Masked
+    pixels take the model's value. It is fitted robustly to the PSF stars.
+
+    Parameters
+    ----------
+    stamps, fits, models
+        PSF stars, amplitudes, drawn PSFs.
+    x, y
+        Parent coordinates of the stars.
+    fwhm
+        Of the PSF in pixels.
+    """
+    size = models.shape[-1]
+    inside = psf_model.radii(size) <= min(options.radius_fwhm * fwhm, size // 2)
+    expected = fits.flux * (models * inside).sum(axis=(1, 2))
+    excess = (fits.residual * inside).sum(axis=(1, 2))
+    noise = np.where(stamps.weights > 0, 1.0 / np.maximum(stamps.weights, 1e-30), 0.0)
+    error = np.hypot(np.sqrt((noise * inside).sum(axis=(1, 2))) / expected, 0.003)
+    return _robust_field(1.0 + excess / expected, error, x, y, box, options)
+
+
+def _robust_field(
+    ratio: FloatArray, error: FloatArray, x: FloatArray, y: FloatArray, box: Box, options: ApertureCorrection
+) -> ChebyshevField:
+    """Lowest-order field that a higher one does not beat significantly."""
+    usable = np.isfinite(ratio) & np.isfinite(error) & (np.abs(ratio - np.median(ratio)) < 0.2)
+    if not usable.any():
+        return ChebyshevField.constant(1.0, box)
+    best, least = ChebyshevField.constant(1.0, box), np.inf
+    for order in range(options.max_order + 1):
+        n_terms = polynomials.n_terms(order)
+        if usable.sum() < 10 * n_terms and order > 0:
+            break
+        terms = field_terms(box, order, x=x[usable], y=y[usable])
+        coefficients, chi2 = _huber_fit(terms, ratio[usable], error[usable])
+        if chi2 < least - options.significance * (order + 1):
+            best, least = ChebyshevField(coefficients, box), chi2
+    return best
+
+
+def _huber_fit(terms: FloatArray, values: FloatArray, error: FloatArray) -> tuple[FloatArray, float]:
+    """Weighted least squares with residuals beyond 2 sigma weighted down; coefficients and the robust chi2."""
+    weight = 1.0 / error**2
+    coefficients = np.zeros(len(terms))
+    pull = np.zeros_like(values)
+    for _ in range(8):
+        matrix = (terms * weight) @ terms.T
+        coefficients = np.linalg.solve(matrix, (terms * weight) @ values)
+        pull = np.abs(values - coefficients @ terms) / error
+        weight = np.minimum(1.0, 2.0 / np.maximum(pull, 1e-9)) / error**2
+    return coefficients, float(np.where(pull < 2.0, pull**2, 4.0 * pull - 4.0).sum())

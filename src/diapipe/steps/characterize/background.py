@@ -1,0 +1,158 @@
+"""The sky: a mesh of modes, with the sources masked, and a spline through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from diapipe.errors import InputError
+from diapipe.images import UNUSABLE, Box
+from diapipe.numerics import background as meshes
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackgroundMesh:
+    """How the sky is measured.
+
+    Attributes
+    ----------
+    cell_pixels
+        Side of a mesh cell; None: an eighth of the image's shorter side, between 96 and 256 px.
+    source_sigma
+        A block of pixels this far above the sky, in units of its own scatter, is a source.
+    grow_pixels
+        Sources are grown by this much.
+    least_sky_fraction
+        A cell with less source-free area takes its level from its neighbours.
+    """
+
+    cell_pixels: int | None = None
+    source_sigma: float = 3.0
+    grow_pixels: int = 8
+    least_sky_fraction: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshBackground:
+    """A smooth level over an image: values at the centres of a mesh and the natural cubic spline through them.
+
+    Attributes
+    ----------
+    values
+        Level in the unit of the image, shape (n_y, n_x).
+    x, y
+        Centres of the cells in parent coordinates, shapes (n_x,) and (n_y,).
+    """
+
+    values: FloatArray
+    x: FloatArray
+    y: FloatArray
+
+    @property
+    def level(self) -> float:
+        """Median over the mesh."""
+        return float(np.median(self.values))
+
+    def over(self, box: Box) -> Float32Array:
+        """The level at every pixel of ``box``; float32, shape ``box.shape``."""
+        return self.rows(box)(0, box.height)
+
+    def rows(self, box: Box) -> Callable[[int, int], Float32Array]:
+        """Function that gives the level on rows ``first`` to ``last`` of ``box``, so that an image can be done in bands."""
+        across = meshes.spline_matrix(self.x, np.arange(box.x0, box.x1, dtype=np.float64)).T.astype(np.float32)
+        down = meshes.spline_matrix(self.y, np.arange(box.y0, box.y1, dtype=np.float64)) @ self.values
+        along = np.ascontiguousarray(across)
+        level = down.astype(np.float32)
+        return lambda first, last: level[first:last] @ along
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sky:
+    """What was found out about the sky.
+
+    Attributes
+    ----------
+    background
+        The level.
+    is_source
+        Blocks of pixels with a source on them, grown; shape (rows // block, columns // block).
+    block
+        Side of a block in pixels.
+    """
+
+    background: MeshBackground
+    is_source: BoolArray
+    block: int
+
+    def source_free(self, shape: tuple[int, int]) -> BoolArray:
+        """Pixels outside all sources; shape ``shape``. The rest of an incomplete block counts as a source."""
+        free = np.zeros(shape, np.bool_)
+        wide = np.repeat(~self.is_source, self.block, axis=1)
+        for row, line in enumerate(wide):
+            free[row * self.block : (row + 1) * self.block, : wide.shape[1]] = line
+        return free
+
+
+def measure_sky(image: Float32Array, mask: MaskArray, box: Box, *, options: BackgroundMesh) -> Sky:
+    """Measure the smooth level under the sources.
+
+    Statistics are taken of means over blocks of 4 x 4 pixels (2 x 2 on small images): the scatter of the pixels is then
+    small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources, the second, with the
+    sources masked and grown, is the result; where next to nothing is left, as in crowded fields, the first stands.
+
+    Raises
+    ------
+    InputError
+        If no usable pixel is left.
+    """
+    block = 4 if min(box.shape) >= 384 else 2
+    blocks = meshes.block_means(image, mask, int(UNUSABLE), block)
+    cell = options.cell_pixels or int(np.clip(min(box.shape) // 8, 96, 256))
+    rows, columns = meshes.cell_edges(blocks.shape[0], cell // block), meshes.cell_edges(blocks.shape[1], cell // block)
+    first = meshes.cell_statistics(blocks, rows=rows, columns=columns)
+    if not np.isfinite(first.level).any():
+        raise InputError(f"the image {box} has no usable pixels to measure the sky on")
+    centre_x, centre_y = _centres(columns, block, box.x0), _centres(rows, block, box.y0)
+    level = meshes.smooth_mesh(first.level, np.isfinite(first.level), tolerance=_tolerance(first))
+    is_source = _sources(blocks, level, float(np.nanmedian(first.sigma)), rows, columns, block, options)
+    second = meshes.cell_statistics(np.where(is_source, np.float32(np.nan), blocks), rows=rows, columns=columns)
+    area = np.outer(np.diff(rows), np.diff(columns))
+    trusted = np.isfinite(second.level) & (second.n >= options.least_sky_fraction * area)
+    if trusted.mean() >= 0.25:
+        level = meshes.smooth_mesh(second.level, trusted, tolerance=_tolerance(second))
+    return Sky(MeshBackground(level, centre_x, centre_y), is_source, block)
+
+
+def _tolerance(cells: meshes.CellStatistics) -> float:
+    """A cell that is off by more than half the block scatter holds a bright source's wings."""
+    return 0.5 * float(np.nanmedian(cells.sigma))
+
+
+def _centres(edges: np.ndarray[tuple[int], np.dtype[np.int64]], block: int, origin: int) -> FloatArray:
+    """Middles of the cells in parent coordinates."""
+    return origin - 0.5 + block * 0.5 * (edges[:-1] + edges[1:])
+
+
+def _sources(
+    blocks: Float32Array,
+    level: FloatArray,
+    sigma: float,
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+    columns: np.ndarray[tuple[int], np.dtype[np.int64]],
+    block: int,
+    options: BackgroundMesh,
+) -> BoolArray:
+    """Blocks that stand above the sky when smoothed over 3 x 3, grown, and those without a value."""
+    across = meshes.spline_matrix(0.5 * (columns[:-1] + columns[1:]), np.arange(blocks.shape[1]) + 0.5)
+    down = meshes.spline_matrix(0.5 * (rows[:-1] + rows[1:]), np.arange(blocks.shape[0]) + 0.5)
+    excess = blocks - (down @ level @ across.T).astype(np.float32)
+    unknown = ~np.isfinite(excess)
+    excess[unknown] = 0.0
+    smooth = ndimage.uniform_filter(excess, 3, mode="nearest")
+    reach = -(-options.grow_pixels // block)
+    above = ndimage.maximum_filter(smooth > options.source_sigma * sigma / 3.0, 2 * reach + 1)
+    return np.asarray(above | unknown, dtype=np.bool_)

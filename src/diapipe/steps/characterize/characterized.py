@@ -1,0 +1,326 @@
+"""characterize: everything about an exposure that its file did not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from diapipe.catalogs.stars import StarList
+from diapipe.errors import InputError
+from diapipe.images import UNUSABLE, ChebyshevField, Exposure, MaskedImage, Psf
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+from diapipe.numerics.threads import over_bands
+from diapipe.steps.characterize import apertures, cosmic_rays, defects, psf, stars, variance
+from diapipe.steps.characterize.background import BackgroundMesh, MeshBackground, Sky, measure_sky
+from diapipe.steps.characterize.noise import NoiseCorrelation, SkyNoise, measure_noise
+from diapipe.steps.characterize.sources import SourceDetection, Sources, find_sources
+
+SMALLEST_PIXELS = 48
+"""Shorter side of the smallest image that a background and a PSF can be measured on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Characterize:
+    """Parameters of all that `characterize` does, one group a measurement."""
+
+    background: BackgroundMesh = field(default_factory=BackgroundMesh)
+    defects: defects.Defects = field(default_factory=defects.Defects)
+    variance: variance.Variance = field(default_factory=variance.Variance)
+    noise: NoiseCorrelation = field(default_factory=NoiseCorrelation)
+    cosmic_rays: cosmic_rays.CosmicRays = field(default_factory=cosmic_rays.CosmicRays)
+    detection: SourceDetection = field(default_factory=SourceDetection)
+    stars: stars.StarSelection = field(default_factory=stars.StarSelection)
+    psf: psf.PsfModel = field(default_factory=psf.PsfModel)
+    apertures: apertures.ApertureCorrection = field(default_factory=apertures.ApertureCorrection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Characterized:
+    """An exposure of which everything is known.
+
+    Attributes
+    ----------
+    exposure
+        Background subtracted; with variance, mask, PSF, noise correlation and aperture corrections.
+    stars
+        All sources found, brightest first.
+    background
+        What was subtracted.
+    summary
+        Plain numbers and words for ``summary.json``.
+    """
+
+    exposure: Exposure
+    stars: StarList
+    background: MeshBackground
+    summary: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What goes into the summary, collected along the way."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def characterize(exposure: Exposure, *, options: Characterize | None = None, n_threads: int = 1) -> Characterized:
+    """Measure what an exposure did not bring: sky, mask, variance, noise correlation, stars, PSF, aperture correction.
+
+    What it brought it keeps; a variance that contradicts the scatter of the pixels is rescaled, which the summary says.
+
+    Parameters
+    ----------
+    exposure
+        Any image with finite pixels.
+    options
+        Parameters; the defaults where left out.
+    n_threads
+        Threads over row bands; they change no bit of the result.
+
+    Raises
+    ------
+    InputError
+        If the image is too small, constant or empty, or its variance is impossible.
+    TooFewStarsError
+        If the PSF has to be made and there are not enough stars.
+    """
+    options = options or Characterize()
+    notes = _Notes()
+    _require_an_image(exposure)
+    mask, saturation = defects.flag_defects(exposure, options=options.defects)
+    sky = measure_sky(exposure.masked_image.image, mask, exposure.box, options=options.background)
+    image = _without_sky(exposure, sky, n_threads)
+    free = sky.source_free(image.shape) & ((mask & np.int32(UNUSABLE)) == 0)
+    size = _first_size(exposure, image, mask, free, options)
+    plane, mask = _variance(exposure, image, mask, sky, free, size, options, notes)
+    noise = _noise_in_units(image, plane, free, size, options)
+    checked = variance.check(plane, mask, noise, name=exposure.name, options=options.variance)
+    plane = checked.variance
+    n_rays = 0
+    if not exposure.has_mask:
+        mask, n_rays = cosmic_rays.flag_cosmic_rays(image, plane, mask, psf_sigma=size, options=options.cosmic_rays)
+    sources = find_sources(image, plane, mask, sigma=size, n_sigma=options.detection.n_sigma)
+    pixels = MaskedImage(image, mask, plane, exposure.box)
+    model, corrections, star_list = _stars_and_psf(exposure, pixels, sources, size, saturation, options, notes)
+    _describe(notes, sky, checked, noise, saturation, n_rays, model, star_list, exposure)
+    done = replace(
+        exposure,
+        masked_image=pixels,
+        has_variance=True,
+        has_mask=True,
+        psf=model,
+        noise_correlation=exposure.noise_correlation if exposure.noise_correlation is not None else noise.correlation,
+        aperture_corrections=corrections,
+    )
+    return Characterized(
+        exposure=done, stars=star_list, background=sky.background, summary=notes.values | {"warnings": notes.warnings}
+    )
+
+
+def _require_an_image(exposure: Exposure) -> None:
+    """Refuse what no measurement can be made on."""
+    image = exposure.masked_image.image
+    if min(image.shape) < SMALLEST_PIXELS:
+        raise InputError(
+            f"{exposure.name} has {image.shape[0]} x {image.shape[1]} pixels; at least {SMALLEST_PIXELS} along either axis are needed"
+        )
+    low, high = float(np.fmin.reduce(image, axis=None)), float(np.fmax.reduce(image, axis=None))
+    if not np.isfinite(low) and not np.isfinite(high) and not np.isfinite(image).any():
+        raise InputError(f"{exposure.name} has no finite pixel")
+    if low == high:
+        raise InputError(f"all pixels of {exposure.name} have the value {low:g}; an image of the sky has noise")
+
+
+def _without_sky(exposure: Exposure, sky: Sky, n_threads: int) -> Float32Array:
+    """Pixels less the background."""
+    pixels = exposure.masked_image.image
+    image = np.empty_like(pixels)
+    level = sky.background.rows(exposure.box)
+
+    def subtract(first: int, last: int) -> None:
+        np.subtract(pixels[first:last], level(first, last), out=image[first:last])
+
+    over_bands(subtract, len(pixels), n_threads=n_threads)
+    return image
+
+
+def _first_size(
+    exposure: Exposure, image: Float32Array, mask: MaskArray, free: BoolArray, options: Characterize
+) -> float:
+    """Width of the PSF in pixels: the exposure's own, else the most frequent size of bright sources in the middle.
+
+    Falls back to the whole image if the middle has few sources, and to the starting value if there are none at all.
+    """
+    if exposure.psf is not None:
+        return exposure.psf.sigma_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    how = options.detection
+    sample = image[free]
+    scatter = (
+        np.subtract(*np.percentile(sample[:: max(1, len(sample) // 100_000)], [50.0, 15.87])) if len(sample) else 0.0
+    )
+    if not scatter > 0:
+        return how.first_sigma_pixels
+    for side in (how.first_tile_pixels, max(image.shape)):
+        cut = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in image.shape)
+        tile = np.ascontiguousarray(image[cut])
+        flat = np.full(tile.shape, scatter**2, np.float32)
+        tile_mask = np.ascontiguousarray(mask[cut])
+        found = find_sources(tile, flat, tile_mask, sigma=how.first_sigma_pixels, n_sigma=how.first_n_sigma)
+        size, n = stars.typical_size(found, options=options.stars)
+        if n >= 30 or tile.shape == image.shape:
+            break
+    return size if np.isfinite(size) else how.first_sigma_pixels
+
+
+def _noise_in_units(
+    image: Float32Array, plane: Float32Array, free: BoolArray, size: float, options: Characterize
+) -> SkyNoise:
+    """Noise of the image in units of a variance plane."""
+    good = free & (plane > 0) & (plane < np.float32(np.inf))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled = image / np.sqrt(plane)
+    return measure_noise(scaled, good, psf_sigma=size, options=options.noise)
+
+
+def _variance(
+    exposure: Exposure,
+    image: Float32Array,
+    mask: MaskArray,
+    sky: Sky,
+    free: BoolArray,
+    size: float,
+    options: Characterize,
+    notes: _Notes,
+) -> tuple[Float32Array, MaskArray]:
+    """The given variance, or one made from the counts; and the mask, with BAD where a given one is impossible."""
+    if exposure.has_variance:
+        plane = exposure.masked_image.variance
+        notes.values |= {"variance_source": "given", "gain": exposure.info.gain, "gain_source": "not used"}
+        return plane, variance.flag_impossible(plane, mask, exposure.name)
+    measured = measure_noise(image, free, psf_sigma=size, options=options.noise).variance
+    model = variance.noise_model(exposure, sky_level=sky.background.level, measured=measured, options=options.variance)
+    notes.values |= {"variance_source": model.reason, "gain": model.gain, "gain_source": model.gain_source}
+    if model.gain_source != "given" and model.gain_source != "option":
+        notes.warnings.append(f"{exposure.name} does not say its gain; the variance is from the {model.reason}")
+    level = sky.background.over(exposure.box) if model.with_sky else np.zeros((1, 1), np.float32)
+    of_sky = np.maximum(level, 0) / np.float32(model.gain or 1.0) + np.float32(model.constant)
+    of_sky = np.ascontiguousarray(np.broadcast_to(of_sky, image.shape))
+    return variance.with_signal(image, of_sky, gain=model.gain, n_sigma=options.variance.signal_sigma), mask
+
+
+def _stars_and_psf(
+    exposure: Exposure,
+    pixels: MaskedImage,
+    sources: Sources,
+    size: float,
+    saturation: defects.Saturation,
+    options: Characterize,
+    notes: _Notes,
+) -> tuple[Psf, dict[str, ChebyshevField], StarList]:
+    """Select the stars, model the PSF where there is none, and the aperture correction with it."""
+    refined, n = stars.typical_size(sources, options=options.stars)
+    size = refined if n >= 3 else size
+    fwhm = SIGMA_TO_FWHM * size
+    star = stars.is_star(sources, pixels.shape, size=size, options=options.stars)
+    half = psf.half_size(fwhm, options=options.psf)
+    neighbour = stars.contamination(sources, size=size, reach=1.5 * half, options=options.stars)
+    star_list = _star_list(sources, star, neighbour < 1.0, pixels)
+    corrections = dict(exposure.aperture_corrections)
+    if exposure.psf is not None:
+        notes.values |= {"psf_source": "given", "n_psf_stars": 0}
+        return exposure.psf, corrections, star_list
+    chosen = psf.candidates(
+        sources,
+        star,
+        neighbour,
+        pixels.shape,
+        half=half,
+        min_snr=options.stars.min_snr,
+        options=options.psf,
+        name=exposure.name,
+    )
+    fit = psf.fit_psf(
+        pixels.image,
+        pixels.variance,
+        pixels.usable(),
+        pixels.box,
+        sources,
+        chosen,
+        size=size,
+        half=half,
+        options=options.psf,
+    )
+    place = {"x": sources.x[fit.used] + pixels.box.x0, "y": sources.y[fit.used] + pixels.box.y0}
+    if "psfFlux" not in corrections:
+        corrections["psfFlux"] = apertures.aperture_correction(
+            fit.stamps, fit.fits, fit.models, **place, fwhm=fwhm, box=pixels.box, options=options.apertures
+        )
+    notes.values |= {
+        "psf_source": "stars",
+        "n_psf_stars": len(fit.used),
+        "psf_order": fit.psf.field.order,
+        "psf_size_px": fit.psf.size,
+        "psf_chi2_median": float(np.median(fit.fits.chi2)),
+        "aperture_correction": float(corrections["psfFlux"].at(x=pixels.box.x_center, y=pixels.box.y_center)),
+    }
+    return fit.psf, corrections, star_list
+
+
+def _star_list(sources: Sources, star: BoolArray, isolated: BoolArray, pixels: MaskedImage) -> StarList:
+    """Sources in parent coordinates."""
+    return StarList(
+        x=sources.x + pixels.box.x0,
+        y=sources.y + pixels.box.y0,
+        flux=sources.flux,
+        flux_err=sources.flux_err,
+        peak=sources.peak,
+        is_star=star,
+        is_saturated=sources.is_saturated,
+        is_isolated=isolated,
+    )
+
+
+def _describe(
+    notes: _Notes,
+    sky: Sky,
+    checked: variance.Checked,
+    noise: SkyNoise,
+    saturation: defects.Saturation,
+    n_rays: int,
+    model: Psf,
+    star_list: StarList,
+    exposure: Exposure,
+) -> None:
+    """Fill the notes with what was found."""
+    box = exposure.box
+    grid = np.linspace(0.1, 0.9, 5)
+    widths = [model.fwhm_at(x=box.x0 + u * box.width, y=box.y0 + v * box.height) for u in grid for v in grid]
+    middle = checked.variance[:: max(1, len(checked.variance) // 256)]
+    notes.values |= {
+        "sky_level": sky.background.level,
+        "sky_variation": float(np.ptp(sky.background.values)),
+        "sky_sigma": float(np.sqrt(np.median(middle[np.isfinite(middle)]))),
+        "variance_factor": checked.factor,
+        "variance_measured_over_claimed": checked.measured_factor,
+        "variance_check": checked.reason,
+        "noise_lag1": 0.0 if noise.correlation is None else float(noise.correlation[4, 5]),
+        "confusion": noise.confusion,
+        "saturation": saturation.level,
+        "saturation_source": saturation.source,
+        "n_cosmic_ray_pixels": n_rays,
+        "n_sources": len(star_list),
+        "n_stars": int(star_list.is_star.sum()),
+        "n_saturated": int(star_list.is_saturated.sum()),
+        "fwhm_px": float(np.median(widths)),
+        "fwhm_variation": float(np.std(widths) / np.median(widths)),
+    }
+    if checked.factor > 2.0 or checked.factor < 0.5:
+        notes.warnings.append(f"the variance of {exposure.name} was {checked.reason}")
+    if noise.confusion > 0.5:
+        notes.warnings.append(
+            f"{exposure.name} is crowded: {100 * noise.confusion:.0f}% of the scatter between detected sources is fainter ones"
+        )

@@ -1,0 +1,118 @@
+"""What an image without a mask tells of its own bad pixels: no value, saturated, bled over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from diapipe.images import Exposure, MaskPlane
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defects:
+    """How saturated pixels are found.
+
+    Attributes
+    ----------
+    saturation_counts
+        Level from which on a pixel is saturated; None: as the exposure says, else where bright sources are cut off flat.
+    saturation_margin
+        Share of the level below it that counts as saturated: charge spills before the ceiling is reached.
+    grow_pixels
+        Saturated regions are grown by this much, for the charge that bled into their borders.
+    plateau_tolerance
+        Nine neighbouring pixels equal to this fraction are a flat top, which no PSF has.
+    """
+
+    saturation_counts: float | None = None
+    saturation_margin: float = 0.02
+    grow_pixels: int = 2
+    plateau_tolerance: float = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """The level used, in counts of the image, and where it comes from; None where nothing is saturated."""
+
+    level: float | None
+    source: str
+
+
+def flag_defects(exposure: Exposure, *, options: Defects) -> tuple[MaskArray, Saturation]:
+    """Mask of an exposure: its own where it brought one, else NO_DATA and SAT from the pixels.
+
+    Pixels without a finite value are NO_DATA in either case.
+    """
+    pixels = exposure.masked_image
+    lost = ~np.isfinite(pixels.image)
+    any_lost = bool(lost.any())
+    if exposure.has_mask:
+        mask = pixels.mask | (lost * np.int32(MaskPlane.NO_DATA)) if any_lost else pixels.mask
+        return mask, Saturation(options.saturation_counts or exposure.info.saturation, "given")
+    mask = lost * np.int32(MaskPlane.NO_DATA) if any_lost else np.zeros(pixels.shape, np.int32)
+    saturation = _saturation(exposure, options)
+    if saturation.level is not None:
+        margin = options.saturation_margin * abs(saturation.level) if saturation.source != "measured" else 0.0
+        _flag_saturated(pixels.image, saturation.level - margin, options.grow_pixels, mask)
+    return mask, saturation
+
+
+def _saturation(exposure: Exposure, options: Defects) -> Saturation:
+    """Saturation level from the options, the exposure, or the pixels."""
+    if options.saturation_counts is not None:
+        return Saturation(options.saturation_counts, "option")
+    if exposure.info.saturation is not None:
+        return Saturation(exposure.info.saturation, "given")
+    level = flat_top_level(exposure.masked_image.image, tolerance=options.plateau_tolerance)
+    return Saturation(level, "none found" if level is None else "measured")
+
+
+def flat_top_level(image: Float32Array, *, tolerance: float) -> float | None:
+    """Level at which the brightest sources are cut off flat; None if they are not.
+
+    A flat top is a pixel all of whose eight neighbours are within ``tolerance`` of it, among the pixels above half of the
+    highest value. Three of them at one level, within a tenth, are needed; the level is set 3% below the lowest.
+    """
+    finite = np.where(np.isfinite(image), image, -np.inf)
+    highest, sky = float(finite.max()), float(np.median(finite[:: max(1, len(finite) // 64)]))
+    rows, columns = np.nonzero(finite[1:-1, 1:-1] > sky + 0.5 * (highest - sky))
+    if len(rows) < 9:
+        return None
+    around = np.stack([finite[rows + i, columns + j] for i in range(3) for j in range(3)]) - sky
+    flat = (around.max(axis=0) - around.min(axis=0)) < tolerance * around[4]
+    if not flat.any():
+        return None
+    tops = around[4][flat]
+    at_ceiling = tops[tops > 0.9 * tops.max()]
+    return None if len(at_ceiling) < 3 else float(sky + 0.97 * at_ceiling.min())
+
+
+def _flag_saturated(image: Float32Array, level: float, grow: int, mask: MaskArray) -> None:
+    """Set SAT, in place, on pixels above the level and around them: work is done in the boxes of the groups only."""
+    above = np.asarray(image > np.float32(level), dtype=np.bool_)
+    if not above.any():
+        return
+    disc = _disc(grow)
+    labels, _ = ndimage.label(above[_rows_with(above)], structure=np.ones((3, 3)))
+    first_row = _rows_with(above).start
+    for part in ndimage.find_objects(labels):
+        y0, y1 = part[0].start + first_row - grow, part[0].stop + first_row + grow
+        x0, x1 = part[1].start - grow, part[1].stop + grow
+        cut = np.s_[max(0, y0) : y1, max(0, x0) : x1]
+        grown = ndimage.binary_dilation(above[cut], structure=disc) if grow else above[cut]
+        mask[cut] |= grown * np.int32(MaskPlane.SAT)
+
+
+def _rows_with(above: BoolArray) -> slice:
+    """Rows between the first and the last that hold a true pixel."""
+    rows = np.flatnonzero(above.any(axis=1))
+    return slice(int(rows[0]), int(rows[-1]) + 1)
+
+
+def _disc(radius: int) -> BoolArray:
+    """Structuring element: pixels within ``radius`` + 0.5 of the centre."""
+    offset = np.arange(-radius, radius + 1)
+    return np.asarray(np.hypot(offset[:, None], offset[None, :]) <= radius + 0.5, dtype=np.bool_)

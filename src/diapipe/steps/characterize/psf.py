@@ -1,0 +1,259 @@
+"""The PSF of an image from its stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import TooFewStarsError
+from diapipe.images import Box, PolynomialPsf
+from diapipe.images.fields import ImageField, field_terms
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics import polynomials, psf_model
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.steps.characterize.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PsfModel:
+    """How the PSF is modelled.
+
+    Attributes
+    ----------
+    max_stars, min_stars
+        At most and at least so many stars.
+    half_size_fwhm
+        Half-width of the PSF image, in FWHM; it stays between ``min_half_pixels`` and ``max_half_pixels``.
+    max_order
+        Highest order of the variation over the image; cross-validation may choose a lower one.
+    stars_per_term
+        Stars needed for each polynomial term.
+    rounds
+        Times that the model is fitted and its worst stars are put aside.
+    clip_sigma
+        A star whose chi2 is this far above the median, in units of the scatter, is put aside.
+    """
+
+    max_stars: int = 300
+    min_stars: int = 3
+    half_size_fwhm: float = 4.0
+    min_half_pixels: int = 12
+    max_half_pixels: int = 25
+    max_order: int = 3
+    stars_per_term: int = 5
+    rounds: int = 3
+    clip_sigma: float = 4.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PsfFit:
+    """The model and the stars behind it.
+
+    Attributes
+    ----------
+    used
+        Indices of the sources that the final fit uses.
+    stamps, fits, models
+        Their cut-outs, amplitudes and drawn PSFs.
+    """
+
+    psf: PolynomialPsf
+    used: IntArray
+    stamps: psf_model.Stamps
+    fits: psf_model.StarFits
+    models: FloatArray
+
+
+def half_size(fwhm: float, *, options: PsfModel) -> int:
+    """Pixels from the centre of the PSF image to its border."""
+    return int(np.clip(np.ceil(options.half_size_fwhm * fwhm), options.min_half_pixels, options.max_half_pixels))
+
+
+def candidates(
+    sources: Sources,
+    star: BoolArray,
+    worst_neighbour: FloatArray,
+    shape: tuple[int, int],
+    *,
+    half: int,
+    min_snr: float,
+    options: PsfModel,
+    name: str,
+) -> IntArray:
+    """Indices of the stars to build the PSF from: bright, isolated, spread over the image.
+
+    Raises
+    ------
+    TooFewStarsError
+        If fewer than ``min_stars`` can be used.
+    """
+    margin = min(half, 8)
+    inside = (sources.x > margin) & (sources.x < shape[1] - 1 - margin)
+    inside &= (sources.y > margin) & (sources.y < shape[0] - 1 - margin)
+    for snr_limit, neighbour_limit in ((min_snr, 1.0), (min_snr, 4.0), (0.5 * min_snr, 4.0), (0.5 * min_snr, np.inf)):
+        usable = star & inside & ~sources.is_saturated & (sources.snr > snr_limit) & (worst_neighbour < neighbour_limit)
+        if usable.sum() >= 20 or (neighbour_limit == np.inf and usable.sum() >= options.min_stars):
+            return _spread(sources, np.flatnonzero(usable), shape, options.max_stars)
+    _refuse(sources, int(usable.sum()), options.min_stars, name)
+    raise AssertionError  # pragma: no cover
+
+
+def _refuse(sources: Sources, found: int, needed: int, name: str) -> None:
+    """Say why there is no PSF."""
+    bright = sources.is_saturated.sum()
+    if len(sources) and bright >= 0.5 * (sources.snr > 30).sum() and bright > 0 and found == 0:
+        raise TooFewStarsError(
+            f"all {int(bright)} bright stars of {name} are saturated: {needed} unsaturated ones are needed for its PSF",
+            found=found,
+            needed=needed,
+        )
+    raise TooFewStarsError(
+        f"{name} has {found} usable stars among {len(sources)} sources; {needed} are needed for its PSF",
+        found=found,
+        needed=needed,
+    )
+
+
+def _spread(sources: Sources, chosen: IntArray, shape: tuple[int, int], at_most: int) -> IntArray:
+    """The brightest stars, taken in turn from the cells of an 8 x 8 grid, so that no corner is left out."""
+    if len(chosen) <= at_most:
+        return chosen
+    cell = (8 * sources.y[chosen] / shape[0]).astype(int) * 8 + (8 * sources.x[chosen] / shape[1]).astype(int)
+    order = np.argsort(cell, kind="stable")
+    starts = np.searchsorted(cell[order], cell[order])
+    turn = np.empty(len(chosen), np.int64)
+    turn[order] = np.arange(len(chosen)) - starts
+    return np.sort(chosen[np.argsort(turn, kind="stable")[:at_most]])
+
+
+def without_neighbours(
+    stamps: psf_model.Stamps, sources: Sources, chosen: IntArray, *, fwhm: float
+) -> psf_model.Stamps:
+    """Stamps with the pixels around other sources given weight 0."""
+    size = stamps.values.shape[-1]
+    half = size // 2
+    weights = stamps.weights.copy()
+    offset = np.arange(size) - half
+    for i, k in enumerate(chosen):
+        dx, dy = sources.x - np.floor(sources.x[k] + 0.5), sources.y - np.floor(sources.y[k] + 0.5)
+        near = (
+            (np.abs(dx) <= half + 2 * fwhm) & (np.abs(dy) <= half + 2 * fwhm) & (sources.flux > 0.003 * sources.flux[k])
+        )
+        near[k] = False
+        for j in np.flatnonzero(near):
+            bright = np.log2(1.0 + 30.0 * sources.flux[j] / sources.flux[k])
+            radius = fwhm * min(0.7 + 0.25 * bright, 3.0)
+            away = np.hypot(offset[None, :] - dx[j], offset[:, None] - dy[j])
+            own = np.hypot(offset[None, :] - stamps.dx[i], offset[:, None] - stamps.dy[i])
+            weights[i][(away < radius) & (own > 0.6 * fwhm)] = 0.0
+    return stamps._replace(weights=weights, values=np.where(weights > 0, stamps.values, 0.0))
+
+
+def fit_psf(
+    image: Float32Array,
+    variance: Float32Array,
+    good: BoolArray,
+    box: Box,
+    sources: Sources,
+    chosen: IntArray,
+    *,
+    size: float,
+    half: int,
+    options: PsfModel,
+) -> PsfFit:
+    """Fit the PSF to stars, twice put aside what does not fit.
+
+    Parameters
+    ----------
+    image, variance, good
+        Planes of one shape; ``good`` marks usable pixels.
+    box
+        Where they lie.
+    sources, chosen
+        All sources, in array coordinates, and the indices of the stars.
+    size
+        Determinant radius of a star in pixels.
+    half
+        Half-width of the PSF image.
+    """
+    fwhm = SIGMA_TO_FWHM * size
+    stamps = psf_model.cut_stamps(image, variance, good, x=sources.x[chosen], y=sources.y[chosen], half=half)
+    stamps = without_neighbours(stamps, sources, chosen, fwhm=fwhm)
+    whole = (stamps.weights > 0)[:, _core(half, fwhm)].mean(axis=1) > 0.9
+    chosen, stamps = chosen[whole], _picked(stamps, whole)
+    stack, weight = psf_model.mean_star(stamps, sources.flux[chosen])
+    base = psf_model.fit_moffat(stack, weight, fwhm=fwhm)
+    series = psf_model.PsfSeries(base[None], base)
+    prior = psf_model.prior_width(base)
+    order = 0
+    for turn in range(options.rounds):
+        terms = field_terms(box, series_order(series), x=sources.x[chosen] + box.x0, y=sources.y[chosen] + box.y0)
+        models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
+        fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
+        keep = _sound(fits, options) if turn else fits.flux > 0
+        if keep.sum() >= options.min_stars:
+            chosen, stamps, fits, terms = chosen[keep], _picked(stamps, keep), _picked(fits, keep), terms[:, keep]
+        targets, weights = psf_model.centred_targets(stamps, fits, series, terms)
+        if turn:
+            stamps = _recentred(stamps, fits)
+        place = {"x": sources.x[chosen] + box.x0, "y": sources.y[chosen] + box.y0}
+        if turn == 1:
+            order = _best_order(targets, weights, prior, place, box, fwhm, options)
+        terms = field_terms(box, order, **place)
+        series = psf_model.assembled(psf_model.solve_pixels(targets, weights, terms, prior), base)
+    models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
+    fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
+    return PsfFit(PolynomialPsf(ImageField(series.images, box)), chosen, stamps, fits, models)
+
+
+def series_order(series: psf_model.PsfSeries) -> int:
+    """Order of the polynomial of a series."""
+    return polynomials.order_of(len(series.images))
+
+
+def _core(half: int, fwhm: float) -> BoolArray:
+    """Pixels within one FWHM of the centre; shape (2 half + 1, 2 half + 1)."""
+    return np.asarray(psf_model.radii(2 * half + 1) <= fwhm, dtype=np.bool_)
+
+
+def _picked[T: (psf_model.Stamps, psf_model.StarFits)](group: T, which: BoolArray) -> T:
+    """The chosen entries of each array."""
+    return type(group)(*(part[which] for part in group))
+
+
+def _recentred(stamps: psf_model.Stamps, fits: psf_model.StarFits) -> psf_model.Stamps:
+    """Stamps with the centroids moved by the fitted steps, at most a quarter of a pixel."""
+    return stamps._replace(
+        dx=stamps.dx + np.clip(fits.step_x, -0.25, 0.25), dy=stamps.dy + np.clip(fits.step_y, -0.25, 0.25)
+    )
+
+
+def _sound(fits: psf_model.StarFits, options: PsfModel) -> BoolArray:
+    """Stars whose chi2 is not far above that of the others, that shine and stay in place."""
+    log_chi2 = np.log(np.maximum(fits.chi2, 1e-3))
+    middle = np.median(log_chi2)
+    spread = max(1.4826 * float(np.median(np.abs(log_chi2 - middle))), 0.1)
+    sound = (log_chi2 < middle + options.clip_sigma * spread) & (fits.flux > 0)
+    return np.asarray(sound & (np.hypot(fits.step_x, fits.step_y) < 0.7), dtype=np.bool_)
+
+
+def _best_order(
+    targets: FloatArray,
+    weights: FloatArray,
+    prior: FloatArray,
+    place: dict[str, FloatArray],
+    box: Box,
+    fwhm: float,
+    options: PsfModel,
+) -> int:
+    """Order whose PSF predicts stars it has not seen best; a higher one must be better by half a percent."""
+    core = _core(targets.shape[-1] // 2, 1.5 * fwhm)
+    best, least = 0, np.inf
+    for order in range(options.max_order + 1):
+        if len(targets) < 2 * options.stars_per_term * polynomials.n_terms(order) and order > 0:
+            break
+        error = psf_model.held_out_error(targets, weights, field_terms(box, order, **place), prior, core)
+        if error < 0.995 * least:
+            best, least = order, error
+    return best

@@ -1,0 +1,82 @@
+"""The documentation is true: its Python runs, its links lead somewhere, every algorithm is on a page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import diapipe
+from diapipe.steps import decorrelate, detect, match
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)[^)]*\)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="session")
+def folder_with_a_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a `science.fits` and a `template.fits`, as the pages say."""
+    folder = tmp_path_factory.mktemp("docs")
+    pair = diapipe.simulate_pair(
+        diapipe.PairSpec.small(400, n_stars=60, misregistration_px=0), rng=np.random.default_rng(5)
+    )
+    diapipe.write_exposure(pair.science, folder / "science.fits")
+    diapipe.write_exposure(pair.template, folder / "template.fits")
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=name_of)
+def test_the_python_of_a_page_runs(page, folder_with_a_pair, monkeypatch):
+    """All blocks of a page, one after another, as a reader would type them."""
+    monkeypatch.chdir(folder_with_a_pair)
+    names: dict[str, object] = {}
+    for n, block in enumerate(BLOCK.findall(page.read_text()), 1):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(block, f"{name_of(page)}, block {n}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page):
+    for target in LINK.findall(page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), f"{name_of(page)} links to {target}"
+
+
+def test_every_page_can_be_reached_from_the_index():
+    """A page that nothing links to is not read."""
+    reached, ahead = set(), [ROOT / "docs" / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        ahead += [(page.parent / target).resolve() for target in LINK.findall(page.read_text()) if "://" not in target]
+    assert set((ROOT / "docs").rglob("*.md")) <= reached
+
+
+def test_the_mask_table_is_that_of_the_program():
+    """Plane, bit and whether it is left out, row by row."""
+    page = (ROOT / "docs" / "conventions.md").read_text()
+    for plane in diapipe.MaskPlane:
+        if plane.name and not plane.name.endswith("_TEMPLATE"):
+            bit = int(plane).bit_length() - 1
+            used = "yes" if plane & diapipe.images.UNUSABLE else "no"
+            assert re.search(rf"^\| {plane.name} \| {bit} \| .* \| {used} \|$", page, re.MULTILINE), plane.name
+
+
+@pytest.mark.parametrize("family", [match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS], ids=lambda f: f.verb)
+def test_every_algorithm_is_on_a_page(family):
+    """Members of a family are told of by their class's own name in words, or the page named after it."""
+    pages = " ".join(page.read_text() for page in (ROOT / "docs" / "algorithms").glob("*.md")).lower()
+    for name, member in family.items():
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "[- –]", member.__name__).lower()
+        assert re.search(words, pages) or name in pages, name

@@ -3,6 +3,7 @@
 from diapipe.io.atomic import replacing, write_text
 from diapipe.io.difference_layout import write_difference, write_exposure
 from diapipe.io.exposures import ReadOptions, read_difference, read_exposure
+from diapipe.io.psfex_file import read_psfex
 from diapipe.io.tables import read_parquet, write_parquet
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "read_difference",
     "read_exposure",
     "read_parquet",
+    "read_psfex",
     "replacing",
     "write_difference",
     "write_exposure",

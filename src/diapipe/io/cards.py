@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import erfa
+import erfa  # type: ignore[import-untyped]
 from astropy.io import fits
 
 from diapipe.images.exposure import ObservationInfo
@@ -120,7 +120,7 @@ def band_of(filter_name: str) -> str:
 
 
 def mjd_midpoint(header: Mapping[str, Any]) -> float:
-    """Middle of the exposure as MJD (TAI), from a card for it or from the beginning and the exposure time; NaN if unknown."""
+    """Middle of the exposure as MJD (TAI): a card for it, or the beginning and the exposure time; NaN if unknown."""
     scale = str(header.get("TIMESYS") or "UTC").strip().upper()
     middle = _positive(header, ("MJD-MID", "MJD-AVG", "MJDMID"))
     if middle is None:
@@ -165,7 +165,7 @@ def _mjd_of_date(text: str) -> float | None:
 
 
 def info(header: Mapping[str, Any]) -> ObservationInfo:
-    """Everything that the cards say of the observation. The gain is per pixel unit: 1 where the pixels are electrons."""
+    """What the cards say of the observation. The gain is per pixel unit: 1 where the pixels are electrons."""
     seconds = _positive(header, _EXPOSURE_TIME)
     per_count = gain(header)
     plain = str(header.get("BUNIT") or "").strip().lower().replace("electrons", "electron").replace(" ", "")

@@ -11,13 +11,14 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
 from diapipe.images.box import Box
+from diapipe.io.sip_fit import fit_sip
 
 _DISTORTION_TERMS = 5
 """PV1_n from this n on, or any PV2_n, cannot belong to a plain TAN: SCAMP's polynomial is meant."""
 
 
 def box_of(header: fits.Header, shape: tuple[int, ...]) -> Box:
-    """Where the pixels lie in the parent: LSST's alternate WCS "A" (LINEAR, in pixels) holds the first pixel's place."""
+    """Where the pixels lie in the parent: LSST's alternate WCS "A" (LINEAR, pixels) holds the first pixel's place."""
     linear = (
         str(header.get("CTYPE1A", "")).strip() == "LINEAR" and str(header.get("CUNIT1A", "pixel")).lower() == "pixel"
     )
@@ -64,7 +65,7 @@ def read_wcs(header: fits.Header, box: Box, hdus: fits.HDUList | None = None) ->
 def moved(wcs: WCS, *, x: float, y: float) -> WCS:
     """The WCS of the same sky when every pixel coordinate grows by ``x`` and ``y``."""
     result = wcs.deepcopy()
-    result.wcs.crpix = np.asarray(wcs.wcs.crpix) + (x, y)
+    result.wcs.crpix = np.asarray(wcs.wcs.crpix) + np.array([x, y])
     if wcs.sip is not None:
         result.sip = type(wcs.sip)(
             wcs.sip.a, wcs.sip.b, wcs.sip.ap, wcs.sip.bp, np.asarray(wcs.sip.crpix) + np.array([x, y])
@@ -102,8 +103,12 @@ def _has_scamp_terms(header: fits.Header) -> bool:
 
 
 def wcs_cards(wcs: WCS, box: Box) -> fits.Header:
-    """Cards of the WCS for an image that covers ``box``: local pixels, full precision, matrix as CD."""
-    local = moved(wcs, x=-box.x0, y=-box.y0)
+    """Cards of the WCS for an image that covers ``box``: local pixels, full precision, matrix as CD.
+
+    Distortions that are tables are written as the SIP polynomial fitted to them.
+    """
+    plain = fit_sip(lambda x, y: wcs.all_pix2world(x, y, 0), box).wcs if wcs.has_distortion and wcs.sip is None else wcs
+    local = moved(plain, x=-box.x0, y=-box.y0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         found = local.to_header(relax=True)

@@ -68,8 +68,8 @@ def write_difference(
     path
         FITS file, replaced only when the new one is whole.
     compress
-        Rice tile compression: lossless for the mask; image and variance are quantised to 1/16 of the noise with subtractive
-        dithering (their noise variance grows by 0.03%), zeros and NaN kept.
+        Rice tile compression: lossless for the mask; image and variance are quantised to 1/16 of the noise with
+        subtractive dithering (their noise variance grows by 0.03%), zeros and NaN kept.
     with_template
         Keep the matched template too (three more planes).
     provenance

@@ -67,7 +67,7 @@ def read_exposure(
 ) -> Exposure:
     """Read an exposure, recognising the kind of file by its contents.
 
-    Kinds: IMAGE/MASK/VARIANCE as LSST and diapipe write them, SCI/ERR/DQ, CCDData, one single image; each tile-compressed or
+    Kinds: IMAGE/MASK/VARIANCE as LSST and diapipe write them, SCI/ERR/DQ, CCDData, one single image; tile-compressed or
     not.
 
     Parameters
@@ -75,7 +75,7 @@ def read_exposure(
     path
         FITS file.
     variance, mask
-        Files whose first image replaces the plane: a variance (or, if its EXTNAME says so, an error or inverse variance),
+        Files whose first image replaces the plane: a variance (an error or inverse variance if its EXTNAME says so),
         and a mask (bits named by MP_ cards, else anything but zero is BAD).
     options
         What overrides the cards.

@@ -1,4 +1,4 @@
-"""One FITS file, open: its HDUs by name, its pixels as native arrays, every failure as a `ReadError` that names the file."""
+"""One FITS file, open: HDUs by name, pixels as native arrays, every failure a `ReadError` that names the file."""
 
 from __future__ import annotations
 

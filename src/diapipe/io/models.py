@@ -13,9 +13,11 @@ from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
+from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
+from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.io.records import Record, check_version, required
 
 
@@ -112,15 +114,52 @@ def _read_convolved(record: Record) -> ConvolvedPsf:
     return ConvolvedPsf(psf_of(record.parts["psf"]), kernel_of(record.parts["kernel"]))
 
 
+def _write_psfex(psf: PsfexPsf) -> Record:
+    cards = {"DEGREE": psf.degree, "SAMPLING": psf.sampling}
+    cards |= {"XZERO": psf.x_zero, "YZERO": psf.y_zero, "XSCALE": psf.x_scale, "YSCALE": psf.y_scale}
+    return Record(kind="PsfexPsf", cards=cards, array=psf.images)
+
+
+def _read_psfex(record: Record) -> PsfexPsf:
+    numbers = [float(record.cards[key]) for key in ("XZERO", "YZERO", "XSCALE", "YSCALE", "SAMPLING")]
+    return PsfexPsf(required(record), int(record.cards["DEGREE"]), *numbers)
+
+
+def _write_coadd(psf: CoaddPsf) -> Record:
+    parts = {f"c{n}": _write_component(part) for n, part in enumerate(psf.components)}
+    return Record(kind="CoaddPsf", parts=parts)
+
+
+def _write_component(part: CoaddComponent) -> Record:
+    affine = np.column_stack([part.matrix, part.offset])
+    cards = {"WEIGHT": part.weight, **_box_cards(part.box)}
+    return Record(kind="CoaddComponent", cards=cards, array=affine, parts={"psf": psf_record(part.psf)})
+
+
+def _read_coadd(record: Record) -> CoaddPsf:
+    check_version(record)
+    return CoaddPsf(tuple(_read_component(part) for part in record.parts.values()))
+
+
+def _read_component(record: Record) -> CoaddComponent:
+    affine = required(record)
+    weight = float(record.cards["WEIGHT"])
+    return CoaddComponent(psf_of(record.parts["psf"]), weight, _box(record), affine[:, :2].copy(), affine[:, 2].copy())
+
+
 _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     GaussianPsf: _write_gaussian,
     PolynomialPsf: _write_polynomial,
     ConvolvedPsf: _write_convolved,
+    PsfexPsf: _write_psfex,
+    CoaddPsf: _write_coadd,
 }
 _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "GaussianPsf": _read_gaussian,
     "PolynomialPsf": _read_polynomial,
     "ConvolvedPsf": _read_convolved,
+    "PsfexPsf": _read_psfex,
+    "CoaddPsf": _read_coadd,
 }
 
 

@@ -95,5 +95,5 @@ def _zero(kind: pa.DataType) -> pa.Scalar:
 
 
 def _values(array: pa.Array) -> np.ndarray[Any, Any]:
-    values = array.to_numpy(zero_copy_only=False)
+    values: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
     return values.astype(str) if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else values

@@ -1,8 +1,19 @@
 """The PSF models, one a file."""
 
 from diapipe.images.psf.base import SIGMA_TO_FWHM, Psf
+from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
+from diapipe.images.psf.psfex import PsfexPsf
 
-__all__ = ["SIGMA_TO_FWHM", "ConvolvedPsf", "GaussianPsf", "PolynomialPsf", "Psf"]
+__all__ = [
+    "SIGMA_TO_FWHM",
+    "CoaddComponent",
+    "CoaddPsf",
+    "ConvolvedPsf",
+    "GaussianPsf",
+    "PolynomialPsf",
+    "Psf",
+    "PsfexPsf",
+]

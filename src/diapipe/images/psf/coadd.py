@@ -1,0 +1,146 @@
+"""CoaddPsf: what a point looks like on an image stacked from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import InputError, PsfUndefinedError
+from diapipe.images.box import Box
+from diapipe.images.psf.base import Psf
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.shifting import LANCZOS_ORDER
+
+_NO_WARP = 1e-6
+"""A matrix this close to the identity moves no pixel of a stamp by more than 1e-4 px."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoaddComponent:
+    """One image of a stack.
+
+    Attributes
+    ----------
+    psf
+        Its PSF, in its own pixels.
+    weight
+        Its weight in the stack, relative to the others.
+    box
+        Its pixels, in its own parent coordinates.
+    matrix, offset
+        Where they lie on the coadd: ``(x, y) on the coadd = matrix @ (x, y) + offset``; shapes (2, 2) and (2,).
+    """
+
+    psf: Psf
+    weight: float
+    box: Box
+    matrix: FloatArray
+    offset: FloatArray
+
+    @property
+    def size(self) -> int:
+        """Side of the PSF's stamp on the coadd, odd: its own, times the largest stretch of the matrix."""
+        if self.is_aligned:
+            return self.psf.size
+        stretch = float(np.linalg.norm(self.matrix, ord=2))
+        return 2 * int(np.ceil(self.psf.size // 2 * stretch - 1e-6)) + 1
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its pixels are parallel to the coadd's and of the same size."""
+        return bool(np.abs(self.matrix - np.eye(2)).max() < _NO_WARP)
+
+    def position_of(self, *, x: float, y: float) -> tuple[float, float]:
+        """Where a position of the coadd lies on this image."""
+        u, v = np.linalg.solve(self.matrix, np.array([x, y]) - self.offset)
+        return float(u), float(v)
+
+    def kernel_image(self, *, x: float, y: float) -> FloatArray:
+        """Its PSF at a position of its own, as the coadd's pixels see it; unit sum, shape (size, size)."""
+        stamp = self.psf.kernel_image(x=x, y=y)
+        if self.is_aligned:
+            return stamp
+        half = self.size // 2
+        v, u = np.mgrid[-half : half + 1, -half : half + 1]
+        places = np.linalg.solve(self.matrix, np.stack([u.ravel(), v.ravel()]).astype(np.float64))
+        middle = self.psf.size // 2
+        image = sample(stamp, x=places[0] + middle, y=places[1] + middle).reshape(u.shape)
+        return np.asarray(image / image.sum(), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoaddPsf(Psf):
+    """Weighted mean of the PSFs of the images that cover a position, each drawn on the coadd's pixels.
+
+    The stack is taken to be a weighted mean of images on one flux scale, so each PSF enters with unit sum.
+
+    Raises
+    ------
+    InputError
+        If there is no component, or a weight is negative.
+    """
+
+    components: tuple[CoaddComponent, ...]
+
+    def __post_init__(self) -> None:
+        if not self.components or any(part.weight < 0 for part in self.components):
+            raise InputError("a CoaddPsf needs at least one component and no negative weight")
+
+    @property
+    def size(self) -> int:
+        """Side of the kernel image: that of the widest component."""
+        return max(part.size for part in self.components)
+
+    def kernel_image(self, *, x: float, y: float) -> FloatArray:
+        """The mean PSF at a position of the coadd.
+
+        Raises
+        ------
+        PsfUndefinedError
+            If no component with a weight covers it.
+        """
+        size = self.size
+        total, weight = np.zeros((size, size)), 0.0
+        for part in self.components:
+            u, v = part.position_of(x=x, y=y)
+            if part.weight > 0 and part.box.contains_point(x=u, y=v):
+                stamp = part.kernel_image(x=u, y=v)
+                margin = (size - len(stamp)) // 2
+                total[margin : size - margin, margin : size - margin] += part.weight * stamp
+                weight += part.weight
+        if weight == 0.0:
+            raise PsfUndefinedError(f"none of the coadd's {len(self.components)} images covers ({x:.1f}, {y:.1f})")
+        return total / weight
+
+
+def sample(image: FloatArray, *, x: FloatArray, y: FloatArray, order: int = LANCZOS_ORDER) -> FloatArray:
+    """Values of a well-sampled image at any positions, by Lanczos interpolation; what lies outside the image is zero.
+
+    Parameters
+    ----------
+    image
+        Shape (height, width).
+    x, y
+        Positions in array coordinates, shape (n,).
+    order
+        Lobes of the interpolant.
+    """
+    pad = 2 * order
+    padded = np.pad(image, pad)
+    rows, along_y = _taps(y, image.shape[0], order)
+    columns, along_x = _taps(x, image.shape[1], order)
+    values = padded[rows[:, :, None] + pad, columns[:, None, :] + pad]
+    return np.asarray(np.einsum("nj,nji,ni->n", along_y, values, along_x, optimize=True), dtype=np.float64)
+
+
+def _taps(
+    places: FloatArray, length: int, order: int
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.intp]], FloatArray]:
+    """Indices and weights of the ``2 order`` samples around each place, shape (n, 2 order)."""
+    inside = np.clip(places, -order, length - 1 + order)
+    first = np.floor(inside).astype(np.intp)
+    index = first[:, None] + np.arange(1 - order, order + 1)
+    t = inside[:, None] - index
+    weights = np.sinc(t) * np.sinc(t / order)
+    return index, weights / weights.sum(axis=1, keepdims=True)

@@ -1,0 +1,107 @@
+"""PSFs that LSST files persist, as the PSFs of diapipe."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from diapipe.errors import ReadError
+from diapipe.images.box import Box
+from diapipe.images.psf.base import Psf
+from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
+from diapipe.images.psf.gaussian import GaussianPsf
+from diapipe.images.psf.polynomial import PolynomialPsf
+from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.io import ast_text
+from diapipe.io.afw_archive import Archive, Persisted, column
+from diapipe.io.sip_fit import fit_sip
+
+
+def sky_mapping(skywcs: Persisted) -> ast_text.Mapping2D:
+    """Mapping from 0-based parent pixels to degrees of a persisted SkyWcs; ReadError if it is another class."""
+    if skywcs.kind != "SkyWcs":
+        raise ReadError(f"a WCS of class {skywcs.kind} is not understood; a SkyWcs is needed")
+    text = np.asarray(column(skywcs.row(), "wcs")).astype(np.uint8).tobytes().decode("ascii", "replace")
+    return ast_text.pixel_to_sky(text)
+
+
+def read(found: Persisted, archive: Archive, box: Box) -> Psf:
+    """The PSF of the image that covers ``box``.
+
+    Raises
+    ------
+    ReadError
+        If its class is not understood.
+    """
+    reader = _READERS.get(found.kind)
+    if reader is None:
+        raise ReadError(f"a PSF of class {found.kind} is not understood; known are {', '.join(_READERS)}")
+    return reader(found, archive, box)
+
+
+def _gaussian(found: Persisted, archive: Archive, box: Box) -> Psf:
+    row = found.row()
+    width = max(int(column(row, "dimensions_x")), int(column(row, "dimensions_y")))
+    return GaussianPsf(float(column(row, "sigma")), width + 1 - width % 2)
+
+
+def _double_gaussian(found: Persisted, archive: Archive, box: Box) -> Psf:
+    """Two concentric Gaussians, the second with peak b relative to the first's."""
+    row = found.row()
+    half = max(int(column(row, "dimensions_x")), int(column(row, "dimensions_y"))) // 2
+    offset = np.arange(-half, half + 1)
+    r2 = offset[:, None] ** 2 + offset[None, :] ** 2
+    inner, outer, b = (float(column(row, name)) for name in ("sigma1", "sigma2", "b"))
+    image = np.exp(-0.5 * r2 / inner**2) + (b * np.exp(-0.5 * r2 / outer**2) if b else 0.0)
+    return PolynomialPsf.constant(image / image.sum(), box)
+
+
+def _psfex(found: Persisted, archive: Archive, box: Box) -> Psf:
+    """PSFEx's own numbers, its images stored with x as the slow axis; positions are 0-based parent pixels already."""
+    main, arrays = found.row(0), found.row(1)
+    size = [int(n) for n in np.ravel(column(arrays, "_size"))]
+    degree = [int(n) for n in np.ravel(column(arrays, "degree"))]
+    zero, scale = (np.ravel(column(arrays, f"_context_{part}")).astype(float) for part in ("first", "second"))
+    if len(zero) != 2 or len(degree) != 1:
+        raise ReadError(f"a PsfexPsf of {len(zero)} variables in {len(degree)} groups is not understood; 2 in 1 are")
+    stored = np.reshape(np.ravel(column(arrays, "_comp")), (-1, size[1], size[0])).astype(np.float64)
+    images = np.ascontiguousarray(stored.transpose(0, 2, 1))
+    return PsfexPsf(images, degree[0], zero[0], zero[1], scale[0], scale[1], float(column(main, "_pixstep")))
+
+
+def _coadd(found: Persisted, archive: Archive, box: Box) -> Psf:
+    """The input images with their WCSs and PSFs; the mapping to the coadd is linear over each of them."""
+    coadd_wcs = archive.get(int(column(found.row(0), "coaddwcs")))
+    if coadd_wcs is None:
+        raise ReadError("a CoaddPsf has no WCS of the coadd")
+    to_coadd = fit_sip(sky_mapping(coadd_wcs), box).wcs
+    parts = [_component(row, archive, to_coadd, box) for row in found.catalogs[1]]
+    return CoaddPsf(tuple(part for part in parts if part is not None))
+
+
+def _component(row: fits.FITS_record, archive: Archive, to_coadd: WCS, coadd_box: Box) -> CoaddComponent | None:
+    """One input, or None if it does not reach ``coadd_box``."""
+    psf, wcs = archive.get(int(row["psf"])), archive.get(int(row["wcs"]))
+    if psf is None or wcs is None:
+        raise ReadError(f"input {row['id']} of a CoaddPsf has no PSF or no WCS")
+    x0, y0, x1, y1 = (int(column(row, f"bbox_{end}")) for end in ("min_x", "min_y", "max_x", "max_y"))
+    box = Box(y0, y1 + 1, x0, x1 + 1)
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(x0, x1, 21), np.linspace(y0, y1, 21)))
+    u, v = to_coadd.all_world2pix(*sky_mapping(wcs)(x, y), 0, quiet=True)
+    near = coadd_box.dilated(max(box.shape) // 4)
+    inside = (u > near.x0) & (u < near.x1) & (v > near.y0) & (v < near.y1)
+    if np.count_nonzero(inside) < 3:
+        return None
+    design = np.stack([x, y, np.ones_like(x)], axis=1)[inside]
+    solution, *_ = np.linalg.lstsq(design, np.stack([u, v], axis=1)[inside], rcond=None)
+    return CoaddComponent(read(psf, archive, box), float(row["weight"]), box, solution[:2].T.copy(), solution[2].copy())
+
+
+_READERS = {
+    "GaussianPsf": _gaussian,
+    "SingleGaussianPsf": _gaussian,
+    "DoubleGaussianPsf": _double_gaussian,
+    "PsfexPsf": _psfex,
+    "CoaddPsf": _coadd,
+}

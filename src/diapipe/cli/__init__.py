@@ -1,1 +1,4 @@
-"""The commands, thin over `diapipe.flow`."""
+"""The commands, thin over `diapipe.flow`.
+
+Modules here import only click at the top, what is heavy inside the commands: ``diapipe --help`` must answer at once.
+"""

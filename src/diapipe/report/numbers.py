@@ -45,6 +45,8 @@ def percent(fraction: float | None) -> str:
     if fraction is None or not math.isfinite(fraction):
         return MISSING
     value = 100.0 * fraction
+    if 0 < value < 0.005:
+        return "less than 0.01%"
     return "0%" if value == 0 else f"{value:.{0 if value >= 10 else 1 if value >= 1 else 2}f}%"
 
 

@@ -89,7 +89,7 @@ def summarize(
         "noise": check_noise(pixels, detections.score, science.exposure.masked_image),
         "stars": _star_facts(pixels, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
-        "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"]), exposure=exposure),
+        "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),
         "counts": {"threshold_sigma": detections.threshold_sigma} | source_counts(dia_sources),
         "steps": {
             "science": without(science.summary, "warnings"),
@@ -140,9 +140,9 @@ def _psf_facts(science: Exposure, template: Exposure, difference: Exposure, own:
     return facts
 
 
-def _width(described: dict[str, Any] | None) -> float | None:
-    """FWHM of a described PSF."""
-    return None if described is None else float(described["fwhm_px"])
+def _width(described: dict[str, Any] | None, kind: str = "fwhm_px") -> float | None:
+    """Width of a described PSF."""
+    return None if described is None else float(described[kind])
 
 
 def _pixel_scale(exposure: Exposure) -> float | None:

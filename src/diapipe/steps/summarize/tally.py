@@ -20,12 +20,29 @@ AB_MAGNITUDE = "AB magnitude"
 class CandidatesLike(Protocol):
     """Stamps that a kernel was fitted to, as the match step reports them."""
 
-    x: FloatArray
-    y: FloatArray
-    flux: FloatArray
-    reduced_chi2: FloatArray
-    kept: BoolArray
-    why_rejected: tuple[str, ...]
+    @property
+    def x(self) -> FloatArray:
+        """Centre, parent pixel coordinates."""
+
+    @property
+    def y(self) -> FloatArray:
+        """Centre, parent pixel coordinates."""
+
+    @property
+    def flux(self) -> FloatArray:
+        """On the science image."""
+
+    @property
+    def reduced_chi2(self) -> FloatArray:
+        """Of the stamp under the final kernel."""
+
+    @property
+    def kept(self) -> BoolArray:
+        """Took part in the final fit."""
+
+    @property
+    def why_rejected(self) -> tuple[str, ...]:
+        """Empty for those kept."""
 
 
 def source_counts(dia_sources: Table) -> dict[str, Any]:

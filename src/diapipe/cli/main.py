@@ -1,0 +1,93 @@
+"""The command ``diapipe``: its subcommands, and how every failure becomes one sentence and an exit status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+import diapipe
+from diapipe.cli.demo import demo
+from diapipe.cli.report import report
+from diapipe.cli.simulate import simulate
+from diapipe.cli.subtract import subtract
+from diapipe.cli.warmup import warmup
+from diapipe.errors import DiapipeError, InternalError, UsageError
+
+USAGE, DEFECT, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(diapipe.__version__, prog_name="diapipe")
+def cli() -> None:
+    r"""Difference imaging: subtract a template, find what changed, measure it.
+
+    \b
+    diapipe subtract night1.fits template.fits --out night1
+    diapipe demo
+    """
+
+
+for command in (subtract, demo, simulate, report, warmup):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 the data, 2 wrong use, 3 a defect, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = cli.main(args=words, prog_name="diapipe", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _wrong_use(error)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted; nothing was written", INTERRUPTED)
+    except InternalError as error:
+        return _defect(error, verbose="--verbose" in words)
+    except UsageError as error:
+        return _say(f"{error}", error.exit_status)
+    except DiapipeError as error:
+        return _say(f"{error}", error.exit_status)
+    except MemoryError:
+        return _say("there is not enough memory for these images; cut them, or close other programs", 1)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _defect(error, verbose="--verbose" in words)
+    return status if isinstance(status, int) else 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """End through the same clean-up as an interrupt when a batch system says stop."""
+    sys.exit(TERMINATED)
+
+
+def _wrong_use(error: click.ClickException) -> int:
+    """Show click's own sentence with the place to look, in one line."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "diapipe"
+    sentence = error.format_message().rstrip(".")
+    return _say(f"{sentence[:1].lower()}{sentence[1:]} (see {where} --help)", USAGE)
+
+
+def _defect(error: BaseException, *, verbose: bool) -> int:
+    """Say that it is our fault and what to do; the traceback for those who want it."""
+    if verbose:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    more = "" if verbose else " (the same command with --verbose shows where)"
+    cause = " ".join(f"{type(error).__name__}: {error}".split())
+    return _say(f"a defect of diapipe stopped it, please report it{more}: {cause}", DEFECT)
+
+
+def _say(sentence: str, status: int) -> int:
+    """One line on stderr."""
+    click.echo(f"diapipe: {' '.join(sentence.split())}", err=True)
+    return status

@@ -1,0 +1,89 @@
+"""Options that commands share, and the checks of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+if TYPE_CHECKING:
+    TextParameter = click.ParamType[str]
+else:  # only the newest click lets it be subscripted
+    TextParameter = click.ParamType
+
+FILE = click.Path(path_type=Path)
+
+
+def several(*decorators: Decorator) -> Decorator:
+    """Decorators as one, the first outermost."""
+
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorate in reversed(decorators):
+            function = decorate(function)
+        return function
+
+    return apply
+
+
+def odd(_context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
+    """Refuse an even size: a kernel has a middle pixel."""
+    if value is not None and (value < 3 or value % 2 == 0):
+        raise click.BadParameter(f"{value} is not odd and at least 3; a kernel has a middle pixel, so give {value | 1}")
+    return value
+
+
+def positive(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse zero, negative and undefined values."""
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value:g} is not positive")
+    return value
+
+
+class MethodName(TextParameter):
+    """The name of a member of a family, which is asked only when it is needed: importing it costs a moment."""
+
+    name = "method"
+
+    def __init__(self, section: str) -> None:
+        self.section = section
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names, for the help page."""
+        from diapipe.cli.recipes import families
+
+        return f"[{'|'.join(families()[self.section])}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a method."""
+        from diapipe.cli.recipes import families
+
+        family = families()[self.section]
+        if value not in family:
+            self.fail(f"no way to {family.verb} is called {value!r}; choose one of {', '.join(family)}", param, ctx)
+        return str(value)
+
+
+talk = several(
+    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("--verbose", is_flag=True, help="Say more; show the traceback of a defect."),
+)
+
+
+def detector_constants(image: str) -> Decorator:
+    """Options for what the cards of an image do not say; those of the science image have no prefix."""
+    prefix, of = ("", "science image") if image == "science" else ("template-", "template")
+    return several(
+        click.option(f"--{prefix}gain", type=float, callback=positive, help=f"Electrons per count of the {of}."),
+        click.option(f"--{prefix}read-noise", type=float, help=f"Read noise of the {of} in electrons."),
+        click.option(
+            f"--{prefix}saturation", type=float, callback=positive, help=f"Counts at which the {of} saturates."
+        ),
+        click.option(f"--{prefix}zero-point", type=float, help=f"AB magnitude of one count of the {of}."),
+        click.option(f"--{prefix}hdu", help=f"Number or name of the HDU that holds the {of}."),
+        click.option(f"--{image}-variance", type=FILE, help=f"FITS file with the variance of the {of}."),
+        click.option(f"--{image}-mask", type=FILE, help=f"FITS file with the mask of the {of}."),
+    )

@@ -1,0 +1,166 @@
+"""One pair from files to files: what ``subtract`` and ``demo`` share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from diapipe.cli.first_use import announce_compilation
+from diapipe.cli.landing import check_free, is_earlier_result, landing
+from diapipe.cli.products import ProductChoice, write_products
+from diapipe.cli.progress import Progress, progress_for
+from diapipe.cli.recipes import merged, recipe_of
+from diapipe.errors import DiapipeError, InternalError, UsageError
+from diapipe.flow import DifferenceResult, Recipe, difference_pair
+from diapipe.images import Exposure
+from diapipe.io import ReadOptions, read_exposure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """An input image with what the user says of it.
+
+    Attributes
+    ----------
+    path
+        FITS file.
+    variance, mask
+        Files that replace its planes.
+    options
+        What its cards do not say.
+    """
+
+    path: Path
+    variance: Path | None = None
+    mask: Path | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    def read(self) -> Exposure:
+        """The exposure."""
+        return read_exposure(self.path, variance=self.variance, mask=self.mask, options=self.options)
+
+    def facts(self) -> dict[str, str]:
+        """Where it came from, for the summary."""
+        files = {"path": self.path, "variance": self.variance, "mask": self.mask}
+        return {name: str(path.resolve()) for name, path in files.items() if path is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRequest:
+    """What is to be subtracted from what, how, and where the results go."""
+
+    science: ImageFile
+    template: ImageFile
+    out: Path
+    recipe: Recipe
+    products: ProductChoice
+    overwrite: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def of_options(
+        cls, science: Path, template: Path, out: Path, settings: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Self:
+        """The request that a configuration and the options of the command line make, the options on top."""
+        size = options["kernel_size"]
+        flags = {
+            "matcher": {
+                "method": options["method"],
+                "convolve": options["convolve"],
+                "kernel_half_px": None if size is None else size // 2,
+                "spatial_order": options["kernel_order"],
+            },
+            "detector": {"threshold_sigma": options["threshold"]},
+            "n_threads": options["threads"],
+        }
+        return cls(
+            science=_image_file(science, options, kind="science", prefix=""),
+            template=_image_file(template, options, kind="template", prefix="template_"),
+            out=out,
+            recipe=recipe_of(merged(settings, flags)),
+            products=ProductChoice(
+                compress=options["compress"],
+                matched_template="matched_template" in options["write"],
+                score="score" in options["write"],
+                report=not options["no_report"],
+            ),
+            overwrite=options["overwrite"],
+            quiet=options["quiet"],
+        )
+
+
+def _image_file(path: Path, options: Mapping[str, Any], *, kind: str, prefix: str) -> ImageFile:
+    """An input from its options."""
+    hdu = options[f"{prefix}hdu"]
+    return ImageFile(
+        path=path,
+        variance=options[f"{kind}_variance"],
+        mask=options[f"{kind}_mask"],
+        options=ReadOptions(
+            hdu=int(hdu) if hdu is not None and hdu.isdecimal() else hdu,
+            gain_e_per_count=options[f"{prefix}gain"],
+            read_noise_e=options[f"{prefix}read_noise"],
+            saturation_counts=options[f"{prefix}saturation"],
+            zero_point_mag=options[f"{prefix}zero_point"],
+        ),
+    )
+
+
+def run_pair(request: PairRequest) -> DifferenceResult:
+    """Read, subtract, write; say how it went.
+
+    Raises
+    ------
+    DiapipeError
+        Named after the science image; nothing is left in the folder then, and an earlier result stays.
+    """
+    inputs = [p for f in (request.science, request.template) for p in (f.path, f.variance, f.mask) if p is not None]
+    check_free(request.out, inputs=tuple(inputs), overwrite=request.overwrite)
+    replaces = is_earlier_result(request.out)
+    with landing(request.out) as folder, progress_for(quiet=request.quiet) as progress:
+        if not request.quiet:
+            announce_compilation()
+        result = _difference(request, progress)
+        files = {"science": request.science.facts(), "template": request.template.facts()}
+        summary = write_products(
+            result, folder, inputs=files, recipe=request.recipe, choice=request.products, progress=progress
+        )
+    if not request.quiet:
+        _tell(summary, request, replaces=replaces)
+    return result
+
+
+def _difference(request: PairRequest, progress: Progress) -> DifferenceResult:
+    """Read both images and subtract; an error says which image it is about."""
+    try:
+        progress("read images")
+        science, template = request.science.read(), request.template.read()
+        return difference_pair(science, template, recipe=request.recipe, progress=progress)
+    except (UsageError, InternalError):
+        raise
+    except DiapipeError as error:
+        raise type(error)(f"cannot difference {request.science.path.name}: {error}", **error.context) from error
+
+
+def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -> None:
+    """The last lines: how many, where, what next."""
+    for warning in summary["warnings"]:
+        click.echo(f"diapipe: take care: {warning}", err=True)
+    counts, out = summary["counts"], request.out
+    if replaces:
+        click.echo(f"The earlier result in {out} was replaced.")
+    noun = "source" if counts["good"] == 1 else "sources"
+    click.echo(
+        f"{counts['good']} {noun} above {counts['threshold_sigma']:g} sigma"
+        f" ({counts['good_positive']} brighter, {counts['good_negative']} fainter than in the template);"
+        f" {counts['bad']} more flagged dp_bad."
+    )
+    if request.products.report:
+        click.echo(f"Look at the page:    {out / 'report.html'}")
+    click.echo(f"Sources, difference: {out / 'dia_sources.parquet'}, {out / 'difference.fits'}")
+    sys.stdout.flush()

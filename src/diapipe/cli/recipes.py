@@ -1,0 +1,130 @@
+"""From a configuration file and options to a `Recipe`: a nested mapping with sections named as the recipe's fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diapipe.errors import ReadError, UsageError
+
+if TYPE_CHECKING:
+    from diapipe.flow import Recipe
+    from diapipe.steps.family import Family
+
+type Settings = Mapping[str, Any]
+
+NONE = "none"
+"""As a method: leave the step out."""
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; ReadError if there is none or it is not TOML."""
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReadError(f"cannot read the configuration {path}: {error.strerror}", path=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ReadError(f"the configuration {path} is not TOML: {error}", path=str(path)) from error
+
+
+def merged(base: Settings, over: Settings) -> dict[str, Any]:
+    """``base`` with the values of ``over`` on top, section by section; None in ``over`` leaves what is there."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping):
+            below = result.get(key, {})
+            if not isinstance(below, Mapping):
+                raise UsageError(f"[{key}] of the configuration must be a section, not {below!r}")
+            result[key] = merged(below, value)
+        elif value is not None:
+            result[key] = value
+    return result
+
+
+def families() -> dict[str, Family[Any]]:
+    """The sections in which ``method`` chooses an algorithm."""
+    from diapipe.steps.detect import DETECTORS
+    from diapipe.steps.match import MATCHERS
+
+    return {"matcher": MATCHERS, "detector": DETECTORS}
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """The recipe that settings ask for; what they do not name keeps its default.
+
+    Raises
+    ------
+    UsageError
+        If a section or key does not exist (the message names those that do), or a value is of the wrong type.
+    """
+    from diapipe.flow import Recipe
+
+    default = Recipe()
+    known = [f.name for f in dataclasses.fields(default)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise UsageError(f"no setting is called {unknown[0]!r}; there are {', '.join(known)}")
+    values = {name: _value(name, getattr(default, name), given) for name, given in settings.items()}
+    return dataclasses.replace(default, **values)
+
+
+def _value(name: str, default: Any, given: Any) -> Any:
+    """A field of the recipe: a section made into its algorithm, or a plain value."""
+    if not isinstance(given, Mapping):
+        if dataclasses.is_dataclass(default):
+            raise UsageError(f"{name} must be a section ([{name}]), not {given!r}")
+        return _typed(name, type(default), given)
+    section = dict(given)
+    method = section.pop("method", None)
+    if method == NONE and name == "decorrelator":
+        return None
+    algorithm = default if method is None else _chosen(name, str(method), default)
+    if not dataclasses.is_dataclass(algorithm) or isinstance(algorithm, type):
+        raise UsageError(f"{name} is a single value, not a section")
+    hints = typing.get_type_hints(type(algorithm))
+    known = [f.name for f in dataclasses.fields(algorithm)]
+    for key in section:
+        if key not in known:
+            raise UsageError(f"[{name}] has no setting {key!r}; there are {', '.join(known)}")
+    return dataclasses.replace(
+        algorithm, **{key: _typed(f"{name}.{key}", hints[key], value) for key, value in section.items()}
+    )
+
+
+def _chosen(name: str, method: str, default: Any) -> Any:
+    """The algorithm by name, with its own defaults."""
+    family = families().get(name)
+    if family is None:
+        raise UsageError(f"[{name}] has one method only; leave out method = {method!r}")
+    return default if type(default) is family.get(method) else family.make(method)
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """The value as the field's type: whole numbers serve as real ones, lists as tuples."""
+    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for choice in choices:
+        origin = typing.get_origin(choice) or choice
+        if origin is typing.Literal and value in typing.get_args(choice):
+            return value
+        if origin is tuple and isinstance(value, list):
+            return tuple(_typed(name, typing.get_args(choice)[0], entry) for entry in value)
+        if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(origin, type) and type(value) is origin:
+            return value
+    wanted = " or ".join(_named(choice) for choice in choices if choice is not type(None))
+    raise UsageError(f"{name} must be {wanted}, not {value!r}")
+
+
+def _named(hint: Any) -> str:
+    """A type as a person calls it."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(hint)))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list"}
+    return names.get(typing.get_origin(hint) or hint, str(hint))

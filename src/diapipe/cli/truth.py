@@ -1,0 +1,103 @@
+"""Simulated pairs as files, and how well a result recovers their truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+from scipy.spatial import cKDTree
+
+from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage
+from diapipe.io import write_exposure, write_parquet
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.stats import robust_sigma
+from diapipe.simulate import PairSpec, SimulatedPair, simulate_pair
+
+MATCH_RADIUS_PX = 3.0
+"""A source and a true change closer than this are one."""
+THRESHOLD_SNR = 5.0
+BRIGHT_SNR = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How the truth was recovered.
+
+    Attributes
+    ----------
+    n_true, n_found
+        True changes above `THRESHOLD_SNR` on usable pixels, and those of them that were found.
+    n_sources, n_real
+        Sources without ``dp_bad``, and those of them that are true changes of any brightness.
+    n_bright, flux_bias, pull_sigma
+        Found changes above `BRIGHT_SNR`, and the median of their flux over the true flux, less one; the scatter of
+        (flux - true flux) / error of all that were found. NaN where there are too few.
+    """
+
+    n_true: int
+    n_found: int
+    n_sources: int
+    n_real: int
+    n_bright: int
+    flux_bias: float
+    pull_sigma: float
+
+
+def simulated(*, size: int, seed: int, **changes: float) -> SimulatedPair:
+    """A pair of the default sky, cut to a square."""
+    return simulate_pair(PairSpec.small(size, **changes), rng=np.random.default_rng(seed))
+
+
+def write_truth(pair: SimulatedPair, folder: Path) -> None:
+    """Write the images and the tables of a pair."""
+    write_exposure(pair.science, folder / "science.fits")
+    write_exposure(pair.template, folder / "template.fits")
+    write_parquet(pair.transients, folder / "truth.parquet")
+    write_parquet(pair.stars, folder / "stars.parquet")
+
+
+def bare(exposure: Exposure) -> Exposure:
+    """The exposure as a single image would bring it: without variance and mask, with gain and read noise."""
+    planes = exposure.masked_image
+    return replace(
+        exposure, masked_image=MaskedImage.from_planes(planes.image, box=planes.box), has_variance=False, has_mask=False
+    )
+
+
+def recovery(dia_sources: Table, truth: Table) -> Recovery:
+    """Compare a catalogue with the changes that are true."""
+    good = ~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)
+    sources = dia_sources[good]
+    source_of = _nearest(truth, sources)
+    snr, flux = np.abs(np.asarray(truth["snr_true"])), np.asarray(truth["flux"], dtype=np.float64)
+    usable = (np.asarray(truth["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
+    wanted = (snr >= THRESHOLD_SNR) & usable
+    found = wanted & (source_of >= 0)
+    measured = np.asarray(sources["psfFlux"], dtype=np.float64)[source_of[found]]
+    error = np.asarray(sources["psfFluxErr"], dtype=np.float64)[source_of[found]]
+    bright = snr[found] > BRIGHT_SNR
+    pull = (measured - flux[found]) / error
+    return Recovery(
+        n_true=int(wanted.sum()),
+        n_found=int(found.sum()),
+        n_sources=len(sources),
+        n_real=int((_nearest(sources, truth) >= 0).sum()),
+        n_bright=int(bright.sum()),
+        flux_bias=float(np.median(measured[bright] / flux[found][bright]) - 1) if bright.any() else float("nan"),
+        pull_sigma=robust_sigma(pull) if len(pull) >= 5 else float("nan"),
+    )
+
+
+def _nearest(these: Table, those: Table) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """For each of these the index of the nearest of those within `MATCH_RADIUS_PX`, -1 where there is none."""
+    if not len(these) or not len(those):
+        return np.full(len(these), -1, dtype=np.intp)
+    distance, index = cKDTree(_positions(those)).query(_positions(these), distance_upper_bound=MATCH_RADIUS_PX)
+    return np.where(np.isfinite(distance), index, -1).astype(np.intp)
+
+
+def _positions(table: Table) -> FloatArray:
+    """Pixel positions, shape (n, 2)."""
+    return np.column_stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)])

@@ -1,0 +1,45 @@
+"""``diapipe warmup``: compile now what the first run would have to wait for."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from diapipe.cli.options import talk
+from diapipe.cli.progress import Progress, progress_for
+
+SIZE_PX = 512
+SEED = 3
+
+
+@click.command()
+@talk
+def warmup(quiet: bool, verbose: bool) -> None:
+    """Compile the numerical kernels, so that the first real run starts at once.
+
+    They are kept on disk; this is needed once for every installation, and takes up to a minute.
+    """
+    from diapipe.cli.truth import bare, simulated
+    from diapipe.flow import difference_pair
+
+    begun = time.perf_counter()
+    with progress_for(quiet=quiet) as progress:
+        progress("compile: simulation")
+        pair = simulated(size=SIZE_PX, seed=SEED)
+        for kind, science, template in (
+            ("with planes", pair.science, pair.template),
+            ("without", bare(pair.science), bare(pair.template)),
+        ):
+            difference_pair(science, template, progress=_named(progress, kind))
+    if not quiet:
+        click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")
+
+
+def _named(progress: Progress, kind: str) -> Progress:
+    """Stages with the kind of input that they are compiled for."""
+
+    def say(stage: str) -> None:
+        progress(f"compile: {stage} ({kind})")
+
+    return say

@@ -1,0 +1,81 @@
+"""The content of a page from the files of an earlier result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diapipe.errors import DiapipeError, ReadError
+from diapipe.images import Difference
+from diapipe.io import read_difference, read_exposure, read_parquet
+from diapipe.numerics.arrays import Float32Array
+from diapipe.report.content import PageContent
+
+SCHEMA = "diapipe-summary/1"
+
+
+def content_of_folder(folder: Path) -> PageContent:
+    """Read what ``diapipe subtract`` left in a folder.
+
+    The science image is read again from where it was; if it is gone, the page has the difference alone. The matched
+    template is `matched_template.fits` where it was written, else science minus difference, which whitening leaves a
+    little rough.
+
+    Raises
+    ------
+    ReadError
+        If one of the three files of a result is missing or damaged.
+    """
+    summary = read_summary(folder / "summary.json")
+    difference = read_difference(folder / "difference.fits")
+    science = _science_pixels(summary, difference)
+    return PageContent(
+        summary=summary,
+        dia_sources=read_parquet(folder / "dia_sources.parquet"),
+        difference=difference,
+        science=science,
+        matched_template=_template_pixels(folder, science, difference),
+    )
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary of a result; ReadError if it is missing, no JSON, or not of this layout."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReadError(f"cannot read {path}: {error.strerror}; is this a folder of diapipe subtract?") from error
+    except ValueError as error:
+        raise ReadError(f"{path} is damaged: {error}") from error
+    found = summary.get("schema") if isinstance(summary, dict) else None
+    if found != SCHEMA:
+        raise ReadError(f"{path} has the layout {found!r}; {SCHEMA!r} is needed, so run diapipe subtract again")
+    return dict(summary)
+
+
+def _science_pixels(summary: Mapping[str, Any], difference: Difference) -> Float32Array | None:
+    """The science image on the grid of the difference, if it is still where it was."""
+    path = summary.get("inputs", {}).get("science", {}).get("path")
+    if path is None:
+        return None
+    try:
+        exposure = read_exposure(path)
+    except DiapipeError:
+        return None
+    box = difference.exposure.box
+    return exposure[box].masked_image.image if exposure.box.contains(box) else None
+
+
+def _template_pixels(folder: Path, science: Float32Array | None, difference: Difference) -> Float32Array | None:
+    """The matched template as it was written, or as it follows from the rest."""
+    written = folder / "matched_template.fits"
+    if written.is_file():
+        return read_exposure(written).masked_image.image
+    if science is None:
+        return None
+    planes = difference.exposure.masked_image
+    background = difference.background.over(planes.box)
+    return np.asarray(science - planes.image - background, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""The verbs of difference imaging, one package each. They know the nouns, not each other; `diapipe.flow` orders them."""
+"""The verbs of difference imaging, a package each. They know the nouns, not each other; `diapipe.flow` orders them."""

@@ -22,7 +22,7 @@ from diapipe.simulate.spec import PairSpec
 
 FAINTEST_WING = 0.02
 """Wings are drawn out to this share of the sky noise of a pixel."""
-_KNOT_SPACING = 0.6  # of the sharper PSF's FWHM: the ripple left is 1e-4
+_KNOT_SPACING = 0.6  # of the sharper PSF's FWHM: leaves galaxies within 1% of their profile
 SKY_MARGIN_PX = 60
 """Sources are drawn this far outside the frames, so that their wings reach in."""
 

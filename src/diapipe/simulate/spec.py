@@ -87,7 +87,7 @@ class PairSpec:
     exposure_time_s: float = 30.0
     zero_point_mag: float = 31.4
     n_stars: float = 3000
-    star_brightest_mag: float = 14.0
+    star_brightest_mag: float = 13.0
     star_faintest_mag: float = 25.0
     star_count_slope: float = 0.25
     n_galaxies: float = 8000

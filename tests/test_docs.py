@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import diapipe
+from diapipe.cli import main as cli
+from diapipe.cli.recipes import recipe_of
 from diapipe.steps import decorrelate, detect, match
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +47,23 @@ def test_the_python_of_a_page_runs(page, folder_with_a_pair, monkeypatch):
     for n, block in enumerate(BLOCK.findall(page.read_text()), 1):
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(block, f"{name_of(page)}, block {n}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_settings_exist(page):
+    """Every command and option in a shell block is one of the program's; every TOML block is a recipe."""
+    for line in re.findall(r"^(?:\S.*&& )?(?:python -m )?diapipe (.*)$", shell_of(page), re.MULTILINE):
+        command, *words = shlex.split(line, comments=True)
+        known = cli.cli if command.startswith("-") else cli.cli.commands[command]
+        options = {name for parameter in known.params for name in parameter.opts}
+        assert {word for word in [command, *words] if word.startswith("-")} <= options, line
+    for settings in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        assert recipe_of(tomllib.loads(settings)) != diapipe.Recipe()
+
+
+def shell_of(page: Path) -> str:
+    """Shell blocks of a page, continued lines joined."""
+    return "".join(re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics import stats
 from diapipe.numerics.jit import jit
 
 
@@ -96,3 +97,46 @@ def pixel_covariance(
         values[reach + sign * lags[:, 0], reach + sign * lags[:, 1]] = means
         pairs[reach + sign * lags[:, 0], reach + sign * lags[:, 1]] = counts
     return Covariance(values, pairs)
+
+
+@jit
+def _fourth_differences(residual: Float32Array, good: BoolArray, row_step: int, out: Float32Array) -> int:
+    """Fourth differences along rows and columns where all five pixels are good; returns how many were found."""
+    n_rows, n_columns = residual.shape
+    n = 0
+    for y in range(2, n_rows - 2, row_step):
+        for x in range(2, n_columns - 2):
+            if not good[y, x] or n + 2 > len(out):
+                continue
+            if good[y, x - 2] and good[y, x - 1] and good[y, x + 1] and good[y, x + 2]:
+                inner = residual[y, x - 1] + residual[y, x + 1]
+                out[n] = 6.0 * residual[y, x] - 4.0 * inner + residual[y, x - 2] + residual[y, x + 2]
+                n += 1
+            if good[y - 2, x] and good[y - 1, x] and good[y + 1, x] and good[y + 2, x]:
+                inner = residual[y - 1, x] + residual[y + 1, x]
+                out[n] = 6.0 * residual[y, x] - 4.0 * inner + residual[y - 2, x] + residual[y + 2, x]
+                n += 1
+    return n
+
+
+def white_variance(residual: Float32Array, good: BoolArray, *, at_most: int = 250_000) -> float:
+    """Variance of white noise on top of anything smooth: from the fourth differences (1, -4, 6, -4, 1), whose gain is 70.
+
+    Parameters
+    ----------
+    residual
+        Shape (rows, columns).
+    good
+        Pixels to use; a difference needs five in a row.
+    at_most
+        About as many differences are used.
+
+    Returns
+    -------
+    float
+        NaN if no five good pixels lie in a row. The scatter is that of the interquartile range, so outliers do not count.
+    """
+    row_step = max(1, 2 * residual.size // at_most)
+    out = np.empty(2 * at_most, np.float32)
+    n = _fourth_differences(residual, good, row_step, out)
+    return stats.robust_sigma(out[:n]) ** 2 / 70.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
+from scipy import ndimage, optimize
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
 from diapipe.numerics.jit import jit
@@ -256,13 +256,16 @@ def assembled(coefficients: FloatArray, base: FloatArray) -> PsfSeries:
 def centred_targets(
     stamps: Stamps, fits: StarFits, series: PsfSeries, terms: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Deviation of each star from the base profile, on the PSF's own grid at unit flux, and its inverse variance."""
+    """Deviation of each star from the base profile, on the PSF's own grid at unit flux, and its inverse variance.
+
+    A star with a chi2 above 1 counts less by that factor.
+    """
     flux = fits.flux[:, None, None]
     deviation = np.tensordot(terms.T, series.images, axes=1) - series.base
     back = shifted(fits.residual / flux, dx=-stamps.dx, dy=-stamps.dy)
     weights = stamps.weights * flux**2
     floor = SYSTEMATIC * series.images[0]
-    weights = weights / (1.0 + weights * floor**2)
+    weights = weights / (1.0 + weights * floor**2) / np.maximum(fits.chi2, 1.0)[:, None, None]
     return deviation + back, weights
 
 
@@ -278,3 +281,27 @@ def held_out_error(
         total += float((weights[test][:, core] * error**2).sum())
         norm += float(np.count_nonzero(weights[test][:, core]))
     return total / max(norm, 1.0)
+
+
+def unexplained(stamps: Stamps, fits: StarFits, models: FloatArray, *, outside: float, n_sigma: float) -> BoolArray:
+    """Pixels under neighbours that were not detected: where the residual, smoothed over 3 x 3, is significantly positive.
+
+    Parameters
+    ----------
+    stamps, fits, models
+        Stars, amplitudes, drawn PSFs.
+    outside
+        Pixels within this distance of the star, in pixels, are never among them.
+    n_sigma
+        Significance; the noise includes `SYSTEMATIC` of the model, three times, for the PSF is still being made.
+
+    Returns
+    -------
+    BoolArray
+        Shape (n, size, size), grown by one pixel.
+    """
+    floor = 3.0 * SYSTEMATIC * fits.flux[:, None, None] * models
+    scaled = fits.residual * np.sqrt(stamps.weights / (1.0 + stamps.weights * floor**2))
+    smooth = ndimage.uniform_filter(scaled, size=(1, 3, 3), mode="constant")
+    high = (3.0 * smooth > n_sigma) & (radii(models.shape[-1]) > outside)
+    return np.asarray(ndimage.binary_dilation(high, structure=np.ones((1, 3, 3))), dtype=np.bool_)

@@ -9,10 +9,6 @@ import numpy as np
 from diapipe.numerics import noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 
-FOURTH_DIFFERENCE = np.array([70.0, -112.0, 56.0, -16.0, 2.0]) / 70.0
-"""Weights of the covariances at lags 0 to 4 in the variance of the fourth difference (1, -4, 6, -4, 1), for unit white noise."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseCorrelation:
     """How the noise is told from what lies under it.
@@ -83,8 +79,7 @@ def measure_noise(
     inner = np.s_[reach - 4 : reach + 5, reach - 4 : reach + 5]
     confusion = float(np.clip(smooth[reach, reach] / total, 0.0, 1.0)) if total > 0 else 0.0
     if confusion > options.crowding_limit:
-        rough = 0.5 * (covariance.values[reach, reach : reach + 5] + covariance.values[reach : reach + 5, reach])
-        variance = float(FOURTH_DIFFERENCE @ rough)
+        variance = noise.white_variance(clipped, good, at_most=options.at_most_pixels)
         return SkyNoise(variance, None, 1.0 - variance / total)
     of_noise = (covariance.values - smooth)[inner]
     variance = float(of_noise[4, 4])

@@ -194,6 +194,8 @@ def fit_psf(
         keep = _sound(fits, options) if turn else fits.flux > 0
         if keep.sum() >= options.min_stars:
             chosen, stamps, fits, terms = chosen[keep], _picked(stamps, keep), _picked(fits, keep), terms[:, keep]
+            models = models[keep]
+        stamps = _cleaned(stamps, psf_model.unexplained(stamps, fits, models, outside=0.7 * fwhm, n_sigma=5.0))
         targets, weights = psf_model.centred_targets(stamps, fits, series, terms)
         if turn:
             stamps = _recentred(stamps, fits)
@@ -205,6 +207,11 @@ def fit_psf(
     models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
     fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
     return PsfFit(PolynomialPsf(ImageField(series.images, box)), chosen, stamps, fits, models)
+
+
+def _cleaned(stamps: psf_model.Stamps, bad: BoolArray) -> psf_model.Stamps:
+    """Stamps without the pixels that are ``bad``."""
+    return stamps._replace(weights=np.where(bad, 0.0, stamps.weights), values=np.where(bad, 0.0, stamps.values))
 
 
 def series_order(series: psf_model.PsfSeries) -> int:

@@ -53,14 +53,14 @@ def half_sample_mode(values: FloatArray) -> float:
 def typical_size(sources: Sources, *, options: StarSelection) -> tuple[float, int]:
     """Mode of the determinant radius of round, bright, unsaturated sources in pixels, and their number."""
     low, high = np.log(options.size_range)
-    usable = sources.is_measured & (sources.snr > options.min_snr) & (np.hypot(sources.e1, sources.e2) < 0.4)
+    usable = sources.is_measured & (sources.snr > options.min_snr) & (np.hypot(sources.e1, sources.e2) < 0.7)
     usable &= (sources.log_size > low) & (sources.log_size < high)
     # galaxies and blends only add to the large side: of many sources the brighter half has the sharper locus
     chosen = np.flatnonzero(usable)[: max(40, int(usable.sum()) // 2)]
     return float(np.exp(half_sample_mode(sources.log_size[chosen]))), int(usable.sum())
 
 
-def is_star(sources: Sources, shape: tuple[int, int], *, size: float, options: StarSelection) -> BoolArray:
+def is_star(sources: Sources, image_shape: tuple[int, int], *, size: float, options: StarSelection) -> BoolArray:
     """Which sources lie on the locus of stars.
 
     The locus starts at ``size`` and is refined three times: a polynomial of the position is fitted to size and ellipticity of
@@ -68,10 +68,12 @@ def is_star(sources: Sources, shape: tuple[int, int], *, size: float, options: S
     Gaussian profile the relative error of the size is 1 / S/N, that of an ellipticity twice as much).
     """
     snr = np.where(sources.is_measured, sources.snr, 0.0)
-    u, v = 2.0 * sources.x / shape[1] - 1.0, 2.0 * sources.y / shape[0] - 1.0
+    u, v = 2.0 * sources.x / image_shape[1] - 1.0, 2.0 * sources.y / image_shape[0] - 1.0
     measured = np.stack([sources.log_size, sources.e1, sources.e2])
     on_locus = sources.is_measured & (np.abs(sources.log_size - np.log(size)) < 0.15)
-    on_locus &= np.hypot(sources.e1, sources.e2) < 0.3
+    for shape in (sources.e1, sources.e2):
+        bright = on_locus & (snr > options.min_snr)
+        on_locus &= np.abs(shape - half_sample_mode(shape[bright])) < 0.2
     tolerance = np.array([options.size_tolerance, options.shape_tolerance, options.shape_tolerance])
     noise = np.array([1.0, 2.0, 2.0])[:, None] / np.maximum(snr, 1e-3)
     found = on_locus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import shlex
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 import diapipe
+from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
 from diapipe.steps import decorrelate, detect, match
+from diapipe.steps.measure.quality import Cuts
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -92,6 +95,17 @@ def test_the_mask_table_is_that_of_the_program():
             bit = int(plane).bit_length() - 1
             used = "yes" if plane & diapipe.images.UNUSABLE else "no"
             assert re.search(rf"^\| {plane.name} \| {bit} \| .* \| {used} \|$", page, re.MULTILINE), plane.name
+
+
+def test_columns_that_the_docs_name_exist():
+    """Every ``dp_*`` of the pages is a column; every threshold of the default cut is on its page."""
+    columns = {column.name for column in schema.DIA_SOURCE}
+    for page in PAGES:
+        assert set(re.findall(r"`(dp_\w+)`", page.read_text())) <= columns, name_of(page)
+    told = (ROOT / "docs" / "algorithms" / "dp_bad.md").read_text()
+    shown = {"0.015": "1.5%", "0.1": "10%", "0.001": "a thousandth", "8.0": "8 +", "2.0": "2 "}
+    for field in dataclasses.fields(Cuts):
+        assert shown[str(field.default)] in told, field.name
 
 
 @pytest.mark.parametrize("family", [match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS], ids=lambda f: f.verb)

@@ -77,6 +77,9 @@ class FitsFile:
                 path=self.name,
             )
         kind = np.dtype(dtype) if dtype is not None else data.dtype.newbyteorder("=")
+        if data.dtype == kind.newbyteorder() and data.flags.c_contiguous and data.flags.writeable:
+            del self.hdus[number].data  # swapped in place: astropy must not hand out these bytes again
+            return np.asarray(data.byteswap(inplace=True).view(kind))
         return np.ascontiguousarray(data, dtype=kind)
 
     def table(self, number: int) -> fits.FITS_rec:

@@ -77,13 +77,16 @@ def translate(pixels: IntArray | MaskArray, bits: Mapping[str, int]) -> tuple[Ma
         else:
             shift = int(plane).bit_length() - 1 - bit
             moves[shift] = moves.get(shift, 0) | 1 << bit
-    return _moved(pixels, moves), tuple(dropped)
+    return _moved(pixels, moves, all_known=not dropped), tuple(dropped)
 
 
-def _moved(pixels: IntArray | MaskArray, moves: Mapping[int, int]) -> MaskArray:
-    """OR of the bits of each group moved by its shift: planes that keep their distance are moved at once."""
+def _moved(pixels: IntArray | MaskArray, moves: Mapping[int, int], *, all_known: bool) -> MaskArray:
+    """OR of the bits of each group moved by its shift; where nothing moves or is dropped, the pixels themselves."""
     if not moves:
         return np.zeros(pixels.shape, np.int32)
+    if list(moves) == [0] and pixels.dtype == np.int32:
+        kept: MaskArray = pixels.astype(np.int32, copy=False)
+        return kept if all_known else kept & np.int32(moves[0])
     wide = pixels if pixels.dtype == np.int32 and all(m < 1 << 31 for m in moves.values()) else pixels.astype(np.int64)
     result = np.zeros(pixels.shape, wide.dtype)
     for shift, group in moves.items():

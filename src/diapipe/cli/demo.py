@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from diapipe.cli.truth import Recovery
 
 
-@click.command()
+@click.command(short_help="Simulate a pair, subtract it, compare with the truth.")
 @click.option(
     "--out", type=FILE, default=Path("diapipe-demo"), show_default=True, help="Folder for images and results."
 )

@@ -22,15 +22,17 @@ from diapipe.errors import DiapipeError, InternalError, UsageError
 USAGE, DEFECT, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+EXAMPLES = """\b
+Examples:
+  diapipe subtract night1.fits template.fits --out night1
+  diapipe demo
+"""
+
+
+@click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(diapipe.__version__, prog_name="diapipe")
 def cli() -> None:
-    r"""Difference imaging: subtract a template, find what changed, measure it.
-
-    \b
-    diapipe subtract night1.fits template.fits --out night1
-    diapipe demo
-    """
+    """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
 for command in (subtract, demo, simulate, report, warmup):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-if TYPE_CHECKING:
-    TextParameter = click.ParamType[str]
-else:  # only the newest click lets it be subscripted
-    TextParameter = click.ParamType
 
 FILE = click.Path(path_type=Path)
 
@@ -43,28 +38,16 @@ def positive(_context: click.Context, parameter: click.Parameter, value: float |
     return value
 
 
-class MethodName(TextParameter):
-    """The name of a member of a family, which is asked only when it is needed: importing it costs a moment."""
+def matching_method(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that no matcher has; the family is imported only where a name is given."""
+    if value is None:
+        return None
+    from diapipe.cli.recipes import families
 
-    name = "method"
-
-    def __init__(self, section: str) -> None:
-        self.section = section
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """The names, for the help page."""
-        from diapipe.cli.recipes import families
-
-        return f"[{'|'.join(families()[self.section])}]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name, if there is such a method."""
-        from diapipe.cli.recipes import families
-
-        family = families()[self.section]
-        if value not in family:
-            self.fail(f"no way to {family.verb} is called {value!r}; choose one of {', '.join(family)}", param, ctx)
-        return str(value)
+    family = families()["matcher"]
+    if value not in family:
+        raise click.BadParameter(f"no way to {family.verb} is called {value!r}; choose one of {', '.join(family)}")
+    return value
 
 
 talk = several(

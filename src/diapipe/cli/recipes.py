@@ -87,14 +87,23 @@ def _value(name: str, default: Any, given: Any) -> Any:
     algorithm = default if method is None else _chosen(name, str(method), default)
     if not dataclasses.is_dataclass(algorithm) or isinstance(algorithm, type):
         raise UsageError(f"{name} is a single value, not a section")
+    return dataclasses.replace(algorithm, **_fields(name, algorithm, section))
+
+
+def _fields(name: str, algorithm: Any, section: Settings) -> dict[str, Any]:
+    """The fields of an algorithm that a section sets, each of the right type; sections in it are its groups."""
     hints = typing.get_type_hints(type(algorithm))
     known = [f.name for f in dataclasses.fields(algorithm)]
-    for key in section:
+    values = {}
+    for key, given in section.items():
         if key not in known:
             raise UsageError(f"[{name}] has no setting {key!r}; there are {', '.join(known)}")
-    return dataclasses.replace(
-        algorithm, **{key: _typed(f"{name}.{key}", hints[key], value) for key, value in section.items()}
-    )
+        at_present = getattr(algorithm, key)
+        is_group = dataclasses.is_dataclass(at_present)
+        values[key] = (
+            _value(f"{name}.{key}", at_present, given) if is_group else _typed(f"{name}.{key}", hints[key], given)
+        )
+    return values
 
 
 def _chosen(name: str, method: str, default: Any) -> Any:

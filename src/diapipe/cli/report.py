@@ -9,7 +9,7 @@ import click
 from diapipe.cli.options import FILE, talk
 
 
-@click.command()
+@click.command(short_help="Make the page of an earlier result again.")
 @click.argument("folder", type=FILE)
 @talk
 def report(folder: Path, quiet: bool, verbose: bool) -> None:

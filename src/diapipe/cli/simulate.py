@@ -11,7 +11,7 @@ from diapipe.cli.options import FILE, positive, talk
 TRUTH_FILES = ("science.fits", "template.fits", "truth.parquet", "stars.parquet")
 
 
-@click.command()
+@click.command(short_help="Make a pair of images of known truth.")
 @click.option("--out", type=FILE, required=True, help="Folder for the files; made if it does not exist.")
 @click.option(
     "--size", type=click.IntRange(min=128), default=1024, show_default=True, help="Side of the images in pixels."

@@ -13,7 +13,7 @@ SIZE_PX = 512
 SEED = 3
 
 
-@click.command()
+@click.command(short_help="Compile now what the first run would wait for.")
 @talk
 def warmup(quiet: bool, verbose: bool) -> None:
     """Compile the numerical kernels, so that the first real run starts at once.

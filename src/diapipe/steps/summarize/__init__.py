@@ -100,10 +100,15 @@ def summarize(
     }
     values: dict[str, Any] = plain(summary)
     values["warnings"] = [
-        *(f"{part.exposure.name}: {text}" for part in (science, template) for text in part.summary.get("warnings", ())),
+        *(as_sentence(text) for part in (science, template) for text in part.summary.get("warnings", ())),
         *concerns(values),
     ]
     return values
+
+
+def as_sentence(text: str) -> str:
+    """The text with a full stop; what begins with the name of a file keeps it as it is."""
+    return text if text.endswith(".") else f"{text}."
 
 
 def without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -1,0 +1,297 @@
+"""The commands from the outside: exit status, one sentence, files all there or not at all."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import diapipe
+from diapipe.cli.main import main
+from diapipe.cli.truth import recovery, simulated, write_truth
+from diapipe.io import read_difference, read_parquet
+
+FILES = ["dia_sources.parquet", "difference.fits", "report.html", "summary.json"]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Folder with a simulated pair."""
+    folder = tmp_path_factory.mktemp("pair")
+    write_truth(simulated(size=400, seed=4), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(pair, tmp_path_factory):
+    """Folder with the result of the pair, optional images and all."""
+    out = tmp_path_factory.mktemp("out") / "result"
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(out)]
+    assert main([*words, "--write", "matched_template", "--write", "score", "--quiet"]) == 0
+    return out
+
+
+def run(capsys, *words):
+    """Exit status, stdout, stderr."""
+    status = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def one_sentence(text):
+    """The only line of stderr, without progress."""
+    lines = [line for line in text.splitlines() if " s  " not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("diapipe: ")
+    assert "Traceback" not in text
+    return lines[0]
+
+
+def test_the_result_is_four_files_and_those_asked_for(result):
+    assert sorted(path.name for path in result.iterdir()) == sorted([*FILES, "matched_template.fits", "score.fits"])
+
+
+def test_the_summary_is_strict_and_says_what_was_read(result, pair):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    summary = json.loads((result / "summary.json").read_text(), parse_constant=refuse)
+    assert summary["inputs"]["science"]["path"] == str(pair / "science.fits")
+    assert summary["versions"]["diapipe"] == diapipe.__version__
+    assert summary["configuration"]["matcher"]["convolve"] == "auto"
+    assert {"read", "write", "page"} & set(summary["seconds"])
+    assert summary["convolved"] == "template"
+
+
+def test_the_files_agree_with_each_other(result):
+    summary = json.loads((result / "summary.json").read_text())
+    sources, difference = read_parquet(result / "dia_sources.parquet"), read_difference(result / "difference.fits")
+    assert len(sources) == summary["counts"]["dia_sources"]
+    assert sources.meta["flux_unit"] == summary["flux_unit"]
+    assert difference.convolved == summary["convolved"]
+    assert difference.exposure.box.width == summary["science"]["width"]
+    assert summary["science"]["name"] in (result / "report.html").read_text()
+
+
+def test_the_page_is_made_again_from_the_files(result, capsys):
+    before = (result / "report.html").read_text()
+    (result / "report.html").unlink()
+    status, out, _ = run(capsys, "report", result)
+    assert status == 0
+    assert "report.html" in out
+    after = (result / "report.html").read_text()
+    assert "Matched template" in after
+    assert after.count("<tr") == before.count("<tr")
+
+
+def test_a_second_run_replaces_the_first_and_says_so(pair, tmp_path, capsys):
+    out = tmp_path / "result"
+    words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", out, "--no-report")
+    status, said, log = run(capsys, *words, "--write", "score")
+    assert (status, "replaced" in said) == (0, False)
+    assert "match PSFs" in log
+    status, said, _ = run(capsys, *words)
+    assert (status, "was replaced" in said) == (0, True)
+    assert sorted(path.name for path in out.iterdir()) == sorted(set(FILES) - {"report.html"})
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_quiet_says_nothing(pair, tmp_path, capsys):
+    words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r", "--no-report")
+    assert run(capsys, *words, "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--kernel-size", "20"], "20 is not odd and at least 3; a kernel has a middle pixel, so give 21"),
+        (["--method", "magic"], "no way to match is called 'magic'; choose one of al"),
+        (["--threshold", "-1"], "-1 is not positive"),
+        (["--convolve", "both"], "'both' is not one of 'auto', 'template', 'science'"),
+        (["--threads", "0"], "0 is not in the range"),
+        (["--frobnicate"], "no such option"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_status_2(pair, tmp_path, capsys, words, sentence):
+    status, _, err = run(
+        capsys, "subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r", *words
+    )
+    assert status == 2
+    assert sentence in one_sentence(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_words_are_status_2(capsys):
+    for words in (["subtract"], ["subtract", "a.fits", "b.fits"], ["frobnicate"]):
+        status, _, err = run(capsys, *words)
+        assert status == 2
+        assert "--help)" in one_sentence(err)
+
+
+def test_help_and_version_are_status_0(capsys):
+    assert run(capsys, "--version")[:2] == (0, f"diapipe, version {diapipe.__version__}\n")
+    for words in (["--help"], ["subtract", "-h"], ["demo", "--help"]):
+        status, out, _ = run(capsys, *words)
+        assert status == 0
+        assert "Usage: diapipe" in out
+
+
+def test_a_wrong_setting_is_status_2(pair, tmp_path, capsys):
+    config = tmp_path / "c.toml"
+    config.write_text("[matcher]\nsize = 3\n")
+    words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r", "--config", config)
+    status, _, err = run(capsys, *words)
+    assert status == 2
+    assert "[matcher] has no setting 'size'; there are" in one_sentence(err)
+
+
+def test_a_missing_file_is_one_sentence_and_status_1(pair, tmp_path, capsys):
+    status, _, err = run(capsys, "subtract", tmp_path / "none.fits", pair / "template.fits", "--out", tmp_path / "r")
+    assert status == 1
+    assert "cannot difference none.fits: " in one_sentence(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_fits_is_one_sentence_and_status_1(pair, tmp_path, capsys):
+    (tmp_path / "text.fits").write_text("no FITS")
+    status, _, err = run(capsys, "subtract", pair / "science.fits", tmp_path / "text.fits", "--out", tmp_path / "r")
+    assert status == 1
+    assert "text.fits" in one_sentence(err)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.fits"]
+
+
+def test_data_that_cannot_be_differenced_are_one_sentence_and_status_1(pair, tmp_path, capsys, rng):
+    """An empty sky has no stars to match on."""
+    fits.writeto(tmp_path / "empty.fits", rng.normal(100, 5, (200, 200)).astype(np.float32))
+    status, _, err = run(
+        capsys, "subtract", tmp_path / "empty.fits", tmp_path / "empty.fits", "--out", tmp_path / "r", "--gain", 1.5
+    )
+    assert status == 1
+    assert "cannot difference empty.fits: " in one_sentence(err)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.fits"]
+
+
+def test_a_result_never_replaces_its_input(pair, tmp_path, capsys):
+    status, _, err = run(capsys, "subtract", tmp_path / "difference.fits", pair / "template.fits", "--out", tmp_path)
+    assert status == 2
+    assert "would replace the input" in one_sentence(err)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence_and_status_1(pair, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    status, _, err = run(
+        capsys, "subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "file" / "result"
+    )
+    assert status == 1
+    assert "cannot write the results to" in one_sentence(err)
+
+
+@pytest.mark.parametrize("product", ["write_difference", "write_parquet", "write_text"])
+def test_a_full_disk_leaves_nothing(pair, tmp_path, capsys, monkeypatch, product):
+    def full(*_args, **_keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"diapipe.cli.products.{product}", full)
+    status, _, err = run(capsys, "subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r")
+    assert status == 1
+    assert "the disk is full" in one_sentence(err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
+        (ZeroDivisionError("x / 0"), 3, "please report it"),
+        (MemoryError(), 1, "not enough memory"),
+    ],
+)
+def test_whatever_happens_ends_in_one_sentence(pair, tmp_path, capsys, monkeypatch, failure, status, sentence):
+    def fail(*_args, **_keywords):
+        raise failure
+
+    monkeypatch.setattr("diapipe.cli.pair.difference_pair", fail)
+    found, _, err = run(capsys, "subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r")
+    assert found == status
+    assert sentence in one_sentence(err.lstrip())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verbose_shows_where_a_defect_is(pair, tmp_path, capsys, monkeypatch):
+    def fail(*_args, **_keywords):
+        raise ZeroDivisionError("x / 0")
+
+    monkeypatch.setattr("diapipe.cli.pair.difference_pair", fail)
+    words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r", "--verbose")
+    status, _, err = run(capsys, *words)
+    assert status == 3
+    assert "Traceback" in err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_leave_nothing(pair, tmp_path, number, status):
+    """A real process, stopped while it works."""
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / "r")]
+    with subprocess.Popen([sys.executable, "-m", "diapipe", *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        assert any(path.name.startswith(".r.partial") for path in tmp_path.iterdir())
+        process.send_signal(number)
+        process.stderr.read()
+    assert process.returncode == status
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.e2e
+def test_help_answers_at_once():
+    """Under half a second of CPU, the interpreter's start included: nothing heavy is imported."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "diapipe", "--help"], check=True, capture_output=True)
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
+    code = "import sys, diapipe.cli.main; print([m for m in ('numpy', 'astropy', 'numba', 'rich') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_simulated_files_are_read_back(pair, tmp_path, capsys):
+    status, out, _ = run(capsys, "simulate", "--out", tmp_path / "s", "--size", 128, "--seed", 2)
+    assert status == 0
+    assert "Next: diapipe subtract" in out
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == [
+        "science.fits", "stars.parquet", "template.fits", "truth.parquet",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_demo_recovers_the_truth(tmp_path, capsys):
+    begun = time.process_time()
+    status, out, _ = run(capsys, "demo", "--out", tmp_path / "demo", "--size", 512)
+    assert status == 0
+    assert "How the truth was recovered" in out
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted([*FILES, "images"])
+    assert time.process_time() - begun < 60
+
+
+def test_recovery_counts_what_is_known():
+    """Four true changes, one too faint, one missed; three sources, one false, one flagged."""
+    from astropy.table import Table
+
+    truth = Table(
+        {"x": [10.0, 50, 90, 130], "y": [10.0] * 4, "flux": [100.0, -200, 300, 20], "snr_true": [10.5, -20, 30, 2],
+         "mask": [0] * 4}
+    )  # fmt: skip
+    sources = Table(
+        {"x": [10.5, 50, 170, 90], "y": [10.0] * 4, "psfFlux": [101.0, -202, 60, 300], "psfFluxErr": [10.0] * 4,
+         "dp_bad": [False, False, False, True]}
+    )  # fmt: skip
+    found = recovery(sources, truth)
+    assert (found.n_true, found.n_found, found.n_sources, found.n_real, found.n_bright) == (3, 2, 3, 2, 2)
+    assert found.flux_bias == pytest.approx(0.01)

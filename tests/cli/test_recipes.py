@@ -1,0 +1,87 @@
+"""Settings become a recipe, or one sentence."""
+
+import dataclasses
+
+import pytest
+
+from diapipe.cli.recipes import families, merged, read_settings, recipe_of
+from diapipe.errors import ReadError, UsageError
+from diapipe.flow import Recipe
+
+
+def test_no_settings_give_the_default_recipe():
+    assert recipe_of({}) == Recipe()
+
+
+def test_settings_reach_their_fields(tmp_path):
+    """Whole numbers serve as real ones, lists as tuples, groups nest; what is not named keeps its default."""
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        'n_threads = 2\n[matcher]\nmethod = "al"\ndegrees = [3, 2]\nspatial_order = 1\nconvolve = "science"\n'
+        '[detector]\nthreshold_sigma = 4\n[decorrelator]\nmethod = "none"\n'
+    )
+    recipe = recipe_of(read_settings(path))
+    assert recipe.n_threads == 2
+    assert recipe.matcher == dataclasses.replace(Recipe().matcher, degrees=(3, 2), spatial_order=1, convolve="science")
+    assert recipe.detector.threshold_sigma == 4.0
+    assert isinstance(recipe.detector.threshold_sigma, float)
+    assert recipe.decorrelator is None
+    assert recipe.characterize == Recipe().characterize
+
+
+def test_groups_within_a_section_are_sections(tmp_path):
+    default = Recipe().characterize
+    group = next(f.name for f in dataclasses.fields(default) if dataclasses.is_dataclass(getattr(default, f.name)))
+    fields = dataclasses.fields(getattr(default, group))
+    value = getattr(getattr(default, group), fields[0].name)
+    assert recipe_of({"characterize": {group: {fields[0].name: value}}}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kernel": {}}, "no setting is called 'kernel'; there are characterize, .*matcher"),
+        ({"matcher": {"size": 3}}, r"\[matcher\] has no setting 'size'; there are .*kernel_half_px"),
+        ({"matcher": {"method": "magic"}}, "no way to match is called 'magic'; choose one of al"),
+        ({"matcher": {"spatial_order": 1.5}}, r"matcher.spatial_order must be a whole number, not 1.5"),
+        ({"matcher": {"convolve": "both"}}, r"matcher.convolve must be auto or template or science, not 'both'"),
+        ({"detector": {"threshold_sigma": "five"}}, r"detector.threshold_sigma must be a number, not 'five'"),
+        ({"detector": 5}, r"detector must be a section \(\[detector\]\), not 5"),
+        ({"n_threads": {"a": 1}}, "n_threads is a single value, not a section"),
+        ({"n_threads": True}, "n_threads must be a whole number, not True"),
+        ({"measure": {"method": "x"}}, r"\[measure\] has one method only"),
+    ],
+)
+def test_wrong_settings_are_told_in_a_sentence(settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        recipe_of(settings)
+
+
+def test_options_stand_above_the_configuration():
+    both = merged(
+        {"matcher": {"method": "al", "beta": 3.0}, "n_threads": 2}, {"matcher": {"method": None, "beta": 4.0}}
+    )
+    assert both == {"matcher": {"method": "al", "beta": 4.0}, "n_threads": 2}
+    with pytest.raises(UsageError, match=r"\[matcher\] of the configuration must be a section"):
+        merged({"matcher": 3}, {"matcher": {"beta": 4.0}})
+
+
+def test_a_configuration_that_is_missing_or_damaged_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(ReadError, match=r"cannot read the configuration .*: No such file"):
+        read_settings(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("a = = 3")
+    with pytest.raises(ReadError, match=r"is not TOML: .*line 1"):
+        read_settings(tmp_path / "bad.toml")
+
+
+def test_every_method_stands_in_the_help():
+    from click.testing import CliRunner
+
+    from diapipe.cli.main import cli
+
+    text = " ".join(CliRunner().invoke(cli, ["subtract", "--help"]).output.split())
+    of_method = text[text.index("How the PSFs are matched") :].split(".")[0]
+    for name in families()["matcher"]:
+        assert name in of_method.replace(",", " ").split()
+    assert f"Detection threshold in sigma. [default: {Recipe().detector.threshold_sigma:g}]" in text
+    assert f"[default: {Recipe().n_threads};" in text or f"[default: {Recipe().n_threads}]" in text

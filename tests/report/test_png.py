@@ -1,0 +1,75 @@
+"""The PNG writer against a decoder written from the specification, and the page's pictures."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from diapipe.report.png import data_url, encode_png
+from diapipe.report.stretch import AsinhStretch, binned, diverging_palette, grey_palette, symmetric_indices
+
+
+def decoded(png):
+    """Chunks, checked; then the pixels as palette entries, first row at the top."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    at, chunks = 8, {}
+    while at < len(png):
+        (length,), kind = struct.unpack(">I", png[at : at + 4]), png[at + 4 : at + 8]
+        data = png[at + 8 : at + 8 + length]
+        (checksum,) = struct.unpack(">I", png[at + 8 + length : at + 12 + length])
+        assert checksum == zlib.crc32(kind + data)
+        chunks[kind] = data
+        at += 12 + length
+    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert (depth, colour) == (8, 3)
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert (rows[:, 0] == 0).all()
+    return rows[:, 1:], np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (64, 31)])
+def test_a_png_gives_back_its_pixels_with_row_zero_at_the_bottom(rng, shape):
+    indices = rng.integers(0, 256, shape).astype(np.uint8)
+    pixels, palette = decoded(encode_png(indices, grey_palette()))
+    np.testing.assert_array_equal(pixels[::-1], indices)
+    np.testing.assert_array_equal(palette, grey_palette())
+
+
+def test_a_data_url_names_its_type():
+    assert data_url(b"abc") == "data:image/png;base64,YWJj"
+
+
+@pytest.mark.parametrize(("shape", "at_most"), [((50, 70), 35), ((51, 71), 20), ((8, 8), 100)])
+def test_binning_averages_blocks(rng, shape, at_most):
+    """Each binned pixel is the mean of its block; an image that is small enough stays as it is."""
+    image = rng.normal(size=shape).astype(np.float32)
+    small = binned(image, at_most=at_most)
+    factor = -(-max(shape) // at_most)
+    assert max(small.shape) <= at_most
+    for row, column in ((0, 0), (small.shape[0] - 1, small.shape[1] - 1)):
+        block = image[row * factor : (row + 1) * factor, column * factor : (column + 1) * factor]
+        assert small[row, column] == pytest.approx(block.mean(dtype=np.float64), abs=1e-6)
+
+
+def test_binning_keeps_missing_pixels_missing():
+    image = np.ones((10, 10), np.float32)
+    image[3, 4] = np.nan
+    small = binned(image, at_most=5)
+    assert np.isnan(small[1, 2])
+    assert np.isnan(small).sum() == 1
+
+
+def test_a_stretch_is_monotonic_and_marks_missing_pixels():
+    """Black at the low end, white at the high end, rising between; 0 only where there is no value."""
+    stretch = AsinhStretch(sigma=2.0)
+    entries = stretch.indices(np.array([-1e9, -12.0, 0.0, 2.0, 20.0, 300.0, 1e9, np.nan])).astype(int)
+    assert list(entries[:2]) == [1, 1]
+    assert (np.diff(entries[1:6]) > 0).all()
+    assert list(entries[5:]) == [255, 255, 0]
+
+
+def test_zero_is_in_the_middle_of_the_diverging_palette():
+    entries = symmetric_indices(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), limit=1.0)
+    assert list(entries) == [1, 1, 128, 255, 255]
+    assert diverging_palette()[128].min() > 230

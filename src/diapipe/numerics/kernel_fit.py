@@ -75,11 +75,17 @@ class KernelSolution:
         return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
 
 
+NOISE_RIDGE = 0.05
+"""Part of the noise term that is left in place, see `noise_free`."""
+
+
 def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
     """Take out of the matrices what the noise of the convolved image adds to them.
 
     Least squares with noise in the regressors is biased towards a kernel that is too small and too narrow; the expected
     noise term, Σ_p w_p V_T B_i · B_j, is known and can be subtracted (Fuller 1987, measurement error models, eq. 1.2.3).
+    What is subtracted is an expectation, so `NOISE_RIDGE` of it goes back on the diagonal: directions of which the stamps
+    tell less than the noise fluctuates stay near zero instead of turning negative.
 
     Parameters
     ----------
@@ -88,12 +94,18 @@ def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
     """
     n = len(basis_products)
     matrix = sums.matrix.copy()
-    matrix[:, :n, :n] -= sums.noise[:, None, None] * basis_products
+    ridged = basis_products - NOISE_RIDGE * np.diag(np.r_[0.0, np.diag(basis_products)[1:]])
+    matrix[:, :n, :n] -= sums.noise[:, None, None] * ridged
     return StampSums(matrix, sums.vector, sums.square, sums.noise, sums.n_pixels)
 
 
 def solve(
-    sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray, *, penalty: FloatArray | None = None
+    sums: StampSums,
+    kernel_terms: FloatArray,
+    background_terms: FloatArray,
+    *,
+    penalty: FloatArray | None = None,
+    max_terms: IntArray | None = None,
 ) -> KernelSolution:
     """Kernel and background of least χ² over all stamps, with a constant kernel sum.
 
@@ -105,6 +117,8 @@ def solve(
         Spatial terms at the stamps, shape (n_terms, n_stamps).
     penalty
         Quadratic penalty on the basis coefficients, shape (n_basis, n_basis), the same for every spatial term.
+    max_terms
+        How many spatial terms each basis image may have, shape (n_basis,); None lets all have all.
 
     Raises
     ------
@@ -117,11 +131,21 @@ def solve(
         matrix = matrix.copy()
         shaped = np.kron(penalty[1:, 1:], np.eye(n_kernel))
         matrix[1 : 1 + len(shaped), 1 : 1 + len(shaped)] += shaped
-    solution = _solved(matrix, vector)
+    used = _used(n_basis, n_kernel, len(background_terms), max_terms)
+    solution = np.zeros(len(vector))
+    solution[used] = _solved(matrix[np.ix_(used, used)], vector[used])
     kernel = np.zeros((n_basis, n_kernel))
     kernel[0, 0] = solution[0]
     kernel[1:] = solution[1 : 1 + (n_basis - 1) * n_kernel].reshape(n_basis - 1, n_kernel)
     return KernelSolution(kernel, solution[1 + (n_basis - 1) * n_kernel :])
+
+
+def _used(n_basis: int, n_kernel: int, n_background: int, max_terms: IntArray | None) -> IntArray:
+    """Indices of the unknowns that are fitted."""
+    if max_terms is None:
+        return np.arange(1 + (n_basis - 1) * n_kernel + n_background)
+    free = np.arange(n_kernel) < max_terms[1:, None]
+    return np.flatnonzero(np.r_[True, free.ravel(), np.ones(n_background, dtype=bool)])
 
 
 def _assembled(
@@ -184,13 +208,15 @@ def cross_validated(
     *,
     n_folds: int = 5,
     penalty: FloatArray | None = None,
+    max_terms: IntArray | None = None,
 ) -> FloatArray:
     """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``."""
     index = np.arange(len(sums.matrix))
     chi2 = np.empty(len(index))
     for fold in range(n_folds):
         out, rest = np.flatnonzero(index % n_folds == fold), np.flatnonzero(index % n_folds != fold)
-        solution = solve(sums.select(rest), kernel_terms[:, rest], background_terms[:, rest], penalty=penalty)
+        f, g = kernel_terms[:, rest], background_terms[:, rest]
+        solution = solve(sums.select(rest), f, g, penalty=penalty, max_terms=max_terms)
         local = solution.local(kernel_terms[:, out], background_terms[:, out])
         chi2[out] = chi_squares(sums.select(out), local)
     return chi2

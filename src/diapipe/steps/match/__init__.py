@@ -50,7 +50,7 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
     sized = algorithm.sized_basis(
         target_sigma_px=direction.target_sigma_px, reference_sigma_px=direction.reference_sigma_px
     )
-    half = algorithm.stamp_half_px or int(np.clip(np.ceil(6.0 * direction.reference_sigma_px), 10, 30))
+    half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 30))
     margin = half + sized.basis.size // 2
     index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=margin)
     if len(index) < algorithm.min_stamps:
@@ -81,6 +81,7 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
         background_order=algorithm.background_order,
         min_stamps=algorithm.min_stamps,
         penalty=sized.penalty,
+        max_orders=sized.max_spatial_order,
     )
     return Match(
         kernel=SpatialKernel(

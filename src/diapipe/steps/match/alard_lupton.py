@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.numerics.kernel_bases import gaussian_basis
+from diapipe.numerics.polynomials import n_terms
 from diapipe.steps.match.base import AbstractMatcher, SizedBasis
+
+NO_LIMIT = 99
+"""Spatial order above any that is fitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class AlardLupton(AbstractMatcher):
         Widths of the wing Gaussians, in units of the wider PSF's sigma.
     wing_degrees
         Polynomial degree on each wing Gaussian.
+    wing_spatial_order
+        How fast the wings may change over the image: few stars are bright enough to tell.
     sigmas_px
         Widths of all Gaussians in pixels, to override the sizing; then ``degrees`` are theirs and there are no others.
     """
@@ -41,7 +47,8 @@ class AlardLupton(AbstractMatcher):
     min_sigma_px: float = 0.7
     min_sigma_sharpening_px: float = 0.4
     wing_sigmas: tuple[float, ...] = (3.0,)
-    wing_degrees: tuple[int, ...] = (0,)
+    wing_degrees: tuple[int, ...] = (2,)
+    wing_spatial_order: int = 1
     sigmas_px: tuple[float, ...] | None = None
 
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
@@ -52,7 +59,14 @@ class AlardLupton(AbstractMatcher):
             sigmas, degrees = self._sized(target_sigma_px, reference_sigma_px)
         half = self.kernel_half_px or int(np.clip(np.ceil(2.5 * max(sigmas)), 8, 40))
         words = ", ".join(f"{s:.2f} px (degree {d})" for s, d in zip(sigmas, degrees, strict=True))
-        return SizedBasis(gaussian_basis(sigmas, degrees, half=half), f"Gaussians of sigma {words}")
+        n_wings = 0 if self.sigmas_px is not None else len(degrees) - len(self.degrees)
+        core, wings = degrees[: len(degrees) - n_wings], degrees[len(degrees) - n_wings :]
+        orders = (NO_LIMIT,) * sum(map(n_terms, core)) + (self.wing_spatial_order,) * sum(map(n_terms, wings))
+        return SizedBasis(
+            gaussian_basis(sigmas, degrees, half=half),
+            f"Gaussians of sigma {words}",
+            max_spatial_order=orders,
+        )
 
     def _sized(self, target: float, reference: float) -> tuple[tuple[float, ...], tuple[int, ...]]:
         """Widths and degrees for two PSF widths."""

@@ -13,11 +13,24 @@ from diapipe.numerics.kernel_bases import KernelBasis
 
 @dataclass(frozen=True, slots=True)
 class SizedBasis:
-    """A basis fit for two given PSF widths, with the penalty that keeps it quiet and what to call it."""
+    """A basis fit for two given PSF widths.
+
+    Attributes
+    ----------
+    basis
+        Its images.
+    description
+        In words, for the summary.
+    penalty
+        Quadratic penalty on the coefficients, shape (n_basis, n_basis), or None.
+    max_spatial_order
+        For each image, the highest order with which it may vary over the frame; None for no limit.
+    """
 
     basis: KernelBasis
     description: str
     penalty: FloatArray | None = None
+    max_spatial_order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

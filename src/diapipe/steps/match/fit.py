@@ -60,6 +60,7 @@ def fit_stamps(
     background_order: int,
     min_stamps: int,
     penalty: FloatArray | None = None,
+    max_orders: tuple[int, ...] | None = None,
 ) -> Fit:
     """Fit all stamps together.
 
@@ -78,12 +79,13 @@ def fit_stamps(
         clean = noise_free(sums, basis_products)
         back = _affordable(background_order, len(kept), 1)
         if spatial_order is None:
-            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, penalty)
+            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, penalty, max_orders)
             order = _chosen(scores)
         else:
             order = _affordable(spatial_order, len(kept), 1)
         f, g = _terms(stamps, box, order), _terms(stamps, box, back)
-        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=penalty)
+        limits = _term_limits(max_orders)
+        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=penalty, max_terms=limits)
         local = solution.local(f, g)
         reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
         if round_ < N_ROUNDS - 1:
@@ -101,6 +103,11 @@ def _kept(why: list[str], min_stamps: int) -> IntArray:
             needed=min_stamps,
         )
     return kept
+
+
+def _term_limits(max_orders: tuple[int, ...] | None) -> IntArray | None:
+    """Number of spatial terms that each basis image may have."""
+    return None if max_orders is None else np.array([n_terms(order) for order in max_orders], dtype=np.int64)
 
 
 def _terms(stamps: Stamps, box: Box, order: int) -> FloatArray:
@@ -122,6 +129,7 @@ def _scores(
     max_order: int,
     background_order: int,
     penalty: FloatArray | None,
+    max_orders: tuple[int, ...] | None,
 ) -> dict[int, float]:
     """Held-out χ² per pixel for every spatial order that has three stamps a term."""
     if len(kept) < 6:
@@ -130,7 +138,7 @@ def _scores(
     scores = {}
     for order in range(_affordable(max_order, len(kept), 3) + 1):
         f = _terms(stamps, box, order)[:, kept]
-        chi2 = cross_validated(clean, f, g, penalty=penalty) / np.maximum(clean.n_pixels, 1.0)
+        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders)) / np.maximum(clean.n_pixels, 1.0)
         # the mean of all but the worst twentieth: one variable star must not choose the order
         scores[order] = float(np.sort(chi2)[: max(1, int(0.95 * len(chi2)))].mean())
     return scores

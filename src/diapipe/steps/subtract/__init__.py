@@ -22,7 +22,7 @@ from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.subtract.cores import rebuild_cores
 from diapipe.steps.subtract.masks import combined_mask
 
-__all__ = ["convolve_image", "subtract"]
+__all__ = ["subtract"]
 
 WHITENING_TOLERANCE = 1e-4
 """Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
@@ -68,16 +68,24 @@ def subtract(
         raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
     scale = np.float32(1.0 if convolved == "template" else -1.0 / kernel.sum)
     good = reference.masked_image.usable() & target.masked_image.usable()
-    matched = convolve_image(target, kernel, n_threads=n_threads)
+    filled = without_holes(target)
+    matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
     matched += background.over(reference.box)
     plain = np.where(good, reference.masked_image.image, np.float32(0.0))
     plain -= matched
     plain *= scale
     variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
+    mask = combined_mask(
+        science.masked_image,
+        template.masked_image,
+        kernel,
+        convolved=convolved,
+        filled=filled,
+        sigma=np.sqrt(variance),
+    )
     variance *= scale**2
     pixels = plain if whitening is None else _whitened(plain, good, science.box, whitening, n_threads)
     pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
-    mask = combined_mask(science.masked_image, template.masked_image, kernel, convolved=convolved)
     return Difference(
         exposure=replace(
             science,
@@ -95,14 +103,12 @@ def subtract(
     )
 
 
-def convolve_image(exposure: Exposure, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
-    """Kernel ⊗ image; unusable pixels are filled from their neighbours first, saturated cores from the PSF."""
+def without_holes(exposure: Exposure) -> Float32Array:
+    """Pixels ready for a convolution: unusable ones filled from their neighbours, saturated cores from the PSF."""
     image = exposure.masked_image
     good = image.usable(UNUSABLE)
     pixels = image.image if good.all() else convolution.filled(image.image, good)
-    if exposure.psf is not None:
-        pixels = rebuild_cores(pixels, image, exposure.psf)
-    return convolve_pixels(pixels, image.box, kernel, n_threads=n_threads)
+    return pixels if exposure.psf is None else rebuild_cores(pixels, image, exposure.psf)
 
 
 def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:

@@ -93,7 +93,7 @@ def _rebuild(
     drawn = flux * shift_stamp(model, dx=shift[0], dy=shift[1])[there]
     core = saturated[here]
     target = out[here]
-    target[core] = np.maximum(drawn[core], target[core]).astype(np.float32)
+    target[core] = drawn[core].astype(np.float32)
 
 
 def _fit_wings(

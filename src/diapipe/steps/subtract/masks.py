@@ -7,18 +7,32 @@ from numpy.typing import NDArray
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
-from diapipe.numerics.arrays import FloatArray, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
 
 type IndexArray = NDArray[np.intp]
 
-SPOILED_WEIGHT = 0.2
+SPOILED_WEIGHT = 0.3
 """A pixel is masked where bad pixels of the convolved image carry more than this part of the kernel's weight Σ|K|.
 
-They are filled from their neighbours before the convolution, so what they contribute is not wrong by much more than the
-noise; masking the whole support of the kernel would blank several per cent of an image for nothing."""
+They are filled before the convolution, so what they contribute is not wrong by much more than the noise; masking the whole
+support of the kernel would blank several per cent of an image for nothing."""
+
+FILL_ERROR = 0.3
+"""Relative error of a filled pixel: with `CARRIED_ERROR`, what masks the surroundings of a defect that crosses a star."""
+
+CARRIED_ERROR = 1.0
+"""A pixel is masked where the error that filled pixels may carry into it exceeds this many sigma of the difference."""
 
 
-def combined_mask(science: MaskedImage, template: MaskedImage, kernel: SpatialKernel, *, convolved: str) -> MaskArray:
+def combined_mask(
+    science: MaskedImage,
+    template: MaskedImage,
+    kernel: SpatialKernel,
+    *,
+    convolved: str,
+    filled: Float32Array,
+    sigma: Float32Array,
+) -> MaskArray:
     """Planes of science as they are, those of the template as ``*_TEMPLATE``, and EDGE where the kernel leaves the image.
 
     Parameters
@@ -29,10 +43,14 @@ def combined_mask(science: MaskedImage, template: MaskedImage, kernel: SpatialKe
         Matching kernel.
     convolved
         Which image it was applied to, ``"template"`` or ``"science"``.
+    filled
+        The pixels that were convolved, with what unusable ones were filled with.
+    sigma
+        Error of the convolved image's match, in its reference's counts: that of the difference before scaling.
     """
     central = np.abs(kernel.image_at(x=kernel.box.x_center, y=kernel.box.y_center))
     planes = {"science": science.mask.copy(), "template": template.mask.copy()}
-    planes[convolved] = _grown(planes[convolved], central)
+    planes[convolved] = _grown(planes[convolved], central, filled, sigma)
     mask = planes["science"] | ((planes["template"] & np.int32((1 << 11) - 1)) << 11)
     border = edge_width(central)
     if border:
@@ -53,8 +71,8 @@ def edge_width(kernel: FloatArray) -> int:
     return int(np.count_nonzero(outside[:half][::-1] > SPOILED_WEIGHT))
 
 
-def _grown(mask: MaskArray, kernel: FloatArray) -> MaskArray:
-    """Add each unusable plane to the neighbouring pixels where its pixels carry more than `SPOILED_WEIGHT` of the kernel.
+def _grown(mask: MaskArray, kernel: FloatArray, filled: Float32Array, sigma: Float32Array) -> MaskArray:
+    """Add each unusable plane to nearby pixels into which the kernel carries too much of its pixels, or of their error.
 
     Works on lists of pixels: bad ones are few.
     """
@@ -62,17 +80,23 @@ def _grown(mask: MaskArray, kernel: FloatArray) -> MaskArray:
     rows, columns = np.nonzero(mask & np.int32(int(UNUSABLE)))
     if len(rows) == 0:
         return grown
-    weight = kernel / kernel.sum()
-    reach = min(weight.shape[0] // 2, 4)
+    weight = np.abs(kernel) / np.abs(kernel).sum()
+    reach = min(weight.shape[0] // 2, 6)
     middle = weight.shape[0] // 2
     weight = weight[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
     padded = np.pad(mask, reach, mode="edge")
-    y, x = _neighbours(rows, columns, mask.shape)
+    error = np.zeros(padded.shape, np.float32)
+    error[rows + reach, columns + reach] = FILL_ERROR * np.abs(filled[rows, columns]) * np.abs(kernel).sum()
+    y, x = rows, columns
     present = int(np.bitwise_or.reduce(mask[rows, columns]))
+    for _ in range(3):
+        y, x = _neighbours(y, x, mask.shape)
+    spoiled = _carried(error, weight, y, x) > CARRIED_ERROR * sigma[y, x]
     for plane in UNUSABLE:
         if present & int(plane):
             bit = np.int32(int(plane))
-            hit = _carried(padded, bit, weight, y, x) > SPOILED_WEIGHT
+            share = _carried((padded & bit) != 0, weight, y, x)
+            hit = (share > SPOILED_WEIGHT) | (spoiled & (share > 0.0))
             grown[y[hit], x[hit]] |= bit
     return grown
 
@@ -87,12 +111,11 @@ def _neighbours(rows: IndexArray, columns: IndexArray, shape: tuple[int, int]) -
     return flat // shape[1], flat % shape[1]
 
 
-def _carried(padded: MaskArray, bit: np.int32, weight: FloatArray, y: IndexArray, x: IndexArray) -> FloatArray:
-    """Part of the kernel's weight that lies on pixels with a bit, at each of the given pixels."""
+def _carried(padded: Float32Array | BoolArray, weight: FloatArray, y: IndexArray, x: IndexArray) -> Float32Array:
+    """Σ weight times a plane that is padded by the weight's reach, at each of the given pixels."""
     reach = weight.shape[0] // 2
-    carried = np.zeros(len(y))
+    carried = np.zeros(len(y), np.float32)
     for v in range(-reach, reach + 1):
         for u in range(-reach, reach + 1):
-            bad = (padded[y - v + reach, x - u + reach] & bit) != 0
-            carried += weight[reach + v, reach + u] * bad
+            carried += np.float32(weight[reach + v, reach + u]) * padded[y - v + reach, x - u + reach]
     return carried

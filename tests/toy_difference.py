@@ -36,12 +36,19 @@ class ToyCharacterized:
 @dataclass(frozen=True)
 class ToyAligned:
     exposure: Exposure
+    coverage: float = 0.997
+    how: str = "lanczos"
+    registration_applied: bool = True
 
 
 @dataclass(frozen=True)
 class ToyRegistration:
-    shift_rms_px: float = 0.012
     n_matched: int = 57
+    order: int = 2
+    rms_before_px: float = 0.052
+    rms_after_px: float = 0.011
+    rms_displacement_px: float = 0.05
+    significance: float = 21.0
 
 
 @dataclass(frozen=True)

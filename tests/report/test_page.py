@@ -76,6 +76,7 @@ def test_the_page_needs_nothing_from_outside(page):
 
 def test_the_page_says_what_was_done_and_why(page):
     assert "The template (FWHM 3.0" in page
+    assert "57 matched stars lay 0.052 px rms away per axis; a displacement of order 2 was fitted" in page
     assert "because it is the sharper of the two" in page
     assert "32 of 40 candidate stars carried the fit (left out: 8 residual too large)." in page
     assert "all 3, and the 1 flagged dp_bad" in page

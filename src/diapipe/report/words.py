@@ -11,6 +11,12 @@ from diapipe.report.numbers import MISSING, counted, fixed, number, percent
 type Summary = Mapping[str, Any]
 
 
+_ALIGNED = {
+    "identity": "lay on the pixels of the science image already",
+    "shift by whole pixels": "was moved by whole pixels onto those of the science image, without interpolation,",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A headline number: its value, what it is, what it should be, and whether it is."""
@@ -24,6 +30,7 @@ class Tile:
 def sentences(summary: Summary) -> list[str]:
     """The story of the subtraction, one sentence an entry."""
     told = [
+        _alignment(summary["alignment"]),
         _direction(summary),
         _kernel(summary),
         _candidates(summary["candidates"]),
@@ -74,6 +81,20 @@ def tiles(summary: Summary) -> list[Tile]:
 def _within(value: float | None, low: float, high: float) -> bool | None:
     """Whether a value is in its ordinary range; None without a value."""
     return None if value is None else low <= value <= high
+
+
+def _alignment(alignment: Summary) -> str:
+    """How the template came onto the science pixels."""
+    how = _ALIGNED.get(alignment["how"], "was interpolated (Lanczos) onto the pixels of the science image")
+    text = f"The template {how} and covers {percent(alignment['coverage'])} of it."
+    if alignment["registration_applied"]:
+        return text + (
+            f" {alignment['stars_matched']} matched stars lay {fixed(alignment['rms_before_px'], 3)} px rms away per axis;"
+            f" a displacement of order {alignment['order']} was fitted, and {fixed(alignment['rms_after_px'], 3)} px are left."
+        )
+    if alignment["stars_matched"]:
+        return text + f" {alignment['stars_matched']} matched stars agree with that: no displacement was needed."
+    return text
 
 
 def _direction(summary: Summary) -> str:

@@ -12,7 +12,7 @@ from diapipe.catalogs.stars import StarList
 from diapipe.images import ChebyshevField, Difference, Exposure, MaskedImage
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
-from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike
+from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike, RegistrationLike
 from diapipe.steps.summarize.plain import plain
 from diapipe.steps.summarize.psf_widths import describe_psf
 from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
@@ -46,7 +46,7 @@ def summarize(
     *,
     science: CharacterizedLike,
     template: CharacterizedLike,
-    registration: object,
+    registration: RegistrationLike,
     aligned: AlignedLike,
     match: MatchLike,
     difference: Difference,
@@ -61,7 +61,7 @@ def summarize(
     science, template
         The inputs as characterized, each on its own grid.
     registration
-        What was fitted between the grids; its fields go in as they are.
+        What was fitted between the grids.
     aligned
         The template on the science grid, before it was matched.
     match
@@ -82,6 +82,7 @@ def summarize(
         "flux_unit": exposure.unit,
         "convolved": match.convolved,
         "convolved_reason": match.reason,
+        "alignment": _alignment_facts(aligned, registration),
         "psf": psf,
         "kernel": _kernel_facts(match, whitened=difference.whitening is not None),
         "background": _background_facts(match.background, unit=exposure.unit),
@@ -94,7 +95,6 @@ def summarize(
         "steps": {
             "science": without(science.summary, "warnings"),
             "template": without(template.summary, "warnings"),
-            "registration": registration,
         },
         "seconds": dict(seconds),
     }
@@ -143,6 +143,21 @@ def _psf_facts(science: Exposure, template: Exposure, difference: Exposure, own:
     facts["pixel_scale_arcsec"] = _pixel_scale(science)
     facts["template_own_grid_fwhm_px"] = _width(describe_psf(own.psf, own.box))
     return facts
+
+
+def _alignment_facts(aligned: AlignedLike, registration: RegistrationLike) -> dict[str, Any]:
+    """How the template came onto the science grid, and what the stars said about the WCSs."""
+    return {
+        "how": aligned.how,
+        "coverage": aligned.coverage,
+        "registration_applied": aligned.registration_applied,
+        "stars_matched": registration.n_matched,
+        "order": registration.order,
+        "rms_before_px": registration.rms_before_px,
+        "rms_after_px": registration.rms_after_px,
+        "rms_displacement_px": registration.rms_displacement_px,
+        "significance": registration.significance,
+    }
 
 
 def _width(described: dict[str, Any] | None, kind: str = "fwhm_px") -> float | None:

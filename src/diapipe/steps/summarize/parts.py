@@ -33,6 +33,46 @@ class AlignedLike(Protocol):
     def exposure(self) -> Exposure:
         """With its PSF there."""
 
+    @property
+    def coverage(self) -> float:
+        """Fraction of the science pixels on which the template is usable."""
+
+    @property
+    def how(self) -> str:
+        """What had to be done."""
+
+    @property
+    def registration_applied(self) -> bool:
+        """Whether the displacement fitted on stars is part of the map."""
+
+
+class RegistrationLike(Protocol):
+    """Displacement of the template's stars from where the WCSs put them, in science pixels."""
+
+    @property
+    def n_matched(self) -> int:
+        """Stars used in the fit."""
+
+    @property
+    def order(self) -> int:
+        """Order of the field; -1 if there is none."""
+
+    @property
+    def rms_before_px(self) -> float:
+        """Scatter per axis of the displacements."""
+
+    @property
+    def rms_after_px(self) -> float:
+        """Scatter per axis of the residuals."""
+
+    @property
+    def rms_displacement_px(self) -> float:
+        """Of the field, per axis."""
+
+    @property
+    def significance(self) -> float:
+        """Sigma of the fall of χ² by the field."""
+
 
 class DetectionsLike(Protocol):
     """What changed."""

@@ -132,7 +132,7 @@ def test_the_table_lists_the_most_significant_good_sources_first(rng):
 def test_the_direction_is_told_in_words_for_both_directions(rng):
     parts = toy_parts(rng)
     summary = summarize(**parts)
-    assert sentences(summary)[0].startswith("The template (FWHM")
+    assert sentences(summary)[1].startswith("The template (FWHM")
     summary["convolved"] = "science"
-    assert "The science image (FWHM" in sentences(summary)[0]
-    assert "because that was asked for" in sentences(summary)[0]
+    assert "The science image (FWHM" in sentences(summary)[1]
+    assert "because that was asked for" in sentences(summary)[1]

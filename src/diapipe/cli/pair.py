@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +15,7 @@ import click
 from diapipe.cli.first_use import announce_compilation
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
-from diapipe.cli.progress import Progress, progress_for
+from diapipe.cli.progress import progress_for
 from diapipe.cli.recipes import merged, recipe_of
 from diapipe.errors import DiapipeError, InternalError, UsageError
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
@@ -125,26 +127,36 @@ def run_pair(request: PairRequest) -> DifferenceResult:
     with landing(request.out) as folder, progress_for(quiet=request.quiet) as progress:
         if not request.quiet:
             announce_compilation()
-        result = _difference(request, progress)
+        begun = time.perf_counter()
+        with _about(request.science.path.name):
+            progress("read images")
+            science, template = request.science.read(), request.template.read()
+            read_seconds = time.perf_counter() - begun
+            result = difference_pair(science, template, recipe=request.recipe, progress=progress)
         files = {"science": request.science.facts(), "template": request.template.facts()}
         summary = write_products(
-            result, folder, inputs=files, recipe=request.recipe, choice=request.products, progress=progress
+            result,
+            folder,
+            inputs=files,
+            recipe=request.recipe,
+            choice=request.products,
+            progress=progress,
+            read_seconds=read_seconds,
         )
     if not request.quiet:
         _tell(summary, request, replaces=replaces)
     return result
 
 
-def _difference(request: PairRequest, progress: Progress) -> DifferenceResult:
-    """Read both images and subtract; an error says which image it is about."""
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Let an error of the data say which image could not be differenced."""
     try:
-        progress("read images")
-        science, template = request.science.read(), request.template.read()
-        return difference_pair(science, template, recipe=request.recipe, progress=progress)
+        yield
     except (UsageError, InternalError):
         raise
     except DiapipeError as error:
-        raise type(error)(f"cannot difference {request.science.path.name}: {error}", **error.context) from error
+        raise type(error)(f"cannot difference {name}: {error}", **error.context) from error
 
 
 def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -> None:

@@ -47,6 +47,7 @@ def write_products(
     recipe: Recipe,
     choice: ProductChoice,
     progress: Progress,
+    read_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Write the files of a result into a folder that exists; the summary as it was written.
 
@@ -60,7 +61,7 @@ def write_products(
         "configuration": plain(recipe),
         "versions": {name: version(name) for name in _PACKAGES},
     }
-    seconds = dict(result.seconds)
+    seconds = {"read": read_seconds, **result.seconds}
     progress("write images and catalogue")
     begun = time.perf_counter()
     _write_images(result, folder, about=about, choice=choice)

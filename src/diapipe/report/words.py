@@ -88,9 +88,10 @@ def _alignment(alignment: Summary) -> str:
     how = _ALIGNED.get(alignment["how"], "was interpolated (Lanczos) onto the pixels of the science image")
     text = f"The template {how} and covers {percent(alignment['coverage'])} of it."
     if alignment["registration_applied"]:
+        before, after = fixed(alignment["rms_before_px"], 3), fixed(alignment["rms_after_px"], 3)
         return text + (
-            f" {alignment['stars_matched']} matched stars lay {fixed(alignment['rms_before_px'], 3)} px rms away per axis;"
-            f" a displacement of order {alignment['order']} was fitted, and {fixed(alignment['rms_after_px'], 3)} px are left."
+            f" {alignment['stars_matched']} matched stars lay {before} px rms away per axis; a displacement of "
+            f"order {alignment['order']} was fitted and leaves {after} px."
         )
     if alignment["stars_matched"]:
         return text + f" {alignment['stars_matched']} matched stars agree with that: no displacement was needed."

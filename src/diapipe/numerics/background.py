@@ -10,8 +10,8 @@ from scipy import interpolate, ndimage
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 
-SAMPLES_PER_CELL = 2048
-"""Blocks that a cell's statistics are taken from: the level is then known to 0.03 of a block's own scatter."""
+SAMPLES_PER_CELL = 1024
+"""Blocks that a cell's statistics are taken from: the level is then known to 0.04 of a block's own scatter."""
 
 
 class CellStatistics(NamedTuple):

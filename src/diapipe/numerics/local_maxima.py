@@ -94,6 +94,8 @@ def smoothed_maxima(
     band = np.empty((BAND + 2 + 2 * half, n_columns), np.float32)
     smooth = np.empty((BAND + 2, n_columns), np.float32)
     column = np.zeros(n_columns + 2 * half, np.float32)
+    candidate = np.zeros(n_columns, np.bool_)
+    limit = np.float32(n_sigma * n_sigma * norm * norm)
     for first in range(0, n_rows, BAND):
         _load_band(image, mask, bad_bits, first - 1 - half, band)
         _smooth_band(band, profile, column, smooth)
@@ -101,21 +103,22 @@ def smoothed_maxima(
             y = first + r - 1
             for x in range(1, n_columns - 1):
                 value = smooth[r, x]
-                if value <= smooth[r, x - 1] or value < smooth[r, x + 1]:
+                rises = value > smooth[r, x - 1] and value >= smooth[r, x + 1] and value > np.float32(0.0)
+                candidate[x] = rises and value * value > limit * variance[y, x]
+            for x in range(1, n_columns - 1):
+                if not candidate[x] or not variance[y, x] > 0.0 or (mask[y, x] & bad_bits) != 0:
                     continue
-                spread = np.float64(variance[y, x]) * norm * norm
-                if not value > 0.0 or not value * value > n_sigma * n_sigma * spread or spread <= 0.0:
-                    continue
+                value = smooth[r, x]
                 highest = True
                 for dx in range(-1, 2):
                     highest = highest and value > smooth[r - 1, x + dx] and value >= smooth[r + 1, x + dx]
-                if not highest or (mask[y, x] & bad_bits) != 0:
+                if not highest:
                     continue
                 if n == capacity:
                     ys, xs = np.append(ys, np.empty_like(ys)), np.append(xs, np.empty_like(xs))
                     values = np.append(values, np.empty_like(values))
                     capacity *= 2
-                ys[n], xs[n], values[n] = y, x, value / np.sqrt(spread)
+                ys[n], xs[n], values[n] = y, x, value / (norm * np.sqrt(np.float64(variance[y, x])))
                 n += 1
     return ys[:n], xs[:n], values[:n]
 

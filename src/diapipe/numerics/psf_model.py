@@ -1,8 +1,9 @@
 """A PSF on the pixel grid from the stamps of many stars: a Moffat profile and what the pixels say beyond it.
 
-The model is K(p; x, y) = M(p) + Σ_t c_t(p) T_t(x, y): an elliptical Moffat M plus, pixel by pixel, a polynomial of the position.
-The coefficients c are shrunk towards zero with a prior proportional to M(p), so that the bright core follows the data and the
-faint wings, where no star has signal, follow the Moffat.
+The model is K(p; x, y) = M(p) + Σ_t T_t(x, y) [Σ_m a_tm D_m(p) + c_t(p)]: an elliptical Moffat M whose size and ellipticity
+(modes D_m) are polynomials of the position, plus, pixel by pixel, another polynomial. The coefficients c are shrunk towards
+zero with a prior proportional to M(p), so that the bright core follows the data and the faint wings, where no star has signal,
+follow the Moffat.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage, optimize
 
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray, RealArray
 from diapipe.numerics.jit import jit
 from diapipe.numerics.shifting import LANCZOS_ORDER
 
 PRIOR_FRACTION = 0.2
-"""Expected deviation of a pixel from the Moffat profile, as a fraction of the profile there."""
+"""Expected deviation of a pixel of the mean PSF from the Moffat profile, as a fraction of the profile there."""
 
-PRIOR_FLOOR = 1e-5
-"""The same, as a fraction of the profile's peak."""
+PRIOR_VARIATION = 0.02
+"""Expected variation of a pixel over the image beyond that of size and ellipticity, as a fraction of the profile."""
+
+PRIOR_FLOOR = 5e-5
+"""Share of the profile's peak that is added to the profile for these priors."""
 
 SYSTEMATIC = 0.01
 """Error of the model, as a fraction of it, added to the noise: so that one very bright star does not decide alone."""
@@ -63,7 +67,8 @@ class PsfSeries(NamedTuple):
 def _cut(
     image: Float32Array,
     variance: Float32Array,
-    good: BoolArray,
+    mask: MaskArray,
+    bad_bits: int,
     rows: IntArray,
     columns: IntArray,
     half: int,
@@ -75,19 +80,27 @@ def _cut(
         for v in range(max(0, half - rows[i]), min(2 * half + 1, image.shape[0] - rows[i] + half)):
             for u in range(max(0, half - columns[i]), min(2 * half + 1, image.shape[1] - columns[i] + half)):
                 y, x = rows[i] + v - half, columns[i] + u - half
-                if good[y, x] and variance[y, x] > 0.0:
+                good = (mask[y, x] & bad_bits) == 0 and variance[y, x] > 0.0
+                if good and np.isfinite(image[y, x]) and np.isfinite(variance[y, x]):
                     values[i, v, u] = image[y, x]
                     weights[i, v, u] = 1.0 / variance[y, x]
 
 
 def cut_stamps(
-    image: Float32Array, variance: Float32Array, good: BoolArray, *, x: RealArray, y: RealArray, half: int
+    image: Float32Array,
+    variance: Float32Array,
+    mask: MaskArray,
+    bad_bits: int,
+    *,
+    x: RealArray,
+    y: RealArray,
+    half: int,
 ) -> Stamps:
     """Cut ``2 half + 1`` pixels around each star, at array positions ``x``, ``y`` of shape (n,)."""
     columns, rows = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
     shape = (len(x), 2 * half + 1, 2 * half + 1)
     values, weights = np.zeros(shape), np.zeros(shape)
-    _cut(image, variance, good, rows, columns, half, values, weights)
+    _cut(image, variance, mask, bad_bits, rows, columns, half, values, weights)
     return Stamps(values, weights, np.asarray(x - columns, np.float64), np.asarray(y - rows, np.float64))
 
 
@@ -210,13 +223,56 @@ def models_at(series: PsfSeries, terms: FloatArray, *, dx: FloatArray, dy: Float
     return shifted(images, dx=dx, dy=dy)
 
 
-def prior_width(base: FloatArray) -> FloatArray:
-    """Expected size of the coefficients at each pixel of the base profile."""
-    return PRIOR_FRACTION * base + PRIOR_FLOOR * base.max()
+def shape_modes(base: FloatArray) -> FloatArray:
+    """How the base profile changes with its size and its two ellipticities, to first order; shape (3, size, size).
+
+    With f the profile and g its gradient, a stretch by 1 + s adds -s (x g_x + y g_y + 2 f), and so on; each sums to 0.
+    """
+    offset = np.arange(base.shape[0]) - base.shape[0] // 2
+    g_y, g_x = np.gradient(base)
+    x, y = offset[None, :], offset[:, None]
+    modes = np.stack([-(x * g_x + y * g_y) - 2.0 * base, -(x * g_x - y * g_y), -(y * g_x + x * g_y)])
+    return np.asarray(modes - modes.sum(axis=(1, 2), keepdims=True) * base, dtype=np.float64)
 
 
-def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, prior: FloatArray) -> FloatArray:
-    """Polynomial coefficients of every pixel by ridge regression.
+def solve_shapes(targets: FloatArray, weights: FloatArray, terms: FloatArray, modes: FloatArray) -> FloatArray:
+    """Least-squares polynomials of the shape modes' amplitudes, as images; shape (n_terms, size, size).
+
+    Three numbers a term are found from all pixels of all stars: what a change of size or ellipticity explains is known far
+    better so than pixel by pixel.
+    """
+    n, n_terms, n_modes = len(targets), len(terms), len(modes)
+    flat, flat_weights = modes.reshape(n_modes, -1), weights.reshape(n, -1)
+    products = (flat[:, None, :] * flat[None, :, :]).reshape(n_modes * n_modes, -1)
+    grams = (flat_weights @ products.T).reshape(n, n_modes, n_modes)
+    sides = (flat_weights * targets.reshape(n, -1)) @ flat.T
+    matrix = np.einsum("ti,ui,imk->tmuk", terms, terms, grams).reshape(n_terms * n_modes, -1)
+    vector = (terms @ sides).ravel()
+    scale = 1.0 / np.sqrt(np.diag(matrix) + 1e-300)
+    matrix = matrix * scale[:, None] * scale[None, :] + 1e-9 * np.eye(len(vector))
+    amplitudes = (np.linalg.solve(matrix, vector * scale) * scale).reshape(n_terms, n_modes)
+    return np.tensordot(amplitudes, modes, axes=1)
+
+
+def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray) -> FloatArray:
+    """Polynomial coefficients of every pixel by ridge regression; shape (n_terms, size, size).
+
+    The prior of a coefficient is a fraction of the base profile at the pixel: see `PRIOR_FRACTION` and `PRIOR_VARIATION`.
+    """
+    n, size, _ = targets.shape
+    n_terms = len(terms)
+    flat_weights = weights.reshape(n, -1)
+    products = (terms[:, None, :] * terms[None, :, :]).reshape(n_terms * n_terms, n)
+    matrix = (products @ flat_weights).T.reshape(-1, n_terms, n_terms)
+    vector = (terms @ (flat_weights * targets.reshape(n, -1))).T
+    fraction = np.array([PRIOR_FRACTION] + [PRIOR_VARIATION] * (n_terms - 1))
+    width = (base.ravel()[:, None] + PRIOR_FLOOR * base.max()) * fraction
+    matrix = matrix + np.eye(n_terms) / (width**2)[:, :, None]
+    return np.linalg.solve(matrix, vector[:, :, None])[:, :, 0].T.reshape(n_terms, size, size)
+
+
+def solve_series(targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray) -> FloatArray:
+    """Coefficients of the deviation from the base profile: shapes first, then pixel by pixel what they leave.
 
     Parameters
     ----------
@@ -226,22 +282,17 @@ def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, pr
         Their inverse variances, same shape.
     terms
         Values of the polynomial terms at the stars, shape (n_terms, n).
-    prior
-        Expected size of a coefficient, shape (size, size).
+    base
+        Shape (size, size).
 
     Returns
     -------
     FloatArray
         Shape (n_terms, size, size).
     """
-    n, size, _ = targets.shape
-    n_terms = len(terms)
-    flat_weights = weights.reshape(n, -1)
-    products = (terms[:, None, :] * terms[None, :, :]).reshape(n_terms * n_terms, n)
-    matrix = (products @ flat_weights).T.reshape(-1, n_terms, n_terms)
-    vector = (terms @ (flat_weights * targets.reshape(n, -1))).T
-    matrix = matrix + np.eye(n_terms) / (prior.ravel() ** 2)[:, None, None]
-    return np.linalg.solve(matrix, vector[:, :, None])[:, :, 0].T.reshape(n_terms, size, size)
+    of_shapes = solve_shapes(targets, weights, terms, shape_modes(base))
+    left = targets - np.tensordot(terms.T, of_shapes, axes=1)
+    return of_shapes + solve_pixels(left, weights, terms, base)
 
 
 def assembled(coefficients: FloatArray, base: FloatArray) -> PsfSeries:
@@ -270,38 +321,46 @@ def centred_targets(
 
 
 def held_out_error(
-    targets: FloatArray, weights: FloatArray, terms: FloatArray, prior: FloatArray, core: BoolArray
+    targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray, core: BoolArray
 ) -> float:
     """Weighted mean square error of the series on stars it has not seen (two halves, even and odd entries)."""
     total, norm = 0.0, 0.0
     for parity in (0, 1):
         fit, test = np.arange(len(targets)) % 2 == parity, np.arange(len(targets)) % 2 != parity
-        images = solve_pixels(targets[fit], weights[fit], terms[:, fit], prior)
+        images = solve_series(targets[fit], weights[fit], terms[:, fit], base)
         error = (targets[test] - np.tensordot(terms[:, test].T, images, axes=1))[:, core]
         total += float((weights[test][:, core] * error**2).sum())
         norm += float(np.count_nonzero(weights[test][:, core]))
     return total / max(norm, 1.0)
 
 
-def unexplained(stamps: Stamps, fits: StarFits, models: FloatArray, *, outside: float, n_sigma: float) -> BoolArray:
-    """Pixels under neighbours that were not detected: where the residual, smoothed over 3 x 3, is significantly positive.
+def unexplained(stamps: Stamps, fits: StarFits, models: FloatArray, *, fwhm: float, n_sigma: float) -> BoolArray:
+    """Pixels under neighbours that were not detected: around significant peaks of the residual, smoothed over 3 x 3.
 
     Parameters
     ----------
     stamps, fits, models
         Stars, amplitudes, drawn PSFs.
-    outside
-        Pixels within this distance of the star, in pixels, are never among them.
+    fwhm
+        Of the PSF in pixels: peaks are looked for beyond it, and masked out to 0.7 of it, sparing the star's own core.
     n_sigma
-        Significance; the noise includes `SYSTEMATIC` of the model, three times, for the PSF is still being made.
+        Significance; the noise is at least the scatter of the smoothed residual itself, as in a crowded field, and includes
+        three times `SYSTEMATIC` of the model, for the PSF is still being made.
 
     Returns
     -------
     BoolArray
-        Shape (n, size, size), grown by one pixel.
+        Shape (n, size, size).
     """
     floor = 3.0 * SYSTEMATIC * fits.flux[:, None, None] * models
     scaled = fits.residual * np.sqrt(stamps.weights / (1.0 + stamps.weights * floor**2))
-    smooth = ndimage.uniform_filter(scaled, size=(1, 3, 3), mode="constant")
-    high = (3.0 * smooth > n_sigma) & (radii(models.shape[-1]) > outside)
-    return np.asarray(ndimage.binary_dilation(high, structure=np.ones((1, 3, 3))), dtype=np.bool_)
+    smooth = 3.0 * ndimage.uniform_filter(scaled, size=(1, 3, 3), mode="constant")
+    away = radii(models.shape[-1]) > fwhm
+    confusion = 1.4826 * np.median(np.abs(smooth[:, away]), axis=1)
+    threshold = n_sigma * np.maximum(confusion, 1.0)[:, None, None]
+    peaks = (smooth > threshold) & (smooth == ndimage.maximum_filter(smooth, size=(1, 5, 5))) & away
+    bad = np.zeros(models.shape, np.bool_)
+    offset = np.arange(models.shape[-1])
+    for star, row, column in zip(*np.nonzero(peaks), strict=True):
+        bad[star] |= np.hypot(offset[:, None] - row, offset[None, :] - column) <= 0.7 * fwhm
+    return bad & (radii(models.shape[-1]) > 0.6 * fwhm)

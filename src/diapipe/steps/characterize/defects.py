@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from diapipe.images import Exposure, MaskPlane
-from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+from diapipe.numerics import blobs
+from diapipe.numerics.arrays import Float32Array, MaskArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ def flag_defects(exposure: Exposure, *, options: Defects) -> tuple[MaskArray, Sa
     saturation = _saturation(exposure, options)
     if saturation.level is not None:
         margin = options.saturation_margin * abs(saturation.level) if saturation.source != "measured" else 0.0
-        _flag_saturated(pixels.image, saturation.level - margin, options.grow_pixels, mask)
+        above = blobs.pixels_above(pixels.image, saturation.level - margin)
+        blobs.set_around(mask, above, options.grow_pixels, int(MaskPlane.SAT))
     return mask, saturation
 
 
@@ -88,31 +89,3 @@ def flat_top_level(image: Float32Array, *, tolerance: float) -> float | None:
     tops = around[4][flat]
     at_ceiling = tops[tops > 0.9 * tops.max()]
     return None if len(at_ceiling) < 3 else float(sky + 0.97 * at_ceiling.min())
-
-
-def _flag_saturated(image: Float32Array, level: float, grow: int, mask: MaskArray) -> None:
-    """Set SAT, in place, on pixels above the level and around them: work is done in the boxes of the groups only."""
-    above = np.asarray(image > np.float32(level), dtype=np.bool_)
-    if not above.any():
-        return
-    disc = _disc(grow)
-    labels, _ = ndimage.label(above[_rows_with(above)], structure=np.ones((3, 3)))
-    first_row = _rows_with(above).start
-    for part in ndimage.find_objects(labels):
-        y0, y1 = part[0].start + first_row - grow, part[0].stop + first_row + grow
-        x0, x1 = part[1].start - grow, part[1].stop + grow
-        cut = np.s_[max(0, y0) : y1, max(0, x0) : x1]
-        grown = ndimage.binary_dilation(above[cut], structure=disc) if grow else above[cut]
-        mask[cut] |= grown * np.int32(MaskPlane.SAT)
-
-
-def _rows_with(above: BoolArray) -> slice:
-    """Rows between the first and the last that hold a true pixel."""
-    rows = np.flatnonzero(above.any(axis=1))
-    return slice(int(rows[0]), int(rows[-1]) + 1)
-
-
-def _disc(radius: int) -> BoolArray:
-    """Structuring element: pixels within ``radius`` + 0.5 of the centre."""
-    offset = np.arange(-radius, radius + 1)
-    return np.asarray(np.hypot(offset[:, None], offset[None, :]) <= radius + 0.5, dtype=np.bool_)

@@ -9,14 +9,21 @@ import numpy as np
 from diapipe.numerics import noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 
+REACH = 4
+"""Largest lag of a noise correlation along either axis: resampling reaches no farther."""
+
+FAR_LAGS = np.array([(0, 6), (0, 8), (6, 0), (8, 0), (4, 7), (4, -7), (7, 4), (7, -4), (6, 6), (6, -6), (8, 8), (8, -8)])
+"""Lags beyond the noise's own reach, which show what faint sources and residual sky add."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseCorrelation:
     """How the noise is told from what lies under it.
 
     Attributes
     ----------
-    at_most_pixels
-        About as many source-free pixels are used.
+    tile_pixels, n_tiles
+        Large images are sampled by a square grid of at most so many tiles of this side.
     clip_sigma
         Pixels farther from the sky than this are not noise.
     crowding_limit
@@ -25,7 +32,8 @@ class NoiseCorrelation:
         A correlation is believed where it exceeds both this and so many times its own error.
     """
 
-    at_most_pixels: int = 250_000
+    tile_pixels: int = 128
+    n_tiles: int = 36
     clip_sigma: float = 4.0
     crowding_limit: float = 0.15
     least_correlation: float = 0.01
@@ -39,7 +47,7 @@ class SkyNoise:
     Attributes
     ----------
     variance
-        Of a pixel, in the squared unit of what was measured.
+        Of a pixel, in the squared unit of what was measured; NaN if there was nothing to measure it on.
     correlation
         Autocorrelation, shape (9, 9), or None for white noise.
     confusion
@@ -52,75 +60,88 @@ class SkyNoise:
 
 
 def measure_noise(
-    residual: Float32Array, source_free: BoolArray, *, psf_sigma: float, options: NoiseCorrelation
+    image: Float32Array,
+    source_free: BoolArray,
+    *,
+    variance: Float32Array | None = None,
+    psf_sigma: float,
+    options: NoiseCorrelation,
 ) -> SkyNoise:
     """Variance and correlation of the noise between the sources.
 
     The covariance of source-free pixels has two parts: noise, which resampling spreads over a few pixels along rows and
-    columns, and faint sources, which are as wide as the PSF in all directions. The second is fitted where the first is absent,
-    off the axes at two pixels and more, as C exp(-r² / 4 sigma²) plus a constant for the residual sky, and taken off. Where it
-    dominates, as in crowded fields, only the variance is measured, from fourth differences, to which what is smooth over five
-    pixels does not contribute; the noise then counts as white.
+    columns, and faint sources, which are as wide as the PSF in all directions. The second is fitted where the first is
+    absent, off the axes at two pixels and more, as C exp(-r² / 4 sigma²) plus a constant for the residual sky, and taken
+    off. Where it dominates, as in crowded fields, only the variance is measured, from fourth differences, to which what is
+    smooth over five pixels does not contribute; the noise then counts as white.
 
     Parameters
     ----------
-    residual
+    image
         Pixels less the sky, shape (rows, columns).
     source_free
         Usable pixels outside detected sources.
+    variance
+        Plane in whose units the noise is wanted; None: in squared counts.
     psf_sigma
         Width of the PSF in pixels.
+    options
+        Sampling, clipping and thresholds.
     """
-    clipped, good = _clipped(residual, source_free, options)
-    reach = 8
-    covariance = noise.pixel_covariance(clipped, good, reach=reach, at_most=options.at_most_pixels)
-    total = float(covariance.values[reach, reach])
+    tiles, good = _tiles(image, source_free, variance, options)
+    if np.count_nonzero(good) < 100:
+        return SkyNoise(float("nan"), None, 0.0)
+    covariance = noise.pixel_covariance(tiles, good, np.concatenate([noise.half_plane(REACH), FAR_LAGS]))
+    total = float(covariance.values[0])
     smooth = _smooth_part(covariance, psf_sigma)
-    inner = np.s_[reach - 4 : reach + 5, reach - 4 : reach + 5]
-    confusion = float(np.clip(smooth[reach, reach] / total, 0.0, 1.0)) if total > 0 else 0.0
+    confusion = float(np.clip(smooth[0] / total, 0.0, 1.0)) if total > 0 else 0.0
     if confusion > options.crowding_limit:
-        variance = noise.white_variance(clipped, good, at_most=options.at_most_pixels)
-        return SkyNoise(variance, None, 1.0 - variance / total)
-    of_noise = (covariance.values - smooth)[inner]
-    variance = float(of_noise[4, 4])
-    correlation = of_noise / variance
-    beside = correlation.copy()
-    beside[4, 4] = 0.0
-    limit = max(options.least_correlation, options.significance / np.sqrt(max(int(covariance.pairs.max()), 1)))
-    is_correlated = float(np.abs(beside[3:6, 3:6]).max()) > limit
-    return SkyNoise(variance, _tapered(correlation, limit) if is_correlated else None, confusion)
+        white = noise.white_variance(tiles, good)
+        return SkyNoise(white, None, float(np.clip(1.0 - white / total, 0.0, 1.0)))
+    of_noise = covariance.values - smooth
+    return SkyNoise(float(of_noise[0]), _correlation(covariance, of_noise, options), confusion)
 
 
-def _clipped(
-    residual: Float32Array, source_free: BoolArray, options: NoiseCorrelation
+def _tiles(
+    image: Float32Array, source_free: BoolArray, variance: Float32Array | None, options: NoiseCorrelation
 ) -> tuple[Float32Array, BoolArray]:
-    """Residual with everything that is not noise set to 0, and what is left as good."""
-    step = max(1, residual.size // 200_000)
-    sample = residual.ravel()[::step][source_free.ravel()[::step]]
-    if len(sample) == 0:
-        return np.zeros_like(residual), source_free
-    low, centre, _ = np.percentile(sample, [15.87, 50.0, 84.13])
-    half = options.clip_sigma * (centre - low)
-    good = source_free & (np.abs(residual - np.float32(centre)) <= half)
-    return np.where(good, residual, np.float32(0.0)), good
+    """Sample of the image, 0 where it is not noise, and where it is; shapes (n, rows, columns)."""
+    side, per_axis = options.tile_pixels, int(np.sqrt(options.n_tiles))
+    if min(image.shape) <= side * per_axis:
+        cuts = [np.s_[:, :]]
+    else:
+        starts = [np.linspace(0, length - side, per_axis).astype(int) for length in image.shape]
+        cuts = [np.s_[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
+    tiles, good = np.stack([image[cut] for cut in cuts]), np.stack([source_free[cut] for cut in cuts])
+    if variance is not None:
+        units = np.stack([variance[cut] for cut in cuts])
+        good &= (units > 0) & (units < np.float32(np.inf))
+        tiles = tiles / np.sqrt(np.where(good, units, np.float32(1.0)))
+    values = tiles[good]
+    if len(values):
+        low, centre = np.percentile(values, [15.87, 50.0])
+        good &= np.abs(tiles - np.float32(centre)) <= np.float32(options.clip_sigma * (centre - low))
+    return np.where(good, tiles, np.float32(0.0)), good
 
 
 def _smooth_part(covariance: noise.Covariance, psf_sigma: float) -> FloatArray:
-    """Covariance from faint sources and residual sky at all lags; same shape as the covariance."""
-    reach = covariance.values.shape[0] // 2
-    lag = np.arange(-reach, reach + 1)
-    dy, dx = np.abs(lag)[:, None], np.abs(lag)[None, :]
+    """Covariance from faint sources and residual sky at each lag."""
+    dy, dx = np.abs(covariance.lags).T
     sources = np.exp(-(dx**2 + dy**2) / (4.0 * psf_sigma**2))
-    outside = ((np.minimum(dx, dy) >= 2) | (np.maximum(dx, dy) > 5)) & (covariance.pairs > 0)
-    if not outside.any():
+    outside = ((np.minimum(dx, dy) >= 2) | (np.maximum(dx, dy) > REACH)) & (covariance.pairs > 0)
+    if outside.sum() < 4:
         return np.zeros_like(covariance.values)
     design = np.stack([sources[outside], np.ones(int(outside.sum()))], axis=1)
     (height, level), *_ = np.linalg.lstsq(design, covariance.values[outside], rcond=None)
-    return np.asarray(max(height, 0.0) * sources + level)
+    return np.asarray(max(height, 0.0) * sources + level, dtype=np.float64)
 
 
-def _tapered(correlation: FloatArray, limit: float) -> FloatArray:
-    """Correlation with what is not significant set to 0."""
-    kept = np.where(np.abs(correlation) > 0.5 * limit, correlation, 0.0)
-    kept[4, 4] = 1.0
-    return kept
+def _correlation(covariance: noise.Covariance, of_noise: FloatArray, options: NoiseCorrelation) -> FloatArray | None:
+    """Autocorrelation, shape (9, 9), with what is not significant set to 0; None if nothing is."""
+    limit = max(options.least_correlation, options.significance / np.sqrt(max(int(covariance.pairs.max()), 1)))
+    image = np.zeros((2 * REACH + 1, 2 * REACH + 1))
+    for (dy, dx), value in zip(covariance.lags, of_noise / of_noise[0], strict=True):
+        if max(abs(dy), abs(dx)) <= REACH and abs(value) > 0.5 * limit:
+            image[REACH + dy, REACH + dx] = image[REACH - dy, REACH - dx] = value
+    beside = np.abs(image[REACH - 1 : REACH + 2, REACH - 1 : REACH + 2]).ravel()
+    return image if np.delete(beside, 4).max() > limit else None

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.errors import TooFewStarsError
-from diapipe.images import Box, PolynomialPsf
+from diapipe.images import UNUSABLE, Box, MaskedImage, PolynomialPsf
 from diapipe.images.fields import ImageField, field_terms
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import polynomials, psf_model
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.characterize.sources import Sources
 
 
@@ -151,10 +151,7 @@ def without_neighbours(
 
 
 def fit_psf(
-    image: Float32Array,
-    variance: Float32Array,
-    good: BoolArray,
-    box: Box,
+    pixels: MaskedImage,
     sources: Sources,
     chosen: IntArray,
     *,
@@ -166,10 +163,8 @@ def fit_psf(
 
     Parameters
     ----------
-    image, variance, good
-        Planes of one shape; ``good`` marks usable pixels.
-    box
-        Where they lie.
+    pixels
+        Background-subtracted, with mask and variance.
     sources, chosen
         All sources, in array coordinates, and the indices of the stars.
     size
@@ -178,14 +173,22 @@ def fit_psf(
         Half-width of the PSF image.
     """
     fwhm = SIGMA_TO_FWHM * size
-    stamps = psf_model.cut_stamps(image, variance, good, x=sources.x[chosen], y=sources.y[chosen], half=half)
+    box = pixels.box
+    stamps = psf_model.cut_stamps(
+        pixels.image,
+        pixels.variance,
+        pixels.mask,
+        int(UNUSABLE),
+        x=sources.x[chosen],
+        y=sources.y[chosen],
+        half=half,
+    )
     stamps = without_neighbours(stamps, sources, chosen, fwhm=fwhm)
     whole = (stamps.weights > 0)[:, _core(half, fwhm)].mean(axis=1) > 0.9
     chosen, stamps = chosen[whole], _picked(stamps, whole)
     stack, weight = psf_model.mean_star(stamps, sources.flux[chosen])
     base = psf_model.fit_moffat(stack, weight, fwhm=fwhm)
     series = psf_model.PsfSeries(base[None], base)
-    prior = psf_model.prior_width(base)
     order = 0
     for turn in range(options.rounds):
         terms = field_terms(box, series_order(series), x=sources.x[chosen] + box.x0, y=sources.y[chosen] + box.y0)
@@ -195,15 +198,15 @@ def fit_psf(
         if keep.sum() >= options.min_stars:
             chosen, stamps, fits, terms = chosen[keep], _picked(stamps, keep), _picked(fits, keep), terms[:, keep]
             models = models[keep]
-        stamps = _cleaned(stamps, psf_model.unexplained(stamps, fits, models, outside=0.7 * fwhm, n_sigma=5.0))
+        stamps = _cleaned(stamps, psf_model.unexplained(stamps, fits, models, fwhm=fwhm, n_sigma=5.0))
         targets, weights = psf_model.centred_targets(stamps, fits, series, terms)
         if turn:
             stamps = _recentred(stamps, fits)
         place = {"x": sources.x[chosen] + box.x0, "y": sources.y[chosen] + box.y0}
-        if turn == 1:
-            order = _best_order(targets, weights, prior, place, box, fwhm, options)
+        if turn < 2:
+            order = _best_order(targets, weights, base, place, box, fwhm, options)
         terms = field_terms(box, order, **place)
-        series = psf_model.assembled(psf_model.solve_pixels(targets, weights, terms, prior), base)
+        series = psf_model.assembled(psf_model.solve_series(targets, weights, terms, base), base)
     models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
     fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
     return PsfFit(PolynomialPsf(ImageField(series.images, box)), chosen, stamps, fits, models)
@@ -248,19 +251,19 @@ def _sound(fits: psf_model.StarFits, options: PsfModel) -> BoolArray:
 def _best_order(
     targets: FloatArray,
     weights: FloatArray,
-    prior: FloatArray,
+    base: FloatArray,
     place: dict[str, FloatArray],
     box: Box,
     fwhm: float,
     options: PsfModel,
 ) -> int:
-    """Order whose PSF predicts stars it has not seen best; a higher one must be better by half a percent."""
+    """Order whose PSF predicts stars that it has not seen best."""
     core = _core(targets.shape[-1] // 2, 1.5 * fwhm)
     best, least = 0, np.inf
     for order in range(options.max_order + 1):
         if len(targets) < 2 * options.stars_per_term * polynomials.n_terms(order) and order > 0:
             break
-        error = psf_model.held_out_error(targets, weights, field_terms(box, order, **place), prior, core)
-        if error < 0.995 * least:
+        error = psf_model.held_out_error(targets, weights, field_terms(box, order, **place), base, core)
+        if error < least:
             best, least = order, error
     return best

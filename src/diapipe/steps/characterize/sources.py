@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import ndimage
+from scipy import spatial
 
 from diapipe.images import MaskPlane
 from diapipe.numerics import local_maxima
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.numerics.blobs import Blobs, blobs_of
 from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
 
 BLIND = MaskPlane.BAD | MaskPlane.CR | MaskPlane.NO_DATA | MaskPlane.EDGE
@@ -98,10 +99,17 @@ def find_sources(
     peaks = local_maxima.find_maxima(
         image, mask=mask, variance=variance, bad_bits=int(BLIND), sigma=sigma, n_sigma=n_sigma
     )
-    bad = mask & np.int32(BLIND | MaskPlane.SAT)
-    usable = np.where(bad == 0, variance, np.float32(0.0)) if bad.any() else variance
     radius = int(np.clip(np.ceil(6.0 * sigma), 8, 25))
-    moments = adaptive_moments(image, usable, peaks.x, peaks.y, sigma_start=sigma, radius=radius)
+    moments = adaptive_moments(
+        image,
+        variance,
+        peaks.x,
+        peaks.y,
+        sigma_start=sigma,
+        radius=radius,
+        mask=mask,
+        bad_bits=int(BLIND | MaskPlane.SAT),
+    )
     return _assembled(image, mask, peaks, moments, sigma)
 
 
@@ -136,7 +144,9 @@ def _assembled(
     return found[np.argsort(-found.flux, kind="stable")]
 
 
-def _around(plane: np.ndarray, peaks: local_maxima.Maxima, reach: int, combine: np.ufunc, empty: float) -> FloatArray:  # type: ignore[type-arg]
+def _around(
+    plane: Float32Array | MaskArray, peaks: local_maxima.Maxima, reach: int, combine: np.ufunc, empty: float
+) -> FloatArray:
     """Combine the pixels within ``reach`` of each peak along either axis; shape (n,)."""
     padded_y = np.clip(peaks.y[:, None] + np.arange(-reach, reach + 1), 0, plane.shape[0] - 1)
     padded_x = np.clip(peaks.x[:, None] + np.arange(-reach, reach + 1), 0, plane.shape[1] - 1)
@@ -145,29 +155,31 @@ def _around(plane: np.ndarray, peaks: local_maxima.Maxima, reach: int, combine: 
 
 
 def _first_of_each_blob(mask: MaskArray, peaks: local_maxima.Maxima, found: Sources) -> BoolArray:
-    """Keep one source, the one nearest to the blob's middle, of the many maxima along a saturated star's bleed trail."""
+    """Keep one of the many maxima along a saturated star's bleed trail: the one nearest to where the blob is widest."""
     keep = np.ones(len(found), np.bool_)
-    if not found.is_saturated.any():
+    at = np.flatnonzero(found.is_saturated)
+    if len(at) == 0:
         return keep
-    saturated = (mask & np.int32(MaskPlane.SAT)) != 0
-    labels, n = ndimage.label(saturated, structure=np.ones((3, 3)))
-    blob = _around(labels, peaks, 3, np.maximum, 0).astype(np.int64)
-    middle = np.array([(0.0, 0.0), *_middles(labels, n)])
-    distance = np.hypot(found.y - middle[blob, 0], found.x - middle[blob, 1])
+    blobs = blobs_of(mask, int(MaskPlane.SAT))
+    tree = spatial.cKDTree(np.stack([blobs.y, blobs.x], axis=1))
+    _, nearest = tree.query(np.stack([peaks.y[at], peaks.x[at]], axis=1))
+    blob = blobs.group[nearest]
+    middle = _middles(blobs)
+    distance = np.hypot(peaks.y[at] - middle[blob, 0], peaks.x[at] - middle[blob, 1])
     order = np.lexsort((distance, blob))
     first = np.ones(len(order), np.bool_)
     first[1:] = blob[order][1:] != blob[order][:-1]
-    keep[order] = first | (blob[order] == 0)
+    keep[at[order]] = first
     return keep
 
 
-def _middles(labels: IntArray, n: int) -> list[tuple[float, float]]:
-    """Row and column where each blob is widest: the star, not the end of its trail."""
-    middles = []
-    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        part = labels[rows, columns] == label
-        width = part.sum(axis=1)
-        row = float(np.mean(np.flatnonzero(width >= 0.8 * width.max())))
-        column = float(np.mean(np.nonzero(part[round(row)])[0])) if part[round(row)].any() else part.shape[1] / 2
-        middles.append((rows.start + row, columns.start + column))
-    return middles[:n]
+def _middles(blobs: Blobs) -> FloatArray:
+    """Row and column where each blob is widest: the star, not the end of its trail; shape (n_groups, 2)."""
+    row = (blobs.group << 32) + blobs.y
+    rows, inverse, width = np.unique(row, return_inverse=True, return_counts=True)
+    widest = np.zeros(blobs.n_groups, np.int64)
+    np.maximum.at(widest, rows >> 32, width)
+    chosen = width[inverse] >= 0.8 * widest[blobs.group]
+    weight = np.bincount(blobs.group[chosen], minlength=blobs.n_groups)
+    sums = [np.bincount(blobs.group[chosen], part[chosen], blobs.n_groups) for part in (blobs.y, blobs.x)]
+    return np.stack(sums, axis=1) / weight[:, None]

@@ -1,4 +1,4 @@
-"""Columns of the DIA source table: the names, types and units of Rubin's Science Data Model, then our own (``dp_*``)."""
+"""Columns of the DIA source table: names, types and units of Rubin's Science Data Model, then our own (``dp_*``)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -108,16 +108,14 @@ class Footprints:
         pure = has_sign & np.isnan(self.peaks.partner_significance)
         n_peaks = np.bincount(self.peaks.footprint, minlength=len(self))
         n_pure = np.bincount(self.peaks.footprint[pure], minlength=len(self))
-        return (n_peaks > 0) & (n_pure == n_peaks)
+        return np.asarray((n_peaks > 0) & (n_pure == n_peaks))
 
     def select(self, which: BoolArray) -> Footprints:
         """The chosen footprints with their peaks; ``which`` is boolean, shape (n,)."""
         lengths = np.diff(self.offsets)
         new_index = np.cumsum(which) - 1
         peaks = self.peaks.select(which[self.peaks.footprint])
-        renumbered = Peaks(
-            *(new_index[peaks.footprint] if f.name == "footprint" else getattr(peaks, f.name) for f in fields(peaks))
-        )
+        renumbered = replace(peaks, footprint=new_index[peaks.footprint])
         offsets = np.concatenate([[0], np.cumsum(lengths[which])]).astype(np.int64)
         return Footprints(self.spans[np.repeat(which, lengths)], offsets, renumbered, self.box)
 

@@ -45,10 +45,11 @@ def overlap(x: float, y: float, radius: float) -> float:
 
     The disk's area left of and below each of the four corners is a closed form; the pixel is their alternating sum.
     """
-    near = np.hypot(max(abs(x) - 0.5, 0.0), max(abs(y) - 0.5, 0.0))
-    if near >= radius:
+    near_x, near_y = max(abs(x) - 0.5, 0.0), max(abs(y) - 0.5, 0.0)
+    if near_x * near_x + near_y * near_y >= radius * radius:
         return 0.0
-    if np.hypot(abs(x) + 0.5, abs(y) + 0.5) <= radius:
+    far_x, far_y = abs(x) + 0.5, abs(y) + 0.5
+    if far_x * far_x + far_y * far_y <= radius * radius:
         return 1.0
     return (
         _corner_area(x + 0.5, y + 0.5, radius)

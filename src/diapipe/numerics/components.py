@@ -1,4 +1,4 @@
-"""Connected pixels of an image, kept as runs: pieces of rows, so that the cost is that of the few pixels above threshold.
+"""Connected pixels of an image, kept as runs (pieces of rows): the cost is that of the few pixels above threshold.
 
 A run is (row, first column, last column + 1); runs are sorted by row, then by column.
 """

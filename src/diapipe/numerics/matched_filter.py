@@ -31,13 +31,13 @@ class SeparableFilter(NamedTuple):
 
     def image(self) -> FloatArray:
         """The small image itself."""
-        return np.einsum("ki,kj->ij", self.columns.astype(np.float64), self.rows.astype(np.float64))
+        return np.asarray(np.einsum("ki,kj->ij", self.columns.astype(np.float64), self.rows.astype(np.float64)))
 
 
 def core_half(stamp: FloatArray, *, lost: float) -> int:
     """Half-width of the central square outside of which lies at most the fraction ``lost`` of the sum of squares."""
     squares = np.asarray(stamp, dtype=np.float64) ** 2
-    half, total = stamp.shape[0] // 2, float(squares.sum())
+    half, total = int(stamp.shape[0] // 2), float(squares.sum())
     for h in range(1, half):
         if squares[half - h : half + h + 1, half - h : half + h + 1].sum() >= (1.0 - lost) * total:
             return h
@@ -68,9 +68,9 @@ def separated(stamp: FloatArray, *, lost: float) -> SeparableFilter:
 
 
 def squared(filter_: SeparableFilter, *, lost: float) -> SeparableFilter:
-    """The square of a filter, again separated, with its sum kept exact: on a uniform variance the noise is exact too."""
+    """The square of a filter, trimmed and separated, its sum kept exact: on a uniform variance the noise is exact too."""
     squares = filter_.image() ** 2
-    terms = separated(squares, lost=lost)
+    terms = separated(cropped(squares, core_half(squares, lost=lost)), lost=lost)
     return SeparableFilter(np.asarray(terms.columns * (squares.sum() / terms.image().sum()), np.float32), terms.rows)
 
 
@@ -90,18 +90,22 @@ def correlated_noise_factor(stamp: FloatArray, correlation: FloatArray | None) -
 
 @jit
 def _add_taps(source: Float32Array, first: int, taps: Float32Array, out: Float32Array) -> None:
-    """Out[c] += Σ_k taps[k] source[first + k + c] for one row, four taps at a time."""
+    """Out[c] += Σ_k taps[k] source[first + k + c] for one row, four taps at a time.
+
+    Cut into slices, because an index that might be negative keeps the loop from being vectorised.
+    """
     n, k = out.shape[0], 0
     while k + 4 <= len(taps):
         t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-        s = first + k
+        a, b = source[first + k : first + k + n], source[first + k + 1 : first + k + 1 + n]
+        d, e = source[first + k + 2 : first + k + 2 + n], source[first + k + 3 : first + k + 3 + n]
         for c in range(n):
-            out[c] += t0 * source[s + c] + t1 * source[s + 1 + c] + t2 * source[s + 2 + c] + t3 * source[s + 3 + c]
+            out[c] += t0 * a[c] + t1 * b[c] + t2 * d[c] + t3 * e[c]
         k += 4
     while k < len(taps):
-        t0, s = taps[k], first + k
+        t0, a = taps[k], source[first + k : first + k + n]
         for c in range(n):
-            out[c] += t0 * source[s + c]
+            out[c] += t0 * a[c]
         k += 1
 
 
@@ -124,17 +128,35 @@ def _add_rows(source: Float32Array, first: int, taps: Float32Array, out: Float32
 
 @jit
 def correlate_separable(
-    plane: Float32Array, columns: Float32Array, rows: Float32Array, scratch: Float32Array, out: Float32Array
+    plane: Float32Array,
+    margin: int,
+    columns: Float32Array,
+    rows: Float32Array,
+    scratch: Float32Array,
+    out: Float32Array,
 ) -> None:
-    """Correlate a plane with a separable filter; ``out`` is smaller than ``plane`` by the filter's width less one.
+    """Correlate a plane with a separable filter.
 
-    ``scratch`` has the rows of ``plane`` and the columns of ``out``.
+    Parameters
+    ----------
+    plane
+        C-contiguous, larger than ``out`` by the filter's width less one and twice the margin.
+    margin
+        Pixels at each border of ``plane`` that the filter does not need.
+    columns, rows
+        Terms of the filter, shape (rank, n).
+    scratch
+        At least the rows of ``plane``, the columns of ``out``.
+    out
+        The sums Σ_ij Q_ij plane[margin + r + i, margin + c + j].
     """
+    needed = out.shape[0] + columns.shape[1] - 1
     out[:, :] = 0.0
     for k in range(columns.shape[0]):
-        scratch[:, :] = 0.0
-        for r in range(plane.shape[0]):
-            _add_taps(plane[r], 0, rows[k], scratch[r])
+        for r in range(needed):
+            row = scratch[r]
+            row[:] = 0.0
+            _add_taps(plane[margin + r], margin, rows[k], row)
         for r in range(out.shape[0]):
             _add_rows(scratch, r, columns[k], out[r])
 
@@ -146,15 +168,18 @@ def _significance(
     covered: Float32Array,
     least: float,
     noise_factor: float,
+    y_first: int,
+    x_first: int,
     score: Float32Array,
 ) -> None:
-    """Fill ``score`` = numerator / sqrt(noise_factor x noise); NaN where the filter sees too few usable pixels."""
-    for r in range(score.shape[0]):
-        for c in range(score.shape[1]):
-            if covered[r, c] >= least and noise[r, c] > 0.0:
-                score[r, c] = numerator[r, c] / np.sqrt(np.float32(noise_factor) * noise[r, c])
-            else:
-                score[r, c] = np.nan
+    """Write numerator / sqrt(noise_factor x noise) into a block of the score; NaN where the filter sees too little."""
+    factor, enough = np.float32(noise_factor), np.float32(least)
+    for r in range(numerator.shape[0]):
+        row = score[y_first + r, x_first : x_first + numerator.shape[1]]
+        for c in range(numerator.shape[1]):
+            seen = (covered[r, c] >= enough) & (noise[r, c] > np.float32(0.0))
+            value = numerator[r, c] / np.sqrt(factor * max(noise[r, c], np.float32(1e-37)))
+            row[c] = value if seen else np.float32(np.nan)
 
 
 @jit
@@ -171,6 +196,8 @@ def filter_block(
     least_coverage: float,
     y_first: int,
     x_first: int,
+    n_rows: int,
+    n_columns: int,
     score: Float32Array,
 ) -> None:
     """Fill one block of the score.
@@ -178,39 +205,35 @@ def filter_block(
     Parameters
     ----------
     image, mask, variance
-        The whole planes, of one shape.
+        The whole planes, of one shape, C-contiguous.
     bits
         Mask bits of unusable pixels.
     filter_columns, filter_rows, square_columns, square_rows
-        The filter and its square as separable terms.
+        The filter and its square as separable terms; the square may be the narrower.
     noise_factor
         Variance of the filtered noise over that of white noise.
     least_coverage
         Fraction of Σ Q² that must lie on usable pixels for a score to be given.
-    y_first, x_first
-        Array indices of the block's first pixel.
+    y_first, x_first, n_rows, n_columns
+        The block in array coordinates.
     score
-        The block to fill.
+        The whole score image.
     """
-    n_rows, n_columns = score.shape
     reach = filter_columns.shape[1] - 1
     height, width = n_rows + reach, n_columns + reach
-    margin = 2 * MEAN_HALF
-    values = np.empty((height + margin, width + margin), np.float32)
+    values = np.empty((height + 2 * MEAN_HALF, width + 2 * MEAN_HALF), np.float32)
     spread, good = np.empty_like(values), np.empty_like(values)
     offset = reach // 2 + MEAN_HALF
     n_bad = load_block(image, mask, variance, bits, y_first - offset, x_first - offset, values, spread, good)
     d_w, v_w2 = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     weigh(values, spread, good, d_w, v_w2)
     scratch = np.empty((height, n_columns), np.float32)
-    numerator, noise, covered = np.empty_like(score), np.empty_like(score), np.empty_like(score)
-    correlate_separable(d_w, filter_columns, filter_rows, scratch, numerator)
-    correlate_separable(v_w2, square_columns, square_rows, scratch, noise)
-    least = 0.0
+    numerator, noise = np.empty((n_rows, n_columns), np.float32), np.empty((n_rows, n_columns), np.float32)
+    trim = (reach - square_columns.shape[1] + 1) // 2
+    correlate_separable(d_w, 0, filter_columns, filter_rows, scratch, numerator)
+    correlate_separable(v_w2, trim, square_columns, square_rows, scratch, noise)
+    covered, least = np.ones_like(noise), 0.0
     if n_bad > 0:
-        inner = np.ascontiguousarray(good[MEAN_HALF : MEAN_HALF + height, MEAN_HALF : MEAN_HALF + width])
-        correlate_separable(inner, square_columns[:1], square_rows[:1], scratch, covered)
+        correlate_separable(good, MEAN_HALF + trim, square_columns[:1], square_rows[:1], scratch, covered)
         least = least_coverage * square_columns[0].sum() * square_rows[0].sum()
-    else:
-        covered[:, :] = 1.0
-    _significance(numerator, noise, covered, least, noise_factor, score)
+    _significance(numerator, noise, covered, least, noise_factor, y_first, x_first, score)

@@ -26,7 +26,7 @@ def _is_peak(score: Float32Array, r: int, c: int, sign: int) -> bool:
 
 @jit
 def _refine(score: Float32Array, r: int, c: int, out: FloatArray) -> None:
-    """Vertex (x, y, value) of the paraboloid through the 3x3 pixels; the pixel itself where that is no maximum near by."""
+    """Vertex (x, y, value) of the paraboloid through 3x3 pixels; the pixel itself where that lies outside of it."""
     out[0], out[1], out[2] = c, r, score[r, c]
     if r < 1 or c < 1 or r >= score.shape[0] - 1 or c >= score.shape[1] - 1:
         return
@@ -40,7 +40,7 @@ def _refine(score: Float32Array, r: int, c: int, out: FloatArray) -> None:
     if not det > 0.0:
         return
     dx, dy = (hxy * gy - hyy * gx) / det, (hxy * gx - hxx * gy) / det
-    if abs(dx) <= 1.0 and abs(dy) <= 1.0:
+    if abs(dx) < 0.5 and abs(dy) < 0.5:
         out[0], out[1], out[2] = c + dx, r + dy, score[r, c] + 0.5 * (gx * dx + gy * dy)
 
 
@@ -71,7 +71,8 @@ def find_peaks(score: Float32Array, runs: IntArray) -> FloatArray:
     Returns
     -------
     FloatArray
-        Shape (n, 3): x and y of the vertex in array coordinates, and its value; the most significant first (ties in row order).
+        Shape (n, 3): x and y of the vertex in array coordinates, and its value; the most significant first, ties in row
+        order.
     """
     peaks = np.empty((len(runs), 3))
     n = _collect(score, runs, peaks)
@@ -174,10 +175,10 @@ def sources_among(
 ) -> BoolArray:
     """Which peaks stand for a source of their own.
 
-    The score of a source of amplitude A, at an offset d from it, is A R(d) with R the response of the filter to the PSF. Peaks
-    are taken from the most significant down; each is a source if what remains of it, after the sources already taken, is
-    still above the threshold with its own sign. So the flank, the noise on the wings and the negative ring of a bright source
-    are not sources, and two blended transients are two.
+    The score of a source of amplitude A, at an offset d from it, is A R(d) with R the response of the filter to the PSF.
+    Peaks are taken from the most significant down; each is a source if what remains of it, after the sources already
+    taken, is still above the threshold with its own sign. So the flank, the noise on the wings and the negative ring of a
+    bright source are not sources, and two blended transients are two.
 
     Parameters
     ----------
@@ -251,8 +252,8 @@ def opposite_partners(peaks: FloatArray, *, separation: float, shape: tuple[int,
     Returns
     -------
     IntArray
-        For the most significant lobe the index of the most significant opposite one; for each opposite one -2 minus the index of
-        the first; -1 for a peak that stands alone.
+        For the most significant lobe the index of the most significant opposite one; for each opposite one -2 minus the
+        index of the first; -1 for a peak that stands alone.
     """
     heads = np.full((int(shape[0] / separation) + 1, int(shape[1] / separation) + 1), -1, np.int64)
     following, partner = np.full(len(peaks), -1, np.int64), np.full(len(peaks), -1, np.int64)

@@ -4,9 +4,9 @@ A source of flux F at p is D = F P(u - p). For a position held fixed,
 
     F = Σ P w D / Σ P² w,    Var F = Σ_ij P_i w_i C_ij w_j P_j / (Σ P² w)²
 
-with w = 0 on unusable pixels (`diapipe.numerics.weighting`) and C_ij = ρ(i - j) sqrt(V_i V_j) the covariance of the noise. The
-position maximises the likelihood (Gauss–Newton, with F eliminated); its covariance is A⁻¹ B A⁻¹ with A = Jᵀ w J and
-B = Jᵀ w C w J, the Fisher matrix's inverse where w is the true inverse variance.
+with w = 0 on unusable pixels (`diapipe.numerics.weighting`) and C_ij = ρ(i - j) sqrt(V_i V_j) the covariance of the
+noise. The position maximises the likelihood (Gauss–Newton, with F eliminated); its covariance is A⁻¹ B A⁻¹ with
+A = Jᵀ w J and B = Jᵀ w C w J, the Fisher matrix's inverse where w is the true inverse variance.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ FITTED, NOT_FITTED, NO_PIXELS = 0, 1, 2
 class Neighbours(NamedTuple):
     """Which sources touch which, and what an earlier fit found of them.
 
-    Source k has the neighbours ``members[offsets[k]:offsets[k + 1]]``, rows of ``found`` (a result of `fit_point_sources`).
+    Source k has the neighbours ``members[offsets[k]:offsets[k + 1]]``, rows of ``found``: a result of
+    `fit_point_sources`.
     """
 
     offsets: IntArray
     members: IntArray
     found: FloatArray
 
+
+CORE_PART = 0.65
+"""Part of the stamp's half-width on which the position is fitted: with stamps of 2 FWHM, 3 sigma of the PSF."""
 
 _MAX_ITERATIONS = 20
 _MAX_STEP = 0.5
@@ -75,7 +79,7 @@ def _slope(base: FloatArray, along_x: bool, out: FloatArray) -> None:
 
 @jit
 def _lanczos(fraction: float, weights: FloatArray) -> None:
-    """Weights of the samples around a point ``fraction`` after the middle one, of unit sum (`shifting.lanczos_weights`)."""
+    """Weights of the samples around a point ``fraction`` after the middle one (`shifting.lanczos_weights`)."""
     total = 0.0
     for k in range(2 * LANCZOS_ORDER):
         t = np.pi * (fraction - (k + 1 - LANCZOS_ORDER))
@@ -86,70 +90,106 @@ def _lanczos(fraction: float, weights: FloatArray) -> None:
 
 @jit
 def _shift(base: FloatArray, dx: float, dy: float, scratch: FloatArray, out: FloatArray) -> None:
-    """Move an image by any amount on to a smaller stamp with the same middle; zero where the image does not reach."""
-    n, half_base, half = base.shape[0], base.shape[0] // 2, out.shape[0] // 2
-    weights = np.empty(2 * LANCZOS_ORDER)
-    whole = int(np.floor(-dx))
-    _lanczos(-dx - whole, weights)
-    for r in range(n):
-        for c in range(out.shape[1]):
-            total, first = 0.0, half_base + c - half + whole + 1 - LANCZOS_ORDER
-            for k in range(2 * LANCZOS_ORDER):
-                if 0 <= first + k < n:
-                    total += weights[k] * base[r, first + k]
-            scratch[r, c] = total
+    """Move an image by any amount on to a smaller stamp with the same middle; zero where the image does not reach.
+
+    ``scratch`` has the rows of ``base`` and the columns of ``out``.
+    """
+    n, m, taps = base.shape[0], out.shape[0], 2 * LANCZOS_ORDER
+    weights = np.empty(taps)
     whole = int(np.floor(-dy))
-    _lanczos(-dy - whole, weights)
-    for r in range(out.shape[0]):
-        first = half_base + r - half + whole + 1 - LANCZOS_ORDER
-        out[r, :] = 0.0
-        for k in range(2 * LANCZOS_ORDER):
-            if 0 <= first + k < n:
-                for c in range(out.shape[1]):
-                    out[r, c] += weights[k] * scratch[first + k, c]
+    middle = n // 2 - m // 2 + 1 - LANCZOS_ORDER
+    first_row = middle + whole
+    whole = int(np.floor(-dx))
+    first = middle + whole
+    _lanczos(-dx - whole, weights)
+    for r in range(max(first_row, 0), min(first_row + m + taps - 1, n)):
+        for c in range(m):
+            scratch[r, c] = 0.0
+        for k in range(taps):
+            weight, start = weights[k], first + k
+            low, high = max(0, -start), min(m, n - start)
+            if high <= low:
+                continue
+            source, target = base[r, low + start : high + start], scratch[r, low:high]
+            for c in range(high - low):
+                target[c] += weight * source[c]
+    _lanczos(-dy - np.floor(-dy), weights)
+    for r in range(m):
+        for c in range(m):
+            out[r, c] = 0.0
+        for k in range(taps):
+            row = first_row + r + k
+            if 0 <= row < n:
+                weight = weights[k]
+                for c in range(m):
+                    out[r, c] += weight * scratch[row, c]
 
 
 @jit
-def _normal_matrix(model: FloatArray, flux: float, w: Float32Array, matrix: FloatArray) -> None:
-    """A = Jᵀ w J of (flux, x, y); ``model`` holds P and its changes with x and y, shape (3, n, n)."""
-    matrix[:, :] = 0.0
-    scale = np.array([1.0, flux, flux])
+def _normal_matrix(
+    model: FloatArray, flux: float, d: Float32Array, w: Float32Array, matrix: FloatArray, gradient: FloatArray
+) -> None:
+    """A = Jᵀ w J and Jᵀ w (D - F P) of (flux, x, y); ``model`` holds P and its changes with x and y, shape (3, n, n)."""
+    ff, fx, fy, xx, xy, yy, gf, gx, gy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(w.shape[0]):
         for c in range(w.shape[1]):
-            for k in range(3):
-                for m in range(k + 1):
-                    matrix[k, m] += w[r, c] * model[k, r, c] * model[m, r, c]
-    for k in range(3):
-        for m in range(k + 1):
-            matrix[k, m] *= scale[k] * scale[m]
-            matrix[m, k] = matrix[k, m]
+            p, px, py, wp = model[0, r, c], model[1, r, c], model[2, r, c], float(w[r, c])
+            rest = wp * (d[r, c] - flux * p)
+            ff += wp * p * p
+            fx += wp * p * px
+            fy += wp * p * py
+            xx += wp * px * px
+            xy += wp * px * py
+            yy += wp * py * py
+            gf += rest * p
+            gx += rest * px
+            gy += rest * py
+    matrix[0, 0], matrix[0, 1], matrix[0, 2] = ff, flux * fx, flux * fy
+    matrix[1, 1], matrix[1, 2], matrix[2, 2] = flux * flux * xx, flux * flux * xy, flux * flux * yy
+    matrix[1, 0], matrix[2, 0], matrix[2, 1] = matrix[0, 1], matrix[0, 2], matrix[1, 2]
+    gradient[0], gradient[1], gradient[2] = gf, flux * gx, flux * gy
+
+
+@jit
+def _see_noise(
+    model: FloatArray, w: Float32Array, v: Float32Array, rho: FloatArray, n_models: int, seen: FloatArray
+) -> None:
+    """Fill ``seen`` = C w J, with C_ij = rho(i - j) sqrt(V_i V_j), for the first ``n_models`` images of ``model``."""
+    n, reach = w.shape[0], rho.shape[0] // 2
+    deviation = np.sqrt(v)
+    for k in range(n_models):
+        for r in range(n):
+            for c in range(n):
+                seen[k, r, c] = 0.0
+            for j in range(max(-reach, -r), min(reach, n - 1 - r) + 1):
+                for i in range(-reach, reach + 1):
+                    share = rho[reach + j, reach + i]
+                    for c in range(max(0, -i), min(n, n - i)):
+                        seen[k, r, c] += share * w[r + j, c + i] * deviation[r + j, c + i] * model[k, r + j, c + i]
+            for c in range(n):
+                seen[k, r, c] *= deviation[r, c]
 
 
 @jit
 def _noise_matrix(
-    model: FloatArray, flux: float, w: Float32Array, v: Float32Array, rho: FloatArray, matrix: FloatArray
+    model: FloatArray,
+    flux: float,
+    w: Float32Array,
+    v: Float32Array,
+    rho: FloatArray,
+    n_models: int,
+    seen: FloatArray,
+    matrix: FloatArray,
 ) -> None:
-    """B = Jᵀ w C w J of (flux, x, y), with C_ij = rho(i - j) sqrt(V_i V_j)."""
-    n, reach = w.shape[0], rho.shape[0] // 2
-    matrix[:, :] = 0.0
-    seen = np.empty(3)
-    for r in range(n):
-        for c in range(n):
-            if w[r, c] == 0.0:
-                continue
-            seen[:] = 0.0
-            for j in range(max(-reach, -r), min(reach, n - 1 - r) + 1):
-                for i in range(max(-reach, -c), min(reach, n - 1 - c) + 1):
-                    g = rho[reach + j, reach + i] * w[r + j, c + i] * np.sqrt(v[r + j, c + i])
-                    for k in range(3):
-                        seen[k] += g * model[k, r + j, c + i]
-            g = w[r, c] * np.sqrt(v[r, c])
-            for k in range(3):
-                for m in range(3):
-                    matrix[k, m] += g * model[k, r, c] * seen[m]
-    for k in range(3):
-        for m in range(3):
-            matrix[k, m] *= (flux if k else 1.0) * (flux if m else 1.0)
+    """B = Jᵀ w C w J of the first ``n_models`` of (flux, x, y)."""
+    _see_noise(model, w, v, rho, n_models, seen)
+    for k in range(n_models):
+        for m in range(n_models):
+            total = 0.0
+            for r in range(w.shape[0]):
+                for c in range(w.shape[1]):
+                    total += w[r, c] * model[k, r, c] * seen[m, r, c]
+            matrix[k, m] = total * (flux if k else 1.0) * (flux if m else 1.0)
 
 
 @jit
@@ -193,12 +233,12 @@ def _fit_position(
     start_y: float,
     sign: float,
     max_shift: float,
-    model: FloatArray,
     found: FloatArray,
 ) -> bool:
     """Gauss–Newton from a start (offsets from the stamp's middle); False if it runs away, stalls or changes sign."""
-    scratch = np.empty((bases.shape[1], model.shape[2]))
-    matrix, inverse = np.empty((3, 3)), np.empty((3, 3))
+    model = np.empty((3, d.shape[0], d.shape[1]))
+    scratch = np.empty((bases.shape[1], d.shape[1]))
+    matrix, inverse, gradient = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     dx, dy = start_x, start_y
     for _ in range(_MAX_ITERATIONS):
         _place(bases, dx, dy, 3, scratch, model)
@@ -206,15 +246,9 @@ def _fit_position(
         if not bottom > 0.0:
             return False
         flux = top / bottom
-        _normal_matrix(model, flux, w, matrix)
+        _normal_matrix(model, flux, d, w, matrix, gradient)
         if flux * sign <= 0.0 or not _invert(matrix, inverse):
             return False
-        gradient = np.zeros(3)
-        for r in range(d.shape[0]):
-            for c in range(d.shape[1]):
-                rest = w[r, c] * (d[r, c] - flux * model[0, r, c])
-                gradient[1] += rest * flux * model[1, r, c]
-                gradient[2] += rest * flux * model[2, r, c]
         step_x = inverse[1, 1] * gradient[1] + inverse[1, 2] * gradient[2]
         step_y = inverse[2, 1] * gradient[1] + inverse[2, 2] * gradient[2]
         dx += min(max(step_x, -_MAX_STEP), _MAX_STEP)
@@ -260,12 +294,12 @@ def _summarize(
                 n += 1
                 chi2 += w[r, c] * (d[r, c] - flux * model[0, r, c]) ** 2
     noise = np.empty((3, 3))
-    _noise_matrix(model, flux, w, v, rho, noise)
+    _noise_matrix(model, flux, w, v, rho, 3 if with_position else 1, np.empty_like(model), noise)
     out[FLUX], out[FLUX_VARIANCE], out[CHI2], out[N_USED] = flux, noise[0, 0] / bottom**2, chi2, n
     out[COVERAGE] = on / all_
     if with_position:
         matrix, inverse = np.empty((3, 3)), np.empty((3, 3))
-        _normal_matrix(model, flux, w, matrix)
+        _normal_matrix(model, flux, d, w, matrix, np.empty(3))
         if _invert(matrix, inverse):
             out[XX] = _sandwich(inverse, noise, 1, 1)
             out[YY] = _sandwich(inverse, noise, 2, 2)
@@ -328,10 +362,12 @@ def _measure_one(
     _slope(base, True, bases[1])
     _slope(base, False, bases[2])
     found = np.array([x - column, y - row])
+    core = min(half, max(2, int(np.ceil(CORE_PART * half))))
+    inner = slice(half - core, half + core + 1)
     fitted = (
         n_bad < wide * wide
         and max_shift > 0.0
-        and _fit_position(bases, d, w, x - column, y - row, sign, max_shift, model, found)
+        and _fit_position(bases, d[inner, inner], w[inner, inner], x - column, y - row, sign, max_shift, found)
     )
     _place(bases, found[0], found[1], 3 if max_shift > 0.0 else 1, scratch, model)
     out[X], out[Y] = column + found[0], row + found[1]
@@ -367,6 +403,9 @@ def _measure_all(
     reach = half + LANCZOS_ORDER + int(np.ceil(max_shift))
     base = np.empty((2 * reach + 1, 2 * reach + 1))
     for k in range(first, last):
+        if len(found) > 0 and offsets[k + 1] == offsets[k]:
+            out[k] = found[k]
+            continue
         out[k, :] = np.nan
         out[k, N_USED], out[k, N_ON_IMAGE], out[k, COVERAGE], out[k, STATUS] = 0.0, 0.0, 0.0, NO_PIXELS
         out[k, X], out[k, Y] = x[k], y[k]
@@ -417,7 +456,7 @@ def fit_point_sources(
     correlation
         Autocorrelation of the noise, 1 at the centre; None for white noise.
     neighbours
-        Sources to be taken out of each other's stamps; none where left out.
+        Sources to be taken out of each other's stamps; one that has none keeps the earlier result. None where left out.
     first, last
         Range of sources to fit.
 

@@ -1,4 +1,4 @@
-"""What the pixels around a source say about it: cut-outs, the sharpest pixel, the sign of the light, the sky beneath."""
+"""What the pixels around a source say about it: the sharpest pixel, the sign of the light, the sky beneath, the mask."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.numerics.weighting import load_block
+
+_LOOK = 64
 
 
 @jit
@@ -21,7 +23,7 @@ def stack_cutouts(
     values: Float32Array,
     spread: Float32Array,
 ) -> None:
-    """Cut a square around each pixel, times its sign, into tall planes, one below the other; unusable pixels have spread 0.
+    """Cut a square around each pixel, times its sign, one below the other; unusable pixels have spread 0.
 
     ``values`` and ``spread`` have shape (n side, side).
     """
@@ -39,7 +41,7 @@ def _usable(image: Float32Array, mask: MaskArray, variance: Float32Array, bits: 
     if r < 0 or c < 0 or r >= image.shape[0] or c >= image.shape[1]:
         return False
     v = variance[r, c]
-    return (mask[r, c] & bits) == 0 and abs(image[r, c]) < 1e30 and v > 0.0 and v < 1e30
+    return bool((mask[r, c] & bits) == 0 and abs(image[r, c]) < 1e30 and v > 0.0 and v < 1e30)
 
 
 @jit
@@ -69,7 +71,7 @@ def _opposite_part(
     radius: float,
     n_sigma: float,
 ) -> float:
-    """Part of the absolute flux in pixels beyond ``n_sigma`` within ``radius`` that has the other sign; NaN without any."""
+    """Part of the light in pixels beyond ``n_sigma`` within ``radius`` that has the other sign; NaN without any."""
     same, other = 0.0, 0.0
     for r in range(int(np.ceil(y - radius)), int(np.floor(y + radius)) + 1):
         for c in range(int(np.ceil(x - radius)), int(np.floor(x + radius)) + 1):
@@ -176,11 +178,11 @@ def mask_in_spans(mask: MaskArray, spans: IntArray, offsets: IntArray, out: IntA
 @jit
 def count_bits(mask: MaskArray, bits: int) -> int:
     """Number of pixels with any of the bits."""
-    total = 0
+    total, wanted = 0, np.int32(bits)
     for r in range(mask.shape[0]):
         n = 0
         for c in range(mask.shape[1]):
-            n += 1 if (mask[r, c] & bits) != 0 else 0
+            n += 1 if (mask[r, c] & wanted) != 0 else 0
         total += n
     return total
 
@@ -188,19 +190,26 @@ def count_bits(mask: MaskArray, bits: int) -> int:
 @jit
 def fill_bit_runs(mask: MaskArray, bits: int, runs: IntArray) -> int:
     """Write (row, first, last + 1) of every run of pixels with any of the bits; returns how many there are."""
-    n = 0
+    n, width, wanted = 0, mask.shape[1], np.int32(bits)
     for r in range(mask.shape[0]):
         inside = False
-        for c in range(mask.shape[1]):
-            here = (mask[r, c] & bits) != 0
-            if here and not inside:
-                runs[n, 0], runs[n, 1] = r, c
-                n += 1
-            elif inside and not here:
-                runs[n - 1, 2] = c
-            inside = here
+        for first in range(0, width, _LOOK):
+            last = min(first + _LOOK, width)
+            seen = np.int32(0)
+            for c in range(first, last):
+                seen |= mask[r, c]
+            if (seen & wanted) == 0 and not inside:
+                continue
+            for c in range(first, last):
+                here = (mask[r, c] & wanted) != 0
+                if here and not inside:
+                    runs[n, 0], runs[n, 1] = r, c
+                    n += 1
+                elif inside and not here:
+                    runs[n - 1, 2] = c
+                inside = here
         if inside:
-            runs[n - 1, 2] = mask.shape[1]
+            runs[n - 1, 2] = width
     return n
 
 

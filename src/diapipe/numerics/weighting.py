@@ -1,8 +1,8 @@
 """Pixels of a block ready to be summed: unusable ones out, the others weighted by their expected precision.
 
-The weights are 1 over the *local mean* of the variance V. A variance plane made from the counts themselves carries their
-noise: E[D/V] is then about -1 electron per pixel, 2% of the flux of a 10-sigma source; a mean of 5x5 pixels makes that 25
-times smaller, and costs nothing where V is smooth.
+The weights are 1 over the *local mean* of the variance V. A variance plane made from the counts themselves carries
+their noise: E[D/V] is then about -1 electron per pixel, 2% of the flux of a 10-sigma source; a mean of 5x5 pixels makes
+that 25 times smaller, and costs nothing where V is smooth.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ def load_block(
     spread: Float32Array,
     good: Float32Array,
 ) -> int:
-    """Copy a block that may stick out of the image; unusable pixels become 0 in all three planes. Returns their number."""
+    """Copy a block that may stick out of the image; unusable pixels, whose number is returned, become 0 in all planes."""
     n_rows, n_columns = image.shape
-    n_bad = 0
-    for r in range(values.shape[0]):
+    height, width = values.shape
+    values[:, :] = 0.0
+    spread[:, :] = 0.0
+    good[:, :] = 0.0
+    low, high = max(0, -x_first), min(width, n_columns - x_first)
+    bad_bits, huge, zero, one = np.int32(bits), np.float32(1e30), np.float32(0.0), np.float32(1.0)
+    n_good = 0
+    if high <= low:
+        return height * width
+    for r in range(max(0, -y_first), min(height, n_rows - y_first)):
         y = y_first + r
-        if y < 0 or y >= n_rows:
-            values[r, :] = 0.0
-            spread[r, :] = 0.0
-            good[r, :] = 0.0
-            n_bad += values.shape[1]
-            continue
-        for c in range(values.shape[1]):
-            x = min(max(x_first + c, 0), n_columns - 1)
-            d, v = image[y, x], variance[y, x]
-            usable = (
-                (mask[y, x] & bits) == 0
-                and abs(d) < np.float32(1e30)
-                and v > np.float32(0.0)
-                and v < np.float32(1e30)
-                and x == x_first + c
-            )
-            values[r, c] = d if usable else np.float32(0.0)
-            spread[r, c] = v if usable else np.float32(0.0)
-            good[r, c] = np.float32(1.0) if usable else np.float32(0.0)
-            n_bad += 0 if usable else 1
-    return n_bad
+        pixels, flags = image[y, x_first + low : x_first + high], mask[y, x_first + low : x_first + high]
+        spreads = variance[y, x_first + low : x_first + high]
+        to_values, to_spread, to_good = values[r, low:high], spread[r, low:high], good[r, low:high]
+        n = 0
+        for c in range(high - low):
+            d, v = pixels[c], spreads[c]
+            usable = ((flags[c] & bad_bits) == 0) & (abs(d) < huge) & (v > zero) & (v < huge)
+            to_values[c] = d if usable else zero
+            to_spread[c] = v if usable else zero
+            to_good[c] = one if usable else zero
+            n += 1 if usable else 0
+        n_good += n
+    return height * width - n_good
 
 
 @jit
 def weigh(
     values: Float32Array, spread: Float32Array, good: Float32Array, d_w: Float32Array, v_w2: Float32Array
 ) -> None:
-    """Fill ``d_w`` = w D and ``v_w2`` = w² V with w = 1 / (mean of V over the usable pixels around); both lose `MEAN_HALF` pixels a side."""
+    """Fill ``d_w`` = w D and ``v_w2`` = w² V, smaller by `MEAN_HALF` a side, with w = 1 / (mean of usable V around)."""
     n_rows, n_columns = d_w.shape
     half, side = MEAN_HALF, 2 * MEAN_HALF + 1
     sum_v = np.empty(n_columns + 2 * half, np.float32)
@@ -73,18 +73,16 @@ def weigh(
                 sum_v[c] += spread[r + k, c]
                 sum_g[c] += good[r + k, c]
         for c in range(n_columns):
-            total, n = np.float32(0.0), np.float32(0.0)
-            for k in range(side):
-                total += sum_v[c + k]
-                n += sum_g[c + k]
-            weight = n / total if total > 0 else np.float32(0.0)
+            total = sum_v[c] + sum_v[c + 1] + sum_v[c + 2] + sum_v[c + 3] + sum_v[c + 4]
+            n = sum_g[c] + sum_g[c + 1] + sum_g[c + 2] + sum_g[c + 3] + sum_g[c + 4]
+            weight = n / max(total, np.float32(1e-30))
             d_w[r, c] = weight * values[r + half, c + half]
             v_w2[r, c] = weight * weight * spread[r + half, c + half]
 
 
 @jit
 def local_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
-    """Fill ``weights`` with 1 / (mean of V over the usable 5x5 pixels around), 0 on unusable ones; smaller by `MEAN_HALF` a side."""
+    """Fill ``weights`` with 1 / (mean of V over the usable 5x5 pixels around), 0 on unusable ones; `MEAN_HALF` smaller."""
     side = 2 * MEAN_HALF + 1
     for r in range(weights.shape[0]):
         for c in range(weights.shape[1]):

@@ -21,7 +21,7 @@ from diapipe.images import (
     Psf,
 )
 from diapipe.numerics import components, matched_filter, peaks
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.matched_filter import BLOCK_ROWS, SeparableFilter
 from diapipe.numerics.threads import over_bands
 from diapipe.steps.detect.base import AbstractDetector
@@ -38,8 +38,8 @@ class MatchedFilter(AbstractDetector):
     grow_sigma
         Footprints are grown by this many PSF sigmas, both signs together; those that then touch are one.
     dipole_separation_fwhm
-        Peaks of opposite sign at most this many PSF FWHM apart are one source. The lobes that a small shift leaves are 1.2
-        FWHM apart on the score, more with noise or a larger shift.
+        Peaks of opposite sign at most this many PSF FWHM apart are one source. The lobes that a small shift leaves are
+        1.2 FWHM apart on the score, more with noise or a larger shift.
     blend_tolerance
         Error allowed to the model of a bright source, as a fraction, when a fainter peak beside it is judged.
     least_coverage
@@ -55,7 +55,7 @@ class MatchedFilter(AbstractDetector):
     dipole_separation_fwhm: float = 2.0
     blend_tolerance: float = 0.1
     least_coverage: float = 0.5
-    lost_fraction: float = 5e-4
+    lost_fraction: float = 1e-3
     cell_px: int = 4 * BLOCK_ROWS
 
     def detect(self, difference: Exposure, *, n_threads: int = 1) -> Detections:
@@ -95,7 +95,8 @@ class MatchedFilter(AbstractDetector):
     def _score(self, difference: Exposure, cells: Cells, n_threads: int) -> Float32Array:
         """The score at every pixel."""
         planes = difference.masked_image
-        image, mask, variance = (np.ascontiguousarray(p) for p in (planes.image, planes.mask, planes.variance))
+        image, variance = np.ascontiguousarray(planes.image), np.ascontiguousarray(planes.variance)
+        mask = np.ascontiguousarray(planes.mask)
         score = np.empty(image.shape, np.float32)
 
         def work(first: int, last: int) -> None:
@@ -112,7 +113,9 @@ class MatchedFilter(AbstractDetector):
                     self.least_coverage,
                     first,
                     x,
-                    score[first:last, x : x + self.cell_px],
+                    last - first,
+                    min(self.cell_px, image.shape[1] - x),
+                    score,
                 )
 
         over_bands(work, image.shape[0], n_threads=n_threads, band_rows=BLOCK_ROWS)
@@ -206,7 +209,7 @@ def _footprints(runs: IntArray, found: FloatArray, partner: IntArray, *, radius:
     return every.select(np.bincount(index, minlength=n) > 0)
 
 
-def _flagged(mask: IntArray, runs: IntArray, *, radius: float) -> IntArray:
+def _flagged(mask: MaskArray, runs: IntArray, *, radius: float) -> MaskArray:
     """The mask with DETECTED and DETECTED_NEGATIVE as found here."""
     planes = int(MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE)
     flagged = mask & np.int32(~planes)

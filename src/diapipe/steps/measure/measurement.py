@@ -88,7 +88,7 @@ def measure(
     planes = Planes.of(exposure.masked_image)
     start = _sources(peaks, planes)
     lattice = photometry.lattice_of(psf, planes, start)
-    fwhm = _typical_fwhm(lattice, psf, planes)
+    fwhm = _typical_fwhm(lattice)
     half = photometry.stamp_half(psf.size, fwhm, options.stamp_fwhm)
     fits = photometry.fit(
         planes,
@@ -132,15 +132,12 @@ def _sources(peaks: Peaks, planes: Planes) -> Sources:
     )
 
 
-def _typical_fwhm(lattice: PsfLattice, psf: Psf, planes: Planes) -> float:
-    """Median FWHM of the PSF around the sources, by its noise-equivalent area; at the image's centre without sources."""
+def _typical_fwhm(lattice: PsfLattice) -> float:
+    """Median FWHM of the PSF around the sources, by its noise-equivalent area; a quarter of the stamp without any."""
     squares = (lattice.nodes**2).sum(axis=(1, 2))
     squares = squares[squares > 0]
     if len(squares) == 0:
-        try:
-            return psf.fwhm_at(x=planes.box.x_center, y=planes.box.y_center)
-        except PsfUndefinedError:
-            return 0.25 * psf.size
+        return 0.25 * lattice.nodes.shape[-1]
     return float(SIGMA_TO_FWHM * np.sqrt(1.0 / (4.0 * np.pi * np.median(squares))))
 
 
@@ -193,7 +190,8 @@ def _forced_columns(
     if science.psf is None:
         return columns
     cut = science[planes.box] if science.box != planes.box else science
-    fits = _forced(cut, science.psf, found, options, n_threads)
+    lattice = photometry.lattice_of(science.psf, planes, found)
+    fits = _forced(cut, lattice, found, options, n_threads)
     columns |= {
         "scienceFlux": fits.flux,
         "scienceFluxErr": fits.flux_err,
@@ -203,18 +201,17 @@ def _forced_columns(
     }
     if static is not None:
         image = static if isinstance(static, Exposure) else Exposure(name="template", masked_image=static)
-        fits = _forced(image, image.psf or science.psf, found, options, n_threads)
+        own = lattice if image.psf is None else photometry.lattice_of(image.psf, planes, found)
+        fits = _forced(image, own, found, options, n_threads)
         columns |= {"templateFlux": fits.flux, "templateFluxErr": fits.flux_err}
     return columns
 
 
-def _forced(image: Exposure, psf: Psf, found: Sources, options: Measure, n_threads: int) -> PsfFits:
+def _forced(image: Exposure, lattice: PsfLattice, found: Sources, options: Measure, n_threads: int) -> PsfFits:
     """PSF fluxes at fixed positions on an image of the difference's box."""
-    planes = Planes.of(image.masked_image)
-    lattice = photometry.lattice_of(psf, planes, found)
-    half = photometry.stamp_half(psf.size, _typical_fwhm(lattice, psf, planes), options.stamp_fwhm)
+    half = photometry.stamp_half(lattice.nodes.shape[-1], _typical_fwhm(lattice), options.stamp_fwhm)
     return photometry.fit(
-        planes,
+        Planes.of(image.masked_image),
         lattice,
         found,
         bits=UNUSABLE,

@@ -28,8 +28,8 @@ class Measure:
     star_fwhm
         A star this near, in PSF FWHM, can leave a residual that looks like a source.
     dipole_ratio
-        The two lobes are a dipole if the fainter has at least this part of the score of the brighter (of fluxes shared as
-        0.65 to 0.35 or more evenly, the limit of ip_diffim).
+        The two lobes are a dipole if the fainter has at least this part of the score of the brighter: fluxes shared as
+        0.65 to 0.35 or more evenly, the limit of ip_diffim.
     cuts
         When `dp_bad` is set.
     """

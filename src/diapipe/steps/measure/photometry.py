@@ -50,12 +50,12 @@ class PsfFits:
     @property
     def is_fitted(self) -> BoolArray:
         """Whether the position was fitted."""
-        return self.column(psf_photometry.STATUS) == psf_photometry.FITTED
+        return np.asarray(self.column(psf_photometry.STATUS) == psf_photometry.FITTED)
 
     @property
     def no_pixels(self) -> BoolArray:
         """Whether nothing could be measured."""
-        return self.column(psf_photometry.STATUS) == psf_photometry.NO_PIXELS
+        return np.asarray(self.column(psf_photometry.STATUS) == psf_photometry.NO_PIXELS)
 
     @property
     def is_poor(self) -> BoolArray:
@@ -134,7 +134,7 @@ def _touching(found: FloatArray, half: int) -> Neighbours:
     second = np.concatenate([pairs[:, 1], pairs[:, 0]]).astype(np.int64)
     order = np.lexsort((second, first))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=len(found)))]).astype(np.int64)
-    return Neighbours(offsets, second[order], np.nan_to_num(found))
+    return Neighbours(offsets, second[order], found)
 
 
 def _on_threads(work: Callable[[int], FloatArray], firsts: range, n_threads: int) -> list[FloatArray]:
@@ -160,8 +160,8 @@ def aperture(
 ) -> dict[str, FloatArray | BoolArray]:
     """Columns of the aperture flux.
 
-    A truncated aperture gives NaN; unusable pixels are left out and flagged. Correlated noise multiplies the variance of a sum over an
-    aperture much larger than the correlation by Σρ.
+    A truncated aperture gives NaN; unusable pixels are left out and flagged. Correlated noise multiplies the variance of a
+    sum over an aperture much larger than the correlation by Σρ.
     """
     sums = apertures.aperture_sums(*planes.arrays, bits=int(bits), x=sources.x, y=sources.y, radius=radius)
     area = np.pi * radius**2

@@ -16,7 +16,7 @@ from diapipe.images.fields import ChebyshevField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
 from diapipe.io import afw_psf, cards
-from diapipe.io.afw_archive import Archive, Persisted, column
+from diapipe.io.afw_archive import Archive, Persisted
 from diapipe.io.fits_file import FitsFile
 from diapipe.io.sip_fit import fit_sip
 from diapipe.numerics import polynomials
@@ -67,7 +67,7 @@ def _wcs(archive: Archive, box: Box) -> tuple[WCS, dict[str, Any]] | None:
     if found is None or found.kind != "SkyWcs":
         return None
     fit = fit_sip(afw_psf.sky_mapping(found), box)
-    return fit.wcs, {"SIP_FIT_ORDER": fit.order, "SIP_FIT_WORST_PX": fit.worst_px}
+    return fit.wcs, {"SIP_FIT_ORDER": fit.order, "SIP_FIT_WORST_PX": float(f"{fit.worst_px:.3g}")}
 
 
 def _psf(archive: Archive, box: Box) -> Psf | None:
@@ -80,16 +80,16 @@ def _photo_calib(archive: Archive) -> PhotoCalib | None:
     found = archive.component("PHOTOCALIB")
     if found is None or found.kind != "PhotoCalib":
         return None
-    row = found.row()
-    mean, error = float(column(row, "calibrationMean")), float(column(row, "calibrationErr"))
-    field = archive.get(int(column(row, "field")))
-    if field is None or bool(np.ravel(row["flags"])[0]) or not mean > 0:
+    rows = found.main
+    mean, error = float(rows.value("calibrationMean")), float(rows.value("calibrationErr"))
+    field = archive.get(rows.number("field"))
+    if field is None or bool(np.ravel(rows.value("flags"))[0]) or not mean > 0:
         return PhotoCalib(mean, error) if mean > 0 else None
-    absolute = bounded_field(field, archive)
+    absolute = bounded_field(field)
     return PhotoCalib(mean, error, ChebyshevField(absolute.coefficients / mean, absolute.box))
 
 
-def bounded_field(field: Persisted, archive: Archive) -> ChebyshevField:
+def bounded_field(field: Persisted) -> ChebyshevField:
     """A persisted ChebyshevBoundedField: a full matrix of coefficients, rows for powers of y.
 
     Raises
@@ -99,10 +99,9 @@ def bounded_field(field: Persisted, archive: Archive) -> ChebyshevField:
     """
     if field.kind != "ChebyshevBoundedField":
         raise ValueError(f"a {field.kind} is not understood; a ChebyshevBoundedField is needed")
-    row = field.row()
-    n_x = int(column(row, "order_x")) + 1
-    matrix = np.reshape(np.asarray(column(row, "coefficients"), dtype=np.float64), (-1, n_x))
-    x0, y0, x1, y1 = (int(column(row, f"bbox_{end}")) for end in ("min_x", "min_y", "max_x", "max_y"))
+    n_x = field.main.number("order_x") + 1
+    matrix = np.reshape(np.asarray(field.main.value("coefficients"), dtype=np.float64), (-1, n_x))
+    x0, y0, x1, y1 = (field.main.number(f"bbox_{end}") for end in ("min_x", "min_y", "max_x", "max_y"))
     if x1 < x0 or y1 < y0:  # an empty box: a constant, whose region does not matter
         return ChebyshevField.constant(float(matrix[0, 0]), Box(0, 1, 0, 1))
     used = [(i, j) for j, i in zip(*np.nonzero(matrix), strict=True)]
@@ -116,10 +115,10 @@ def _aperture_corrections(archive: Archive) -> dict[str, ChebyshevField] | None:
     if found is None:
         return None
     result = {}
-    for row in found.catalogs[0]:
-        field = archive.get(int(row["field"]))
+    for name, identifier in zip(found.main.column("name"), found.main.column("field"), strict=True):
+        field = archive.get(int(identifier))
         if field is not None and field.kind == "ChebyshevBoundedField":
-            result[str(row["name"]).strip()] = bounded_field(field, archive)
+            result[str(name).strip()] = bounded_field(field)
     return result
 
 
@@ -128,7 +127,7 @@ def _with_filter(info: ObservationInfo, archive: Archive) -> ObservationInfo:
     found = archive.component("FILTER")
     if found is None or found.kind != "FilterLabel":
         return replace(info, band="") if info.band == "_unknown_" else info
-    band, physical = (str(column(found.row(), name)).strip() for name in ("band", "physical"))
+    band, physical = (str(found.main.value(name)).strip() for name in ("band", "physical"))
     named = band if band[:1].isalpha() else cards.band_of(physical)
     return replace(info, band=named or info.band)
 
@@ -138,16 +137,16 @@ def _with_detector(info: ObservationInfo, archive: Archive) -> ObservationInfo:
     found = archive.component("DETECTOR")
     if found is None or found.kind != "Detector":
         return info
-    info = replace(info, detector=int(column(found.row(), "id")))
+    info = replace(info, detector=found.main.number("id"))
     if len(found.catalogs) < 2:
         return info
     amplifiers = found.catalogs[1]
-    gain = _mean_positive(amplifiers["gain"])
+    gain = _mean_positive(amplifiers.column("gain"))
     return replace(
         info,
         gain=info.gain or gain,
-        read_noise=info.read_noise or _mean_positive(amplifiers["readnoise"]),
-        saturation=info.saturation or _lowest_positive(amplifiers["saturation"]),
+        read_noise=info.read_noise or _mean_positive(amplifiers.column("readnoise")),
+        saturation=info.saturation or _lowest_positive(amplifiers.column("saturation")),
     )
 
 

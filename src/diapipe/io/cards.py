@@ -40,6 +40,19 @@ _WCS = re.compile(
 )
 
 
+def sound(header: fits.Header) -> fits.Header:
+    """The cards whose value can be read: one that breaks the standard counts as missing."""
+    return fits.Header([card for card in header.cards if _is_sound(card)])
+
+
+def _is_sound(card: fits.Card) -> bool:
+    try:
+        _ = card.value
+    except (fits.VerifyError, ValueError):
+        return False
+    return True
+
+
 def number(header: Mapping[str, Any], names: Iterable[str]) -> float | None:
     """The first of the cards that holds a finite number (a string that spells one counts), or None."""
     return next(_numbers(header, names), None)

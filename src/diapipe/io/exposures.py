@@ -97,12 +97,13 @@ def read_exposure(
 
 
 def _read(file: FitsFile, number: int, *, has_own_planes: bool) -> Exposure:
-    header = file.header(number).copy()
+    primary, own = cards.sound(file.header(0)), cards.sound(file.header(number))
+    header = own.copy()
     if number:
-        header.extend(file.header(0), unique=True, strip=True)
+        header.extend(primary, unique=True, strip=True)
     image = file.pixels(number, np.float32)
     box = celestial.box_of(header, image.shape)
-    has_own_planes = has_own_planes or file.names()[number] in _IMAGE
+    has_own_planes = has_own_planes or file.names[number] in _IMAGE
     flags, dropped = _mask_plane(file, image.shape) if has_own_planes else (None, ())
     spread = _variance_plane(file, image.shape) if has_own_planes else None
     exposure = Exposure(
@@ -110,13 +111,12 @@ def _read(file: FitsFile, number: int, *, has_own_planes: bool) -> Exposure:
         masked_image=MaskedImage.from_planes(image, mask=flags, variance=1.0 if spread is None else spread, box=box),
         has_variance=spread is not None,
         has_mask=flags is not None,
-        wcs=celestial.read_wcs(file.header(number), box, file.hdus),
+        wcs=celestial.read_wcs(own, box, file.hdus),
         psf=_ccddata_psf(file, box),
         photo_calib=cards.photo_calib(header),
         info=cards.info(header),
         unit=cards.unit(header),
-        metadata=cards.metadata(file.header(0), file.header(number))
-        | ({"MASK_PLANES_DROPPED": " ".join(dropped)} if dropped else {}),
+        metadata=cards.metadata(primary, own) | ({"MASK_PLANES_DROPPED": " ".join(dropped)} if dropped else {}),
     )
     if difference_layout.is_ours(file):
         return difference_layout.completed(exposure, file)
@@ -128,7 +128,7 @@ def _image_number(file: FitsFile, wanted: int | str | None) -> int:
     if isinstance(wanted, str):
         found = file.find(wanted.upper())
         if found is None:
-            raise ReadError(f"{file.name} has no HDU named {wanted!r}; it has {', '.join(filter(None, file.names()))}")
+            raise ReadError(f"{file.name} has no HDU named {wanted!r}; it has {', '.join(filter(None, file.names))}")
         return found
     if wanted is not None:
         if not 0 <= wanted < len(file.hdus):
@@ -170,8 +170,8 @@ def _variance_plane(file: FitsFile, shape: tuple[int, ...]) -> Float32Array | No
 def _variance_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> Float32Array:
     pixels: Float32Array = file.pixels(number, np.float32)
     _check_shape(pixels.shape, shape, f"variance of {file.name}")
-    kind = _KIND_OF_NAME.get(file.names()[number], "VARIANCE")
-    if file.names()[number] == "UNCERT":
+    kind = _KIND_OF_NAME.get(file.names[number], "VARIANCE")
+    if file.names[number] == "UNCERT":
         kind = _KIND_OF_UTYPE.get(str(file.header(number).get("UTYPE", "")).upper(), "VARIANCE")
     return _OF_ERROR[kind](pixels)
 

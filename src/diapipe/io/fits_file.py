@@ -29,22 +29,20 @@ class FitsFile:
         What messages call it: the file's name.
     hdus
         Its header-data units.
+    names
+        What each HDU calls itself, in capitals: EXTNAME, or EXTTYPE as older LSST files have it, or "".
     size
         Bytes on disk; 0 where that says nothing about the end of the data (a gzipped file).
     """
 
     name: str
     hdus: fits.HDUList
+    names: tuple[str, ...]
     size: int
-
-    def names(self) -> list[str]:
-        """What each HDU calls itself, in capitals: EXTNAME, or EXTTYPE as older LSST files have it, or ""."""
-        return [str(hdu.header.get("EXTNAME") or hdu.header.get("EXTTYPE") or "").strip().upper() for hdu in self.hdus]
 
     def find(self, *wanted: str) -> int | None:
         """Number of the first HDU that has one of the names, trying them in turn; None if there is none."""
-        names = self.names()
-        return next((names.index(name) for name in wanted if name in names), None)
+        return next((self.names.index(name) for name in wanted if name in self.names), None)
 
     def header(self, number: int) -> fits.Header:
         """Header of an HDU."""
@@ -133,13 +131,18 @@ def opened(path: PathLike) -> Iterator[FitsFile]:
         try:
             with fits.open(place, memmap=False, lazy_load_hdus=True) as hdus:
                 packed = place.suffix in {".gz", ".bz2", ".xz"}
-                yield FitsFile(place.name, hdus, 0 if packed else place.stat().st_size)
+                names = tuple(_name_of(hdu) for hdu in hdus)
+                yield FitsFile(place.name, hdus, names, 0 if packed else place.stat().st_size)
         except InputError:
             raise
         except fits.VerifyError as error:
             raise ReadError(f"cannot read {place.name}: its header is broken ({_one_line(error)})") from error
         except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError) as error:
             raise ReadError(f"cannot read {place.name} as FITS: {_one_line(error)}", path=str(place)) from error
+
+
+def _name_of(hdu: Any) -> str:
+    return str(hdu.header.get("EXTNAME") or hdu.header.get("EXTTYPE") or "").strip().upper()
 
 
 def _one_line(error: BaseException) -> str:

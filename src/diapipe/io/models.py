@@ -12,12 +12,14 @@ from diapipe.images.box import Box
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.photo_calib import PhotoCalib
+from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.base import Psf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.psf.warped import WarpedPsf
 from diapipe.io.records import Record, check_version, required
 
 
@@ -147,12 +149,25 @@ def _read_component(record: Record) -> CoaddComponent:
     return CoaddComponent(psf_of(record.parts["psf"]), weight, _box(record), affine[:, :2].copy(), affine[:, 2].copy())
 
 
+def _write_warped(psf: WarpedPsf) -> Record:
+    grid = psf.pixel_map
+    cards = {"NODEX0": grid.x0, "NODEY0": grid.y0, "NODESTEP": grid.step, "STRETCH": psf.stretch}
+    return Record(kind="WarpedPsf", cards=cards, array=np.stack([grid.x, grid.y]), parts={"psf": psf_record(psf.psf)})
+
+
+def _read_warped(record: Record) -> WarpedPsf:
+    x, y = required(record)
+    grid = PixelMap(x, y, *(int(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP")))
+    return WarpedPsf(psf_of(record.parts["psf"]), grid, float(record.cards["STRETCH"]))
+
+
 _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     GaussianPsf: _write_gaussian,
     PolynomialPsf: _write_polynomial,
     ConvolvedPsf: _write_convolved,
     PsfexPsf: _write_psfex,
     CoaddPsf: _write_coadd,
+    WarpedPsf: _write_warped,
 }
 _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "GaussianPsf": _read_gaussian,
@@ -160,6 +175,7 @@ _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "ConvolvedPsf": _read_convolved,
     "PsfexPsf": _read_psfex,
     "CoaddPsf": _read_coadd,
+    "WarpedPsf": _read_warped,
 }
 
 

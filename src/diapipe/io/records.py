@@ -54,7 +54,7 @@ def hdus_of(name: str, record: Record) -> list[fits.ImageHDU]:
 
 def read_record(file: FitsFile, name: str) -> Record | None:
     """The record called ``name`` with its parts, or None if the file has none."""
-    names = file.names()
+    names = file.names
     if name not in names:
         return None
     number = names.index(name)

@@ -10,7 +10,7 @@ from diapipe.errors import InputError, PsfUndefinedError
 from diapipe.images.box import Box
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.shifting import LANCZOS_ORDER
+from diapipe.numerics.lanczos import sampled_at
 
 _NO_WARP = 1e-6
 """A matrix this close to the identity moves no pixel of a stamp by more than 1e-4 px."""
@@ -65,7 +65,7 @@ class CoaddComponent:
         v, u = np.mgrid[-half : half + 1, -half : half + 1]
         places = np.linalg.solve(self.matrix, np.stack([u.ravel(), v.ravel()]).astype(np.float64))
         middle = self.psf.size // 2
-        image = sample(stamp, x=places[0] + middle, y=places[1] + middle).reshape(u.shape)
+        image = sampled_at(stamp, x=places[0] + middle, y=places[1] + middle).reshape(u.shape)
         return np.asarray(image / image.sum(), dtype=np.float64)
 
 
@@ -112,35 +112,3 @@ class CoaddPsf(Psf):
         if weight == 0.0:
             raise PsfUndefinedError(f"none of the coadd's {len(self.components)} images covers ({x:.1f}, {y:.1f})")
         return total / weight
-
-
-def sample(image: FloatArray, *, x: FloatArray, y: FloatArray, order: int = LANCZOS_ORDER) -> FloatArray:
-    """Values of a well-sampled image at any positions, by Lanczos interpolation; what lies outside the image is zero.
-
-    Parameters
-    ----------
-    image
-        Shape (height, width).
-    x, y
-        Positions in array coordinates, shape (n,).
-    order
-        Lobes of the interpolant.
-    """
-    pad = 2 * order
-    padded = np.pad(image, pad)
-    rows, along_y = _taps(y, image.shape[0], order)
-    columns, along_x = _taps(x, image.shape[1], order)
-    values = padded[rows[:, :, None] + pad, columns[:, None, :] + pad]
-    return np.asarray(np.einsum("nj,nji,ni->n", along_y, values, along_x, optimize=True), dtype=np.float64)
-
-
-def _taps(
-    places: FloatArray, length: int, order: int
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.intp]], FloatArray]:
-    """Indices and weights of the ``2 order`` samples around each place, shape (n, 2 order)."""
-    inside = np.clip(places, -order, length - 1 + order)
-    first = np.floor(inside).astype(np.intp)
-    index = first[:, None] + np.arange(1 - order, order + 1)
-    t = inside[:, None] - index
-    weights = np.sinc(t) * np.sinc(t / order)
-    return index, weights / weights.sum(axis=1, keepdims=True)

@@ -11,6 +11,9 @@ from diapipe.images.box import Box
 from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray, RealArray
 
+_BLOCK_ROWS = 64
+"""Rows tested at once: few enough that they stay in the cache between the tests."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskedImage:
@@ -78,8 +81,13 @@ class MaskedImage:
 
     def usable(self, planes: MaskPlane = UNUSABLE) -> BoolArray:
         """Pixels with a finite value, a positive finite variance and none of ``planes`` set."""
-        good: BoolArray = (self.mask & np.int32(int(planes))) == 0
-        good &= np.isfinite(self.image)
-        good &= np.isfinite(self.variance)
-        good &= self.variance > 0
+        good = np.empty(self.shape, dtype=np.bool_)
+        bits = np.int32(int(planes))
+        for first in range(0, self.shape[0], _BLOCK_ROWS):
+            rows = slice(first, first + _BLOCK_ROWS)
+            block, variance = good[rows], self.variance[rows]
+            np.equal(self.mask[rows] & bits, 0, out=block)
+            block &= np.isfinite(self.image[rows])
+            block &= variance > 0
+            block &= variance < np.inf
         return good

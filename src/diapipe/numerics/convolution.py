@@ -269,23 +269,11 @@ def _variance_tile(
             _add_taps(padded, y + start + v, first_column + start, weights[v], out, y, first_column, n)
 
 
-def trimmed(kernel: FloatArray, *, lost: float) -> FloatArray:
-    """The central part of a kernel of positive weights outside which less than the fraction ``lost`` of its sum lies."""
-    half = kernel.shape[0] // 2
-    total = kernel.sum()
-    for reach in range(half):
-        cut = slice(half - reach, half + reach + 1)
-        if kernel[cut, cut].sum() >= (1.0 - lost) * total:
-            return kernel[cut, cut]
-    return kernel
-
-
 def propagate_variance(
     variance: Float32Array,
-    kernel_at: Callable[[float, float], FloatArray],
+    squares_at: Callable[[float, float], FloatArray],
     *,
     tile: tuple[int, int] = (128, 256),
-    lost: float = 1e-3,
     n_threads: int = 1,
 ) -> Float32Array:
     """Variance of a convolved image, Σ K² V, with the kernel constant over tiles (right to 1e-3).
@@ -294,27 +282,23 @@ def propagate_variance(
     ----------
     variance
         Shape (height, width), finite.
-    kernel_at
-        Kernel image, shape (size, size), at the array position (x, y) of a tile's centre.
+    squares_at
+        K² at the array position (x, y) of a tile's centre, shape (size, size), size odd.
     tile
         Rows and columns of a tile.
-    lost
-        Fraction of ΣK² that may be cut off at the kernel's border; what is left is scaled up to the full sum.
     n_threads
         Threads over rows of tiles.
     """
     height, width = variance.shape
-    half = kernel_at(0.5 * width, 0.5 * height).shape[0] // 2
+    half = squares_at(0.5 * width, 0.5 * height).shape[0] // 2
     padded = np.pad(variance, half, mode="symmetric")
     out = np.zeros((height, width), np.float32)
 
     def work(first: int, last: int) -> None:
         for x0 in range(0, width, tile[1]):
             x1 = min(x0 + tile[1], width)
-            squared = kernel_at(0.5 * (x0 + x1 - 1), 0.5 * (first + last - 1)) ** 2
-            weights = trimmed(squared, lost=lost)
-            weights = weights * (squared.sum() / weights.sum())
-            flipped = np.ascontiguousarray(weights[::-1, ::-1], dtype=np.float32)
+            squares = squares_at(0.5 * (x0 + x1 - 1), 0.5 * (first + last - 1))
+            flipped = np.ascontiguousarray(squares[::-1, ::-1], dtype=np.float32)
             _variance_tile(padded, flipped, half, out, first, last, x0, x1)
 
     over_bands(work, height, n_threads=n_threads, band_rows=tile[0])

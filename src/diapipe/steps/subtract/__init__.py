@@ -11,18 +11,21 @@ from scipy import signal
 from diapipe.errors import PsfUndefinedError
 from diapipe.images.box import Box
 from diapipe.images.exposure import Difference, Exposure
-from diapipe.images.fields import ChebyshevField, field_terms
+from diapipe.images.fields import ChebyshevField, ImageField, field_terms
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
-from diapipe.numerics.whitening import noise_gain
+from diapipe.numerics.whitening import effective_reach, noise_gain
 from diapipe.steps.subtract.cores import rebuild_cores
 from diapipe.steps.subtract.masks import combined_mask
 
 __all__ = ["subtract"]
+
+VARIANCE_GRID = 6
+"""Positions per axis at which the kernels are squared."""
 
 WHITENING_TOLERANCE = 1e-4
 """Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
@@ -81,7 +84,7 @@ def subtract(
         kernel,
         convolved=convolved,
         filled=filled,
-        sigma=np.sqrt(variance),
+        variance=variance,
     )
     variance *= scale**2
     pixels = plain if whitening is None else _whitened(plain, good, science.box, whitening, n_threads)
@@ -129,27 +132,38 @@ def propagated_variance(
 ) -> Float32Array:
     """Variance of ψ ⊗ (reference - kernel ⊗ target), each input's noise through its own effective kernel."""
 
-    def through(exposure: Exposure, effective: Callable[[float, float], FloatArray]) -> Float32Array:
-        image = exposure.masked_image
-        good = np.isfinite(image.variance) & (image.variance > 0)
-        variance = image.variance if good.all() else convolution.filled(image.variance, good)
-
-        def kernel_at(column: float, row: float) -> FloatArray:
-            x, y = column + image.box.x0, row + image.box.y0
-            cut = effective(x, y)
-            return np.asarray(cut * np.sqrt(noise_gain(cut, exposure.noise_correlation)), dtype=np.float64)
-
-        return convolution.propagate_variance(variance, kernel_at, n_threads=n_threads)
-
     def of_target(x: float, y: float) -> FloatArray:
         image = kernel.image_at(x=x, y=y)
         if whitening is None:
             return image
         return np.asarray(signal.fftconvolve(image, whitening.image_at(x=x, y=y)), dtype=np.float64)
 
+    carried = _carried_variance(target, of_target, n_threads=n_threads)
     if whitening is None:
-        return reference.masked_image.variance + through(target, of_target)
-    return through(reference, lambda x, y: whitening.image_at(x=x, y=y)) + through(target, of_target)
+        return reference.masked_image.variance + carried
+    carried += _carried_variance(reference, lambda x, y: whitening.image_at(x=x, y=y), n_threads=n_threads)
+    return carried
+
+
+def _carried_variance(
+    exposure: Exposure, effective: Callable[[float, float], FloatArray], *, n_threads: int
+) -> Float32Array:
+    """Variance of an exposure's noise after a kernel that is sampled on a grid and made a smooth field of its squares."""
+    image, box = exposure.masked_image, exposure.box
+    good = np.isfinite(image.variance) & (image.variance > 0)
+    variance = image.variance if good.all() else convolution.filled(image.variance, good)
+    at = (np.arange(VARIANCE_GRID) + 0.5) / VARIANCE_GRID
+    x, y = (grid.ravel() for grid in np.meshgrid(box.x0 + at * box.width, box.y0 + at * box.height))
+    kernels = [effective(*place) for place in zip(x, y, strict=True)]
+    squares = np.array([cut**2 * noise_gain(cut, exposure.noise_correlation) for cut in kernels])
+    half = squares.shape[-1] // 2
+    reach = min(half, effective_reach(squares, lost=1e-3, least=1))
+    core = squares[:, half - reach : half + reach + 1, half - reach : half + reach + 1]
+    core = core * (squares.sum(axis=(1, 2)) / core.sum(axis=(1, 2)))[:, None, None]
+    field = ImageField.fitted(core, x=x, y=y, order=4, box=box)
+    return convolution.propagate_variance(
+        variance, lambda column, row: field.at(x=column + box.x0, y=row + box.y0), n_threads=n_threads
+    )
 
 
 def _whitened(plain: Float32Array, good: BoolArray, box: Box, whitening: SpatialKernel, n_threads: int) -> Float32Array:

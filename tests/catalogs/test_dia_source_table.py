@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.ids import MAX_SOURCES, dia_source_ids, parts_of
 from diapipe.catalogs.schema import DIA_SOURCE
 from diapipe.errors import InputError, InternalError
 
-CONTRACT = """diaSourceId visit detector band midpointMjdTai x xErr y yErr ra raErr dec decErr psfFlux psfFluxErr psfChi2
-psfNdata apFlux apFluxErr scienceFlux scienceFluxErr templateFlux templateFluxErr snr isNegative isDipole dipoleMeanFlux ixx
-ixy iyy trailFlux trailNdata extendedness pixelFlags_bad pixelFlags_saturatedCenter centroid_flag psfFlux_flag dp_bad"""
+CONTRACT = """diaSourceId visit detector band midpointMjdTai x xErr y yErr ra raErr dec decErr psfFlux psfFluxErr
+psfChi2 psfNdata apFlux apFluxErr scienceFlux scienceFluxErr templateFlux templateFluxErr snr isNegative isDipole
+dipoleMeanFlux ixx ixy iyy trailFlux trailNdata extendedness pixelFlags_bad pixelFlags_saturatedCenter centroid_flag
+psfFlux_flag dp_bad"""
 
 
 def test_every_column_is_there_with_its_unit():

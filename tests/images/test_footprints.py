@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from diapipe.errors import BoundsError, InputError
 from diapipe.images import Box, Footprints, Peaks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import Box, GaussianPsf, Psf
 from diapipe.images.psf.lattice import PsfLattice
@@ -32,7 +33,7 @@ def blended(lattice):
 
 
 def test_close_to_the_psf_everywhere(rng):
-    """Bilinear in the position: the height goes as σ⁻², so the error is at most 6 (step dσ/dx / σ)² / 8 = 1.2e-3 of it."""
+    """Bilinear in the position: the height goes as σ⁻², the error is at most 6 (step dσ/dx / σ)² / 8 = 1.2e-3 of it."""
     x, y = rng.uniform(-20, 1000, 50), rng.uniform(50, 950, 50)
     found = blended(PsfLattice.around(Widening(), x=x, y=y, box=BOX))
     for k in range(50):

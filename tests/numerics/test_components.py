@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diapipe.numerics import components
 from scipy import ndimage
+
+from diapipe.numerics import components
 
 
 def drawn(runs, labels, shape):

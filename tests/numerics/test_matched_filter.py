@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from diapipe.numerics import matched_filter
 from diapipe.numerics.weighting import MEAN_HALF
 

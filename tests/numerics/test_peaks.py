@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diapipe.numerics import components, peaks
 from scipy import ndimage
+
+from diapipe.numerics import components, peaks
 
 
 def response(sigma: float = 2.0, size: int = 31) -> np.ndarray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.psf_photometry import CHI2, COVERAGE, FLUX, FLUX_VARIANCE, N_USED, STATUS, XX, YY, X, Y
 from diapipe.numerics.shifting import shift_stamp
-from scipy import ndimage
 
 CELL, N_SIDE = 40, 20
 

@@ -68,7 +68,7 @@ def separated(stamp: FloatArray, *, lost: float) -> SeparableFilter:
 
 
 def squared(filter_: SeparableFilter, *, lost: float) -> SeparableFilter:
-    """The square of a filter, trimmed and separated, its sum kept exact: on a uniform variance the noise is exact too."""
+    """The square of a filter, trimmed and separated, its sum kept: on a uniform variance the noise is exact."""
     squares = filter_.image() ** 2
     terms = separated(cropped(squares, core_half(squares, lost=lost)), lost=lost)
     return SeparableFilter(np.asarray(terms.columns * (squares.sum() / terms.image().sum()), np.float32), terms.rows)

@@ -175,10 +175,10 @@ def sources_among(
 ) -> BoolArray:
     """Which peaks stand for a source of their own.
 
-    The score of a source of amplitude A, at an offset d from it, is A R(d) with R the response of the filter to the PSF.
-    Peaks are taken from the most significant down; each is a source if what remains of it, after the sources already
-    taken, is still above the threshold with its own sign. So the flank, the noise on the wings and the negative ring of a
-    bright source are not sources, and two blended transients are two.
+    The score of a source of amplitude A, at an offset d from it, is A R(d) with R the response of the filter to the
+    PSF. Peaks are taken from the most significant down; each is a source if what remains of it, after the sources
+    already taken, is still above the threshold with its own sign. So the flank, the noise on the wings and the negative
+    ring of a bright source are not sources, and two blended transients are two.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ def _shift(base: FloatArray, dx: float, dy: float, scratch: FloatArray, out: Flo
 def _normal_matrix(
     model: FloatArray, flux: float, d: Float32Array, w: Float32Array, matrix: FloatArray, gradient: FloatArray
 ) -> None:
-    """A = Jᵀ w J and Jᵀ w (D - F P) of (flux, x, y); ``model`` holds P and its changes with x and y, shape (3, n, n)."""
+    """A = Jᵀ w J and Jᵀ w (D - F P) of (flux, x, y); ``model`` holds P and its changes with x and y: (3, n, n)."""
     ff, fx, fy, xx, xy, yy, gf, gx, gy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(w.shape[0]):
         for c in range(w.shape[1]):

@@ -1,4 +1,4 @@
-"""What the pixels around a source say about it: the sharpest pixel, the sign of the light, the sky beneath, the mask."""
+"""What the pixels around a source say about it: the sharpest, the sign of the light, the sky beneath, the mask."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def examine(
     Returns
     -------
     FloatArray
-        Shape (n, 2): significance of the most significant single pixel of the central 3x3, of the source's sign; part of
-        the light of the other sign.
+        Shape (n, 2): significance of the most significant single pixel of the central 3x3, of the source's sign; part
+        of the light of the other sign.
     """
     out = np.empty((len(x), 2))
     _examine(image, mask, variance, bits, x, y, signs, radius, n_sigma, out)

@@ -28,7 +28,7 @@ def load_block(
     spread: Float32Array,
     good: Float32Array,
 ) -> int:
-    """Copy a block that may stick out of the image; unusable pixels, whose number is returned, become 0 in all planes."""
+    """Copy a block that may stick out of the image; unusable pixels, whose number it returns, become 0 everywhere."""
     n_rows, n_columns = image.shape
     height, width = values.shape
     values[:, :] = 0.0
@@ -38,7 +38,7 @@ def load_block(
     bad_bits, huge, zero, one = np.int32(bits), np.float32(1e30), np.float32(0.0), np.float32(1.0)
     n_good = 0
     if high <= low:
-        return height * width
+        return int(height * width)
     for r in range(max(0, -y_first), min(height, n_rows - y_first)):
         y = y_first + r
         pixels, flags = image[y, x_first + low : x_first + high], mask[y, x_first + low : x_first + high]
@@ -53,7 +53,7 @@ def load_block(
             to_good[c] = one if usable else zero
             n += 1 if usable else 0
         n_good += n
-    return height * width - n_good
+    return int(height * width - n_good)
 
 
 @jit
@@ -82,7 +82,7 @@ def weigh(
 
 @jit
 def local_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
-    """Fill ``weights`` with 1 / (mean of V over the usable 5x5 pixels around), 0 on unusable ones; `MEAN_HALF` smaller."""
+    """Fill ``weights`` with 1 / (mean of V over the usable 5x5 pixels around); 0 on unusable pixels."""
     side = 2 * MEAN_HALF + 1
     for r in range(weights.shape[0]):
         for c in range(weights.shape[1]):

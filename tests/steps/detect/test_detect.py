@@ -6,10 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, PolynomialPsf
 from diapipe.steps.detect import DETECTORS, MatchedFilter, detect
-from scipy import stats
 
 SIZE = 512
 PSF = GaussianPsf(1.8, 29)
@@ -55,7 +56,7 @@ def test_score_of_noise_is_standard_normal(rng):
 
 
 def test_false_peaks_are_those_of_a_gaussian_field(rng):
-    """Peaks above u of smooth Gaussian noise: N = A |Λ|^(1/2) u φ(u) / 2π a sign (Adler 1981), within four Poisson sigma.
+    """Peaks above u of smooth Gaussian noise: A |Λ|^(1/2) u φ(u) / 2π a sign (Adler 1981), within four Poisson sigma.
 
     The score of white noise has Λ = 1/(2 σ²) along each axis for a Gaussian PSF of width σ.
     """

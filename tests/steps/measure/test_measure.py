@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+
 from diapipe.catalogs.schema import DIA_SOURCE
 from diapipe.errors import BadSubtractionError, PsfUndefinedError
 from diapipe.images import (
@@ -114,7 +115,7 @@ def test_fluxes_and_positions_are_honest(rng):
 
 
 def test_forced_fluxes_belong_to_the_images(rng):
-    """scienceFlux - templateFlux is the difference flux at the same place, here without noise exactly."""
+    """The flux on science less that on template is the difference flux at the same place, exactly without noise."""
     star = drawn((200.0, 200.0, 40000.0))
     difference, science = pair(drawn((200.2, 200.1, 6000.0), (320.3, 310.2, -3000.0)), template=star)
     table = catalogue(difference, science)

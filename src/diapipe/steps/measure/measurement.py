@@ -59,8 +59,8 @@ def measure(
     science
         The science image, with its PSF; its box holds that of the difference.
     template
-        The matched template on the science flux scale; that of ``difference`` where left out. An Exposure brings its own
-        PSF, a MaskedImage is taken to have that of the science image.
+        The matched template on the science flux scale; that of ``difference`` where left out. An Exposure brings its
+        own PSF, a MaskedImage is taken to have that of the science image.
     stars
         Stars of the science image, by which residuals beside them are recognised.
     options
@@ -137,7 +137,7 @@ def _typical_fwhm(lattice: PsfLattice) -> float:
     squares = (lattice.nodes**2).sum(axis=(1, 2))
     squares = squares[squares > 0]
     if len(squares) == 0:
-        return 0.25 * lattice.nodes.shape[-1]
+        return 0.25 * float(lattice.nodes.shape[-1])
     return float(SIGMA_TO_FWHM * np.sqrt(1.0 / (4.0 * np.pi * np.median(squares))))
 
 

@@ -160,8 +160,8 @@ def aperture(
 ) -> dict[str, FloatArray | BoolArray]:
     """Columns of the aperture flux.
 
-    A truncated aperture gives NaN; unusable pixels are left out and flagged. Correlated noise multiplies the variance of a
-    sum over an aperture much larger than the correlation by Σρ.
+    A truncated aperture gives NaN; unusable pixels are left out and flagged. Correlated noise multiplies the variance
+    of a sum over an aperture much larger than the correlation by Σρ.
     """
     sums = apertures.aperture_sums(*planes.arrays, bits=int(bits), x=sources.x, y=sources.y, radius=radius)
     area = np.pi * radius**2

@@ -1,11 +1,11 @@
-"""Lanczos-3 resampling of an image with its variance and its mask.
+"""Resampling of an image with its variance and its mask.
 
 Output pixel p, whose centre lies at source position s(p), is
 
     I(p) = a Σ_i w_i I_i / Σ_i w_i,      V(p) = a² Σ_i w_i² V_i / (Σ_i w_i)²,
 
-with w the product of a Lanczos-3 kernel along each source axis and a the source pixels per output pixel, so that the
-flux of a star is kept. Sums run over the source pixels that have a value; holes (unusable pixels) enter with what their
+with w the product of the weights of an interpolant along each source axis and a the source pixels per output pixel, so
+that the flux of a star is kept. Sums run over the source pixels that have a value; holes (unusable pixels) enter with what their
 neighbours tell of them (`holes.fill_holes`).
 
 The mask knows two kinds of bits. Holes contaminate: where they hold more than ``max_hole_share`` of Σ w² (the part of
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
 from diapipe.numerics.gridding import cubic_weights
 from diapipe.numerics.holes import fill_holes
+from diapipe.numerics.interpolant import Interpolant, row_weights, tap_weights
 from diapipe.numerics.jit import jit
-from diapipe.numerics.lanczos import POLYNOMIALS, n_taps, row_weights, tap_weights
 from diapipe.numerics.threads import over_bands
 
 SIGNIFICANT = 0.2
@@ -75,6 +75,7 @@ class SourceGrid(NamedTuple):
 class _Rule(NamedTuple):
     """What the kernels need of the options of `resample`."""
 
+    polynomials: FloatArray
     stretch: float
     max_hole_share: float
     no_data: int
@@ -87,7 +88,7 @@ def resample(
     *,
     shape: tuple[int, int],
     no_data: int,
-    stretch: float = 1.0,
+    interpolant: Interpolant,
     max_hole_share: float = 0.04,
     n_threads: int = 1,
 ) -> Planes:
@@ -105,9 +106,9 @@ def resample(
         Rows and columns of the output.
     no_data
         Mask bits of an output pixel that cannot be computed: image and variance are NaN there.
-    stretch
-        Width of the kernel in units of the plain one, at least 1: the source pixels per output pixel along an axis
-        where the source is the finer image, so that all of its pixels count and nothing is aliased.
+    interpolant
+        How to interpolate; stretched by the source pixels per output pixel along an axis where the source is the finer
+        image, so that all of its pixels count and nothing is aliased.
     max_hole_share
         Share of Σ w² above which holes contaminate the output pixel. 0.04 is a single hole of weight 0.2.
     n_threads
@@ -124,12 +125,13 @@ def resample(
         source = Planes(image, variance, source.mask)
         _mark_holes(hole, state)
     along, _ = cubic_weights(np.arange(grid.step) / grid.step)
-    rule = _Rule(float(stretch), float(max_hole_share), int(no_data))
+    rule = _Rule(interpolant.polynomials, float(interpolant.stretch), float(max_hole_share), int(no_data))
+    polynomials = interpolant.polynomials.astype(np.float32)
     output = Planes(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
 
     def work(first: int, last: int) -> None:
-        taps = np.empty((2, n_taps(stretch)))
-        _resample_rows(source, state, grid, along, POLYNOMIALS, rule, output, taps, first, last)
+        taps = np.empty((2, interpolant.n_taps))
+        _resample_rows(source, state, grid, along, polynomials, rule, output, taps, first, last)
 
     over_bands(work, shape[0], n_threads=n_threads)
     return output
@@ -348,6 +350,11 @@ def _single(
 
 
 @jit
+def _taps(position: float, rule: _Rule, weights: FloatArray) -> int:
+    return tap_weights(position, rule.polynomials, rule.stretch, weights)
+
+
+@jit
 def _careful(
     source: Planes, state: ByteArray, x: float, y: float, area: float, rule: _Rule, taps: FloatArray
 ) -> tuple[float, float, int]:
@@ -356,7 +363,7 @@ def _careful(
     margin = taps.shape[1]
     if not (-margin < x < width + margin and -margin < y < height + margin):
         return math.nan, math.nan, rule.no_data
-    left, bottom = tap_weights(x, rule.stretch, taps[0]), tap_weights(y, rule.stretch, taps[1])
+    left, bottom = _taps(x, rule, taps[0]), _taps(y, rule, taps[1])
     value, spread, kept = 0.0, 0.0, 0.0
     total_share, absent_share, hole_share = 0.0, 0.0, 0.0
     bits, hole_bits = 0, 0

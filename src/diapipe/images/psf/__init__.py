@@ -6,6 +6,7 @@ from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.psf.warped import WarpedPsf
 
 __all__ = [
     "SIGMA_TO_FWHM",
@@ -16,4 +17,5 @@ __all__ = [
     "PolynomialPsf",
     "Psf",
     "PsfexPsf",
+    "WarpedPsf",
 ]

@@ -11,7 +11,7 @@ from diapipe.errors import PsfUndefinedError
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.lanczos import sampled_at
+from diapipe.numerics.interpolant import LANCZOS, Interpolant, sampled_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +19,7 @@ class WarpedPsf(Psf):
     """What a star of the source image looks like after the resampling, drawn exactly as the resampling draws it.
 
     A star at the centre of a target pixel is put on the source image with the sub-pixel phase it has there and sampled
-    by the same Lanczos kernel at the positions of the target pixels around it, the map being linearised: the blur of
+    by the same interpolant at the positions of the target pixels around it, the map being linearised: the blur of
     the interpolation at that phase is in it.
 
     Attributes
@@ -28,13 +28,13 @@ class WarpedPsf(Psf):
         PSF of the source image.
     pixel_map
         From target to source positions.
-    stretch
-        Width of the Lanczos kernel in units of the plain one, as it was used on the image.
+    interpolant
+        As it was used on the image.
     """
 
     psf: Psf
     pixel_map: PixelMap
-    stretch: float = 1.0
+    interpolant: Interpolant = LANCZOS
 
     @property
     def size(self) -> int:
@@ -62,5 +62,5 @@ class WarpedPsf(Psf):
         middle = self.psf.size // 2
         column = middle + source_x - math.floor(source_x + 0.5) + affine[0, 0] * dx + affine[0, 1] * dy
         row = middle + source_y - math.floor(source_y + 0.5) + affine[1, 0] * dx + affine[1, 1] * dy
-        image = sampled_at(star, x=column, y=row, stretch=self.stretch)
+        image = sampled_at(star, self.interpolant, x=column, y=row)
         return image / image.sum()

@@ -12,11 +12,12 @@ from diapipe.images import Box, ChebyshevField, Exposure, MaskedImage, PhotoCali
 from diapipe.images.fields import field_terms
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf import WarpedPsf
-from diapipe.steps.template.lanczos import LanczosWarp, empty
+from diapipe.steps.template.base import AbstractWarp, empty
 from diapipe.steps.template.mapping import distance_arcmin, template_positions
 from diapipe.steps.template.registration import Registration
+from diapipe.steps.template.wiener import WienerWarp
 
-type How = Literal["identity", "shift by whole pixels", "lanczos"]
+type How = Literal["identity", "shift by whole pixels", "interpolated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +50,7 @@ def warp_onto(
     science: Exposure,
     *,
     registration: Registration | None = None,
-    warp: LanczosWarp | None = None,
+    warp: AbstractWarp | None = None,
     n_threads: int = 1,
 ) -> AlignedTemplate:
     """Bring a template onto the pixels of a science image.
@@ -75,7 +76,7 @@ def warp_onto(
     NoOverlapError
         If the template covers too little of the science image.
     """
-    warp = warp or LanczosWarp()
+    warp = warp or WienerWarp()
     pixel_map = template_positions(science, template)
     _require_overlap(pixel_map, template, science)
     applied = registration is not None and registration.is_significant
@@ -86,7 +87,7 @@ def warp_onto(
     shift = _whole_shift(pixel_map, warp.same_grid_px)
     how: How
     if shift is None:
-        exposure, how = _interpolated(template, science, pixel_map, warp, n_threads), "lanczos"
+        exposure, how = _interpolated(template, science, pixel_map, warp, n_threads), "interpolated"
     else:
         exposure = _shifted(template, science, pixel_map, shift)
         how = "identity" if shift == (0, 0) else "shift by whole pixels"
@@ -108,7 +109,7 @@ def _require_overlap(pixel_map: PixelMap, template: Exposure, science: Exposure)
         )
 
 
-def _required_coverage(aligned: MaskedImage, template: Exposure, science: Exposure, warp: LanczosWarp) -> float:
+def _required_coverage(aligned: MaskedImage, template: Exposure, science: Exposure, warp: AbstractWarp) -> float:
     coverage = float(aligned.usable().mean())
     if coverage < warp.required_template_fraction or coverage == 0.0:
         raise NoOverlapError(
@@ -156,14 +157,13 @@ def _padded(source: MaskedImage, wanted: Box, box: Box) -> MaskedImage:
 
 
 def _interpolated(
-    template: Exposure, science: Exposure, pixel_map: PixelMap, warp: LanczosWarp, n_threads: int
+    template: Exposure, science: Exposure, pixel_map: PixelMap, warp: AbstractWarp, n_threads: int
 ) -> Exposure:
-    stretch = warp.stretch(pixel_map)
     return replace(
         _moved_fields(template, pixel_map, science.box),
         masked_image=warp.resampled(template.masked_image, pixel_map, science.box, n_threads=n_threads),
         wcs=science.wcs,
-        psf=None if template.psf is None else WarpedPsf(template.psf, pixel_map, stretch),
+        psf=None if template.psf is None else WarpedPsf(template.psf, pixel_map, warp.interpolant(pixel_map)),
         noise_correlation=warp.noise_correlation(pixel_map, science.box, template.box, template.noise_correlation),
     )
 

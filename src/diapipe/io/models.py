@@ -21,6 +21,7 @@ from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.warped import WarpedPsf
 from diapipe.io.records import Record, check_version, required
+from diapipe.numerics.interpolant import Interpolant
 
 
 def _box_cards(box: Box) -> dict[str, int]:
@@ -151,14 +152,18 @@ def _read_component(record: Record) -> CoaddComponent:
 
 def _write_warped(psf: WarpedPsf) -> Record:
     grid = psf.pixel_map
-    cards = {"NODEX0": grid.x0, "NODEY0": grid.y0, "NODESTEP": grid.step, "STRETCH": psf.stretch}
+    cards = {"NODEX0": grid.x0, "NODEY0": grid.y0, "NODESTEP": grid.step, "STRETCH": psf.interpolant.stretch}
+    if psf.interpolant.blur_px is not None:
+        cards["BLURPX"] = psf.interpolant.blur_px
     return Record(kind="WarpedPsf", cards=cards, array=np.stack([grid.x, grid.y]), parts={"psf": psf_record(psf.psf)})
 
 
 def _read_warped(record: Record) -> WarpedPsf:
     x, y = required(record)
     grid = PixelMap(x, y, *(int(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP")))
-    return WarpedPsf(psf_of(record.parts["psf"]), grid, float(record.cards["STRETCH"]))
+    blur = record.cards.get("BLURPX")
+    interpolant = Interpolant(None if blur is None else float(blur), float(record.cards["STRETCH"]))
+    return WarpedPsf(psf_of(record.parts["psf"]), grid, interpolant)
 
 
 _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {

@@ -10,8 +10,10 @@ from diapipe.errors import InputError, PsfUndefinedError
 from diapipe.images.box import Box
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.lanczos import sampled_at
+from diapipe.numerics.interpolant import Interpolant, sampled_at
 
+_INTERPOLANT = Interpolant()
+"""Lanczos-3, with which LSST warps its coadds."""
 _NO_WARP = 1e-6
 """A matrix this close to the identity moves no pixel of a stamp by more than 1e-4 px."""
 
@@ -65,7 +67,7 @@ class CoaddComponent:
         v, u = np.mgrid[-half : half + 1, -half : half + 1]
         places = np.linalg.solve(self.matrix, np.stack([u.ravel(), v.ravel()]).astype(np.float64))
         middle = self.psf.size // 2
-        image = sampled_at(stamp, x=places[0] + middle, y=places[1] + middle).reshape(u.shape)
+        image = sampled_at(stamp, _INTERPOLANT, x=places[0] + middle, y=places[1] + middle).reshape(u.shape)
         return np.asarray(image / image.sum(), dtype=np.float64)
 
 

@@ -1,10 +1,11 @@
 """Interpolants: the weights of source pixels at a position between them, the same along each axis.
 
 Two kinds have six taps and are kept as polynomials of the sub-pixel position: the classical Lanczos-3, and the Wiener
-interpolant, whose six weights predict best, in the mean square, what a slightly blurred image of stars would show there.
-The blur costs sharpness once and the same everywhere; in exchange the error of the interpolation, which changes with the
-sub-pixel position and so cannot be matched by a kernel, falls several times below that of Lanczos-3, the centroid is
-exact, and the noise hardly depends on the position. A source finer than the target is sampled by a stretched Lanczos-3.
+interpolant, whose six weights predict best, in the mean square, what a slightly blurred image of stars would show.
+The blur costs sharpness once and the same everywhere; in exchange the error of the interpolation, which changes with
+the sub-pixel position and so cannot be matched by a kernel, falls several times below that of Lanczos-3, the centroid
+is exact, and the noise hardly depends on the position. A source finer than the target is sampled by a stretched
+Lanczos-3.
 """
 
 from __future__ import annotations

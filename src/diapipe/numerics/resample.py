@@ -5,8 +5,8 @@ Output pixel p, whose centre lies at source position s(p), is
     I(p) = a Σ_i w_i I_i / Σ_i w_i,      V(p) = a² Σ_i w_i² V_i / (Σ_i w_i)²,
 
 with w the product of the weights of an interpolant along each source axis and a the source pixels per output pixel, so
-that the flux of a star is kept. Sums run over the source pixels that have a value; holes (unusable pixels) enter with what their
-neighbours tell of them (`holes.fill_holes`).
+that the flux of a star is kept. Sums run over the source pixels that have a value; holes (unusable pixels) enter with
+what their neighbours tell of them (`holes.fill_holes`).
 
 The mask knows two kinds of bits. Holes contaminate: where they hold more than ``max_hole_share`` of Σ w² (the part of
 the output's information that was made up), the output pixel gets the bits of the holes under its kernel; a hole under a

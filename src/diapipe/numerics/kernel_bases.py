@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,8 @@ def gaussian_basis(sigmas: tuple[float, ...], degrees: tuple[int, ...], *, half:
     Normalised as in SPEC C.2: B_0 to unit sum, the others to zero sum by subtracting B_0, then to unit norm.
     """
     u = np.arange(-half, half + 1) / max(half, 1)
-    profiles, pairs = [], []
+    profiles: list[FloatArray] = []
+    pairs: list[tuple[int, int]] = []
     for sigma, degree in zip(sigmas, degrees, strict=True):
         gaussian = np.exp(-0.5 * (u * half / sigma) ** 2)
         gaussian /= gaussian.sum()
@@ -94,37 +95,62 @@ def _normalised(profiles: FloatArray, weights: FloatArray) -> KernelBasis:
     return KernelBasis(images, profiles, weights)
 
 
-def convolve_stamp(stamp: FloatArray, basis: KernelBasis) -> FloatArray:
-    """Every basis image convolved with a stamp, where the kernel lies inside it.
-
-    Two banded matrix products through BLAS: all row profiles at once, then all column profiles.
+class StampConvolver:
+    """Convolves stamps of one size with every basis image, by banded matrix products through BLAS.
 
     Parameters
     ----------
-    stamp
-        Shape (n + size - 1, n + size - 1).
-
-    Returns
-    -------
-    FloatArray
-        Shape (n_basis, n, n), of the stamp's float type.
+    basis
+        The basis.
+    n
+        Side of the result in pixels; stamps have a side of ``n + basis.size - 1``.
     """
-    n_profiles = len(basis.profiles)
-    n = stamp.shape[0] - basis.size + 1
-    bands = _bands(basis.profiles, n).astype(stamp.dtype)
-    along_x = (stamp @ bands).reshape(stamp.shape[0], n_profiles, n)
-    both = bands.T @ along_x.reshape(stamp.shape[0], n_profiles * n)
-    products = both.reshape(n_profiles, n, n_profiles, n).transpose(0, 2, 1, 3).reshape(n_profiles**2, n * n)
-    weights = basis.weights.reshape(len(basis), n_profiles**2).astype(stamp.dtype)
-    used = np.flatnonzero(np.any(weights != 0.0, axis=0))
-    return (weights[:, used] @ products[used]).reshape(len(basis), n, n)
+
+    def __init__(self, basis: KernelBasis, n: int) -> None:
+        self._n = n
+        n_profiles, size = basis.profiles.shape
+        bands = np.zeros((n_profiles, n + size - 1, n), np.float32)
+        columns = np.arange(n)
+        for a in range(size):
+            bands[:, columns + a, columns] = basis.profiles[:, size - 1 - a, None]
+        self._row_bands = np.ascontiguousarray(bands.transpose(1, 0, 2).reshape(n + size - 1, n_profiles * n))
+        self._column_bands = np.ascontiguousarray(bands.transpose(0, 2, 1))
+        used = np.any(basis.weights != 0.0, axis=0)
+        # only the products that some basis image has: for each column profile, the run of row profiles it meets
+        self._partners = [np.flatnonzero(row) for row in used]
+        self._weights = np.concatenate(
+            [basis.weights[:, v, partners] for v, partners in enumerate(self._partners)], axis=1
+        ).astype(np.float32)
+
+    def __call__(self, stamp: Float32Array) -> Float32Array:
+        """Convolve one stamp, shape (n + size - 1, n + size - 1); returns shape (n_basis, n * n)."""
+        n, n_profiles = self._n, len(self._partners)
+        along_x = (stamp @ self._row_bands).reshape(len(stamp), n_profiles, n)
+        products = np.empty((self._weights.shape[1], n * n), np.float32)
+        first = 0
+        for v, partners in enumerate(self._partners):
+            if len(partners) == 0:
+                continue
+            block = along_x[:, partners[0] : partners[-1] + 1].reshape(len(stamp), -1)
+            both = (self._column_bands[v] @ block).reshape(n, -1, n)[:, partners - partners[0]]
+            products[first : first + len(partners)] = both.transpose(1, 0, 2).reshape(len(partners), n * n)
+            first += len(partners)
+        return self._weights @ products
 
 
-def _bands(profiles: FloatArray, n: int) -> FloatArray:
-    """Matrix (n + size - 1, n_profiles n) whose product with a row convolves it with every profile."""
-    n_profiles, size = profiles.shape
-    bands = np.zeros((n + size - 1, n_profiles, n))
-    columns = np.arange(n)
-    for a in range(size):
-        bands[columns + a, :, columns] = profiles[:, size - 1 - a]
-    return bands.reshape(n + size - 1, n_profiles * n)
+def smoothness_penalty(basis: KernelBasis) -> FloatArray:
+    """Squared second differences of the kernel as a quadratic form of its coefficients; shape (n_basis, n_basis).
+
+    The five-point Laplacian of every basis image, with the kernel taken as zero beyond its border (SPEC C.3, central
+    differences), so that Σ (∇²K)² = aᵀ H a.
+    """
+    padded = np.pad(basis.images, ((0, 0), (2, 2), (2, 2)))
+    laplacian = (
+        padded[:, 2:, 1:-1]
+        + padded[:, :-2, 1:-1]
+        + padded[:, 1:-1, 2:]
+        + padded[:, 1:-1, :-2]
+        - 4.0 * padded[:, 1:-1, 1:-1]
+    )
+    flat = laplacian.reshape(len(basis), -1)
+    return np.asarray(flat @ flat.T, dtype=np.float64)

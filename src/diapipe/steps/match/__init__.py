@@ -13,14 +13,15 @@ from diapipe.steps.family import Family
 from diapipe.steps.match.alard_lupton import AlardLupton
 from diapipe.steps.match.base import AbstractMatcher, SizedBasis
 from diapipe.steps.match.candidates import spread_candidates
+from diapipe.steps.match.delta_function import DeltaFunction
 from diapipe.steps.match.direction import choose_direction
 from diapipe.steps.match.fit import Fit, fit_stamps
 from diapipe.steps.match.result import Candidates, Match
 from diapipe.steps.match.stamps import Stamps, cut_stamps
 
-__all__ = ["MATCHERS", "AbstractMatcher", "AlardLupton", "Candidates", "Match", "SizedBasis", "match"]
+__all__ = ["MATCHERS", "AbstractMatcher", "AlardLupton", "Candidates", "DeltaFunction", "Match", "SizedBasis", "match"]
 
-MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton})
+MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton, "delta": DeltaFunction})
 
 
 def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: AbstractMatcher) -> Match:

@@ -77,15 +77,16 @@ def fit_stamps(
         kept = _kept(why, min_stamps)
         sums = stamps.sums(good)
         clean = noise_free(sums, basis_products)
+        strength = None if penalty is None else penalty * _information(clean.select(kept))
         back = _affordable(background_order, len(kept), 1)
         if spatial_order is None:
-            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, penalty, max_orders)
+            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders)
             order = _chosen(scores)
         else:
             order = _affordable(spatial_order, len(kept), 1)
         f, g = _terms(stamps, box, order), _terms(stamps, box, back)
         limits = _term_limits(max_orders)
-        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=penalty, max_terms=limits)
+        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=limits)
         local = solution.local(f, g)
         reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
         if round_ < N_ROUNDS - 1:
@@ -108,6 +109,11 @@ def _kept(why: list[str], min_stamps: int) -> IntArray:
 def _term_limits(max_orders: tuple[int, ...] | None) -> IntArray | None:
     """Number of spatial terms that each basis image may have."""
     return None if max_orders is None else np.array([n_terms(order) for order in max_orders], dtype=np.int64)
+
+
+def _information(sums: StampSums) -> float:
+    """Trace of the normal matrix of the coefficients: makes the strength of a penalty a pure number."""
+    return float(np.einsum("cii->", sums.matrix[:, 1:-1, 1:-1]))
 
 
 def _terms(stamps: Stamps, box: Box, order: int) -> FloatArray:
@@ -138,7 +144,9 @@ def _scores(
     scores = {}
     for order in range(_affordable(max_order, len(kept), 3) + 1):
         f = _terms(stamps, box, order)[:, kept]
-        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders)) / np.maximum(clean.n_pixels, 1.0)
+        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders)) / np.maximum(
+            clean.n_pixels, 1.0
+        )
         # the mean of all but the worst twentieth: one variable star must not choose the order
         scores[order] = float(np.sort(chi2)[: max(1, int(0.95 * len(chi2)))].mean())
     return scores

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 
 from diapipe.errors import ReadError, WriteError
 from diapipe.images import (
@@ -40,8 +43,6 @@ def sip_wcs() -> WCS:
     wcs.wcs.cd = np.array([[-5.5e-5, 1e-7], [2e-7, 5.6e-5]])
     a, b = np.zeros((4, 4)), np.zeros((4, 4))
     a[2, 0], a[1, 1], b[0, 2], b[2, 1] = 1e-6, -2e-6, 3e-6, 1e-9
-    from astropy.wcs import Sip
-
     wcs.sip = Sip(a, b, None, None, wcs.wcs.crpix)
     wcs.wcs.set()
     return wcs
@@ -220,3 +221,58 @@ def test_exposure_is_no_difference(tmp_path: Path) -> None:
     write_exposure(exposure(), tmp_path / "e.fits")
     with pytest.raises(ReadError, match="has no KERNEL"):
         read_difference(tmp_path / "e.fits")
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def writeto(self: fits.HDUList, path: Path, **options: object) -> None:
+        Path(path).write_bytes(b"half a file")
+        raise error
+
+    return writeto
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=str)
+def test_disk_full_or_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """When writing stops half-way, the folder is as it was before; a full disk is a WriteError."""
+    monkeypatch.setattr(fits.HDUList, "writeto", failing(error))
+    with pytest.raises(WriteError if isinstance(error, OSError) else KeyboardInterrupt) as caught:
+        write_difference(difference(), tmp_path / "d.fits")
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"cannot write {tmp_path / 'd.fits'}: No space left on device"
+    assert os.listdir(tmp_path) == []
+
+
+def test_awkward_metadata(tmp_path: Path) -> None:
+    """Long, non-ASCII, nested or non-finite values neither fail nor are lost without trace."""
+    values = {"LONG": "x" * 300, "UNICODE": "σ ≤ 5″", "NAN": float("nan"), "NESTED": [1, {"a": 2}], "QUOTE": "it's"}
+    write_exposure(replace(exposure(), metadata=values), tmp_path / "e.fits", provenance=values)
+    got = read_exposure(tmp_path / "e.fits").metadata
+    assert got["LONG"] == "x" * 300
+    assert got["QUOTE"] == "it's"
+    assert json.loads(got["UNICODE"]) == "σ ≤ 5″"
+    assert json.loads(got["NESTED"]) == [1, {"a": 2}]
+    assert got["NAN"] == "NaN"
+
+
+def test_same_file_from_the_same_exposure(tmp_path: Path) -> None:
+    """But for the date, writing twice gives the same bytes, compressed too."""
+    for compress in (False, True):
+        for name in ("a.fits", "b.fits"):
+            write_exposure(exposure(), tmp_path / name, compress=compress)
+            fits.setval(tmp_path / name, "DATE", value="2026-01-01T00:00:00")
+        assert (tmp_path / "a.fits").read_bytes() == (tmp_path / "b.fits").read_bytes()
+
+
+def test_other_programs_find_the_sky(tmp_path: Path) -> None:
+    """Astropy, given the header of any plane, maps its local pixels to the exposure's sky."""
+    before = exposure()
+    write_exposure(before, tmp_path / "e.fits")
+    assert before.wcs is not None
+    for plane in ("IMAGE", "MASK", "VARIANCE"):
+        local = WCS(fits.getheader(tmp_path / "e.fits", plane))
+        np.testing.assert_allclose(
+            local.all_pix2world(5.0, 6.0, 0),
+            before.wcs.all_pix2world(BOX.x0 + 5.0, BOX.y0 + 6.0, 0),
+            rtol=0,
+            atol=1e-11,
+        )

@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 
 from diapipe.errors import InputError, ReadError
+from diapipe.images import MaskPlane
 from diapipe.io import ReadOptions, read_exposure
 
 SHAPE = (30, 20)
@@ -123,3 +124,39 @@ def test_unknown_hdu(tmp_path: Path) -> None:
         read_exposure(path, options=ReadOptions(hdu=4))
     with pytest.raises(ReadError, match=r"x\.fits has no HDU named 'SCI'"):
         read_exposure(path, options=ReadOptions(hdu="SCI"))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_damaged_anywhere(tmp_path: Path, compress: bool) -> None:
+    """Noise written over any part of a file is read as an image or refused; nothing else can happen."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(0, 1, (60, 50)).astype("f4")
+    planes = [
+        fits.CompImageHDU(noise, name=name) if compress else fits.ImageHDU(noise, name=name) for name in ("SCI", "ERR")
+    ]
+    path = tmp_path / "x.fits"
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(path)
+    whole = path.read_bytes()
+    for _ in range(25):
+        start = int(rng.integers(0, len(whole)))
+        patch = rng.integers(32, 127, 150).astype("u1").tobytes()
+        path.write_bytes((whole[:start] + patch + whole[start + 150 :])[: len(whole)])
+        message = refusal(path)
+        assert message == "" or (one_sentence(message) and "x.fits" in message)
+
+
+def refusal(path: Path) -> str:
+    try:
+        read_exposure(path)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def test_values_beyond_float32(tmp_path: Path) -> None:
+    """A double that float32 cannot hold, as a fill value, is a pixel without a value."""
+    image = np.ones(SHAPE)
+    image[0, 0] = 1e300
+    got = read_exposure(write(tmp_path / "x.fits", image)).masked_image
+    assert np.isnan(got.image[0, 0])
+    assert got.mask[0, 0] == MaskPlane.NO_DATA

@@ -107,7 +107,8 @@ def wcs_cards(wcs: WCS, box: Box) -> fits.Header:
 
     Distortions that are tables are written as the SIP polynomial fitted to them.
     """
-    plain = fit_sip(lambda x, y: wcs.all_pix2world(x, y, 0), box).wcs if wcs.has_distortion and wcs.sip is None else wcs
+    has_tables = any(table is not None for table in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2))
+    plain = fit_sip(lambda x, y: wcs.all_pix2world(x, y, 0), box).wcs if has_tables else wcs
     local = moved(plain, x=-box.x0, y=-box.y0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)

@@ -173,7 +173,8 @@ def _variance_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> Float32
     kind = _KIND_OF_NAME.get(file.names[number], "VARIANCE")
     if file.names[number] == "UNCERT":
         kind = _KIND_OF_UTYPE.get(str(file.header(number).get("UTYPE", "")).upper(), "VARIANCE")
-    return _OF_ERROR[kind](pixels)
+    with np.errstate(over="ignore"):
+        return _OF_ERROR[kind](pixels)
 
 
 def _check_shape(found: tuple[int, ...], needed: tuple[int, ...], what: str) -> None:

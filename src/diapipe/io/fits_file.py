@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -48,6 +50,14 @@ class FitsFile:
         """Header of an HDU."""
         return self.hdus[number].header
 
+    def data(self, number: int) -> Any:
+        """Data of an HDU as astropy gives them, None if it has none; ReadError if they are cut short or damaged."""
+        self._check_length(number)
+        try:
+            return self.hdus[number].data
+        except Exception as error:  # the decompressors raise classes of their own, some of them private
+            raise ReadError(f"{self.name}: HDU {number} is damaged ({_one_line(error)})", path=self.name) from error
+
     def pixels(self, number: int, dtype: type[np.generic] | None = None) -> np.ndarray[Any, Any]:
         """Pixels of an HDU as a C-contiguous array of native byte order, axes of length 1 before the last two dropped.
 
@@ -63,8 +73,7 @@ class FitsFile:
         ReadError
             If the data are cut short, missing or damaged, or the image does not have two dimensions.
         """
-        self._check_length(number)
-        data = self.hdus[number].data
+        data = self.data(number)
         if data is None:
             raise ReadError(f"{self.name}: HDU {number} has no pixels", path=self.name)
         while data.ndim > 2 and data.shape[0] == 1:
@@ -78,12 +87,12 @@ class FitsFile:
         if data.dtype == kind.newbyteorder() and data.flags.c_contiguous and data.flags.writeable:
             del self.hdus[number].data  # swapped in place: astropy must not hand out these bytes again
             return np.asarray(data.byteswap(inplace=True).view(kind))
-        return np.ascontiguousarray(data, dtype=kind)
+        with np.errstate(over="ignore", invalid="ignore"):  # fill values beyond the type become infinite
+            return np.ascontiguousarray(data, dtype=kind)
 
     def table(self, number: int) -> fits.FITS_rec:
         """Rows of a binary table; ReadError if it is none, or cut short."""
-        self._check_length(number)
-        data = self.hdus[number].data
+        data = self.data(number)
         if not isinstance(data, fits.FITS_rec):
             raise ReadError(f"{self.name}: HDU {number} is not a table", path=self.name)
         return data
@@ -137,7 +146,7 @@ def opened(path: PathLike) -> Iterator[FitsFile]:
             raise
         except fits.VerifyError as error:
             raise ReadError(f"cannot read {place.name}: its header is broken ({_one_line(error)})") from error
-        except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError) as error:
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, TypeError, IndexError, KeyError) as error:
             raise ReadError(f"cannot read {place.name} as FITS: {_one_line(error)}", path=str(place)) from error
 
 

@@ -73,7 +73,7 @@ def read_record(file: FitsFile, name: str) -> Record | None:
 
 
 def _array(file: FitsFile, number: int) -> np.ndarray[Any, Any] | None:
-    data = file.hdus[number].data
+    data = file.data(number)
     return None if data is None else np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 

@@ -37,7 +37,7 @@ class ToyCharacterized:
 class ToyAligned:
     exposure: Exposure
     coverage: float = 0.997
-    how: str = "lanczos"
+    how: str = "interpolated"
     registration_applied: bool = True
 
 

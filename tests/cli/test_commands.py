@@ -15,7 +15,8 @@ from astropy.io import fits
 import diapipe
 from diapipe.cli.main import main
 from diapipe.cli.truth import recovery, simulated, write_truth
-from diapipe.io import read_difference, read_parquet
+from diapipe.flow import difference_pair
+from diapipe.io import read_difference, read_exposure, read_parquet
 
 FILES = ["dia_sources.parquet", "difference.fits", "report.html", "summary.json"]
 
@@ -35,6 +36,18 @@ def result(pair, tmp_path_factory):
     words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(out)]
     assert main([*words, "--write", "matched_template", "--write", "score", "--quiet"]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def computed(pair):
+    """The difference of the pair, in memory."""
+    return difference_pair(read_exposure(pair / "science.fits"), read_exposure(pair / "template.fits"))
+
+
+@pytest.fixture
+def at_once(computed, monkeypatch):
+    """The science done already: for tests of what is done with it."""
+    monkeypatch.setattr("diapipe.cli.pair.difference_pair", lambda *_args, **_keywords: computed)
 
 
 def run(capsys, *words):
@@ -90,18 +103,20 @@ def test_the_page_is_made_again_from_the_files(result, capsys):
     assert after.count("<tr") == before.count("<tr")
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_second_run_replaces_the_first_and_says_so(pair, tmp_path, capsys):
     out = tmp_path / "result"
     words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", out, "--no-report")
     status, said, log = run(capsys, *words, "--write", "score")
     assert (status, "replaced" in said) == (0, False)
-    assert "match PSFs" in log
+    assert "write images and catalogue" in log
     status, said, _ = run(capsys, *words)
     assert (status, "was replaced" in said) == (0, True)
     assert sorted(path.name for path in out.iterdir()) == sorted(set(FILES) - {"report.html"})
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_quiet_says_nothing(pair, tmp_path, capsys):
     words = ("subtract", pair / "science.fits", pair / "template.fits", "--out", tmp_path / "r", "--no-report")
     assert run(capsys, *words, "--quiet") == (0, "", "")
@@ -193,6 +208,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_and_status_1(pair, tmp_pat
 
 
 @pytest.mark.parametrize("product", ["write_difference", "write_parquet", "write_text"])
+@pytest.mark.usefixtures("at_once")
 def test_a_full_disk_leaves_nothing(pair, tmp_path, capsys, monkeypatch, product):
     def full(*_args, **_keywords):
         raise OSError(errno.ENOSPC, "No space left on device")

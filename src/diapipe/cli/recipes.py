@@ -49,10 +49,12 @@ def merged(base: Settings, over: Settings) -> dict[str, Any]:
 
 def families() -> dict[str, Family[Any]]:
     """The sections in which ``method`` chooses an algorithm."""
+    from diapipe.steps.decorrelate import DECORRELATORS
     from diapipe.steps.detect import DETECTORS
     from diapipe.steps.match import MATCHERS
+    from diapipe.steps.template import WARPS
 
-    return {"matcher": MATCHERS, "detector": DETECTORS}
+    return {"warp": WARPS, "matcher": MATCHERS, "decorrelator": DECORRELATORS, "detector": DETECTORS}
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -14,7 +14,9 @@ from diapipe.cli.options import FILE, detector_constants, matching_method, odd, 
 @click.argument("science", type=FILE)
 @click.argument("template", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Folder for the results; made if it does not exist.")
-@click.option("--method", metavar="NAME", callback=matching_method, help="How the PSFs are matched: al (default).")
+@click.option(
+    "--method", metavar="NAME", callback=matching_method, help="How the PSFs are matched: al (default), delta."
+)
 @click.option("--config", type=FILE, help="TOML file with a section for every step; options override it.")
 @click.option(
     "--convolve",

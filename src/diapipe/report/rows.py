@@ -13,6 +13,9 @@ from diapipe.report.numbers import fixed, with_error
 AT_MOST_GOOD = 100
 AT_MOST_BAD = 40
 _FLAG_WORDS = {
+    "dp_residual": "residual of the subtraction",
+    "dp_badPixel": "unusable pixel in the core",
+    "pixelFlags_offimage": "beyond the border",
     "pixelFlags_saturated": "saturated",
     "pixelFlags_saturatedCenter": "saturated",
     "pixelFlags_cr": "cosmic ray",

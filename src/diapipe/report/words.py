@@ -85,7 +85,7 @@ def _within(value: float | None, low: float, high: float) -> bool | None:
 
 def _alignment(alignment: Summary) -> str:
     """How the template came onto the science pixels."""
-    how = _ALIGNED.get(alignment["how"], "was interpolated (Lanczos) onto the pixels of the science image")
+    how = _ALIGNED.get(alignment["how"], "was interpolated onto the pixels of the science image")
     text = f"The template {how} and covers {percent(alignment['coverage'])} of it."
     if alignment["registration_applied"]:
         before, after = fixed(alignment["rms_before_px"], 3), fixed(alignment["rms_after_px"], 3)

@@ -9,13 +9,14 @@ import numpy as np
 
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, MaskedImage, MaskPlane
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from diapipe.numerics.stats import robust_sigma
+from diapipe.numerics.stats import robust_sigma, thinned
 
 MAX_LAG_PX = 4
 """The autocorrelation is measured up to this lag along either axis."""
 _BLOCK_PX = 256
 _BLOCKS_PER_SIDE = 4
 _OUTLIER_SIGMA = 5.0
+_SAMPLE = 20_000
 _EDGES = np.linspace(-6.0, 6.0, 49)
 
 
@@ -69,7 +70,8 @@ def check_noise(difference: MaskedImage, score: MaskedImage, science: MaskedImag
         empty = _empty_sky(difference[box], score[box], science[box])
         cut = difference[box]
         relative = np.where(empty, cut.image, 0.0) / np.sqrt(np.where(empty, cut.variance, 1.0))
-        empty &= np.abs(relative) < _OUTLIER_SIGMA * max(1.0, robust_sigma(relative[empty]) if empty.any() else 1.0)
+        scatter = robust_sigma(thinned(relative[empty], _SAMPLE)) if empty.any() else 1.0
+        empty &= np.abs(relative) < _OUTLIER_SIGMA * max(1.0, scatter)
         _add_lagged(products, pairs, np.where(empty, relative, 0.0).astype(np.float32), empty)
         value = score[box].image
         scores.append(value[empty & np.isfinite(value)])
@@ -82,7 +84,7 @@ def _of_sums(products: FloatArray, pairs: FloatArray, scores: Float32Array) -> N
     with np.errstate(invalid="ignore", divide="ignore"):
         covariance = products / pairs
         correlation = covariance / covariance[centre, centre]
-    spread = robust_sigma(scores)
+    spread = robust_sigma(thinned(scores, _SAMPLE)) if len(scores) else 1.0
     kept = scores[np.abs(scores) < _OUTLIER_SIGMA * max(spread, 1.0)].astype(np.float64) if len(scores) else scores
     counts, _ = np.histogram(scores, bins=_EDGES)
     return NoiseCheck(
@@ -133,8 +135,8 @@ def _add_lagged(products: FloatArray, pairs: FloatArray, values: Float32Array, g
         for dx in range(-MAX_LAG_PX if dy else 0, MAX_LAG_PX + 1):
             here = (slice(0, height - dy), slice(max(0, -dx), width - max(0, dx)))
             there = (slice(dy, height), slice(max(0, dx), width - max(0, -dx)))
-            product = float(np.vdot(np.ascontiguousarray(values[here]), np.ascontiguousarray(values[there])))
-            pair = float(np.vdot(np.ascontiguousarray(weight[here]), np.ascontiguousarray(weight[there])))
+            product = float(np.einsum("ij,ij->", values[here], values[there]))
+            pair = float(np.einsum("ij,ij->", weight[here], weight[there]))
             for sign in {1, -1} if (dy, dx) != (0, 0) else {1}:
                 products[MAX_LAG_PX + sign * dy, MAX_LAG_PX + sign * dx] += product
                 pairs[MAX_LAG_PX + sign * dy, MAX_LAG_PX + sign * dx] += pair

@@ -14,8 +14,8 @@ from diapipe.numerics.arrays import FloatArray
 
 _AT = (0.1, 0.5, 0.9)
 _STAMP_HALF_PX = 15
-_CORE_HALF_PX = 10
-_OVERSAMPLING = 8
+_CORE_HALF_PX = 5
+_OVERSAMPLING = 6
 
 
 def describe_psf(psf: Psf | None, box: Box) -> dict[str, Any] | None:
@@ -46,11 +46,11 @@ def describe_psf(psf: Psf | None, box: Box) -> dict[str, Any] | None:
 def half_maximum_width(stamp: FloatArray) -> float:
     """Diameter in pixels of the circle whose area is that of the pixels above half of the maximum.
 
-    The area is counted on a cubic spline through the stamp, eight points to a pixel along either axis: right to 1%
+    The area is counted on a cubic spline through the stamp, six points to a pixel along either axis: right to 1%
     from a FWHM of 2 px on.
     """
     middle, half = len(stamp) // 2, min(_CORE_HALF_PX, len(stamp) // 2)
-    while half < len(stamp) // 2 and stamp[middle, middle + half] > 0.3 * stamp.max():
+    while half < len(stamp) // 2 and stamp[middle, middle + half] > 0.2 * stamp.max():
         half += 1
     core = stamp[middle - half : middle + half + 1, middle - half : middle + half + 1]
     fine = ndimage.zoom(core, _OVERSAMPLING, order=3, grid_mode=True, mode="nearest")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from astropy.table import Table
 
-from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Exposure, MaskedImage
+from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Box, Exposure, MaskedImage
 from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics.arrays import BoolArray, FloatArray
 
 NO_MAGNITUDE = "instrumental magnitude"
 AB_MAGNITUDE = "AB magnitude"
+_STRIP_ROWS = 16
 
 
 class CandidatesLike(Protocol):
@@ -70,16 +72,28 @@ def column_or(table: Table, name: str, default: bool) -> BoolArray:
 
 def pixel_counts(difference: MaskedImage, science: MaskedImage, template: MaskedImage) -> dict[str, float]:
     """Fractions of the pixels that cannot be used: on the difference, on its inputs, and those lost on the way."""
-    lost = ~difference.usable(UNUSABLE_DIFFERENCE)
-    in_science, in_template = ~science.usable(UNUSABLE), ~template.usable(UNUSABLE)
+    lost = in_science = in_template = beyond = 0
+    for strip in _strips(difference.box):
+        of_difference = ~difference[strip].usable(UNUSABLE_DIFFERENCE)
+        of_science, of_template = ~science[strip].usable(UNUSABLE), ~template[strip].usable(UNUSABLE)
+        lost += int(np.count_nonzero(of_difference))
+        in_science += int(np.count_nonzero(of_science))
+        in_template += int(np.count_nonzero(of_template))
+        beyond += int(np.count_nonzero(of_difference & ~of_science & ~of_template))
     n = max(1, difference.box.area)
     return {
         "n": difference.box.area,
-        "masked_fraction": float(lost.sum() / n),
-        "masked_fraction_science": float(in_science.sum() / n),
-        "masked_fraction_template": float(in_template.sum() / n),
-        "masked_fraction_beyond_inputs": float((lost & ~in_science & ~in_template).sum() / n),
+        "masked_fraction": lost / n,
+        "masked_fraction_science": in_science / n,
+        "masked_fraction_template": in_template / n,
+        "masked_fraction_beyond_inputs": beyond / n,
     }
+
+
+def _strips(box: Box) -> Iterator[Box]:
+    """The image in strips that stay in the processor's cache."""
+    for y in range(box.y0, box.y1, _STRIP_ROWS):
+        yield Box(y, min(y + _STRIP_ROWS, box.y1), box.x0, box.x1)
 
 
 def candidate_counts(candidates: CandidatesLike) -> dict[str, Any]:
@@ -99,8 +113,9 @@ def candidate_counts(candidates: CandidatesLike) -> dict[str, Any]:
 
 def depth(difference: MaskedImage, *, psf_fwhm_px: float | None, exposure: Exposure) -> dict[str, Any]:
     """Flux of a point source of five sigma at the median noise: 5 √(4π V) σ_psf for white noise (King 1983)."""
-    usable = difference.usable(UNUSABLE_DIFFERENCE)[::8, ::8]
+    usable = (difference.mask[::8, ::8] & np.int32(int(UNUSABLE_DIFFERENCE))) == 0
     variance = difference.variance[::8, ::8][usable]
+    variance = variance[np.isfinite(variance) & (variance > 0)]
     if psf_fwhm_px is None or len(variance) == 0:
         return {"flux_5sigma": None, "magnitude_5sigma": None, "unit": exposure.unit}
     flux = 5.0 * psf_fwhm_px / SIGMA_TO_FWHM * float(np.sqrt(4.0 * np.pi * np.median(variance)))

@@ -44,6 +44,7 @@ def demo(out: Path, seed: int, size: int, quiet: bool, verbose: bool) -> None:
         recipe=Recipe(),
         products=ProductChoice(),
         quiet=quiet,
+        verbose=verbose,
     )
     result = run_pair(request)
     if not quiet:

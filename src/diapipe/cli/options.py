@@ -52,7 +52,7 @@ def matching_method(context: click.Context, parameter: click.Parameter, value: s
 
 talk = several(
     click.option("--quiet", is_flag=True, help="Say nothing but errors."),
-    click.option("--verbose", is_flag=True, help="Say more; show the traceback of a defect."),
+    click.option("--verbose", is_flag=True, help="Tell what was done and why; show the traceback of a defect."),
 )
 
 

@@ -21,6 +21,7 @@ from diapipe.errors import DiapipeError, InternalError, UsageError
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
 from diapipe.images import Exposure
 from diapipe.io import ReadOptions, read_exposure
+from diapipe.report.words import sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class PairRequest:
     products: ProductChoice
     overwrite: bool = False
     quiet: bool = False
+    verbose: bool = False
 
     @classmethod
     def of_options(
@@ -93,6 +95,7 @@ class PairRequest:
             ),
             overwrite=options["overwrite"],
             quiet=options["quiet"],
+            verbose=options["verbose"],
         )
 
 
@@ -163,6 +166,8 @@ def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -
     """The last lines: how many, where, what next."""
     for warning in summary["warnings"]:
         click.echo(f"diapipe: take care: {warning}", err=True)
+    for sentence in sentences(summary) if request.verbose else ():
+        click.echo(sentence)
     counts, out = summary["counts"], request.out
     if replaces:
         click.echo(f"The earlier result in {out} was replaced.")

@@ -177,7 +177,7 @@ def test_each_concern_names_value_and_limit(rng):
     found = " ".join(sentences)
     for words in (
         "Only 4 stars",
-        "2.2 times",
+        "2.25 times",
         "stands at 4.0 true sigma",
         "0.080",
         "40%",

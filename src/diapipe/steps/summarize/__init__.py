@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import ChebyshevField, Difference, Exposure, MaskedImage
+from diapipe.images import ChebyshevField, Difference, Exposure
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
 from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike, RegistrationLike
@@ -88,7 +88,7 @@ def summarize(
         "background": _background_facts(match.background, unit=exposure.unit),
         "candidates": candidate_counts(match.candidates),
         "noise": check_noise(pixels, detections.score, science.exposure.masked_image),
-        "stars": _star_facts(pixels, science.stars, science.exposure),
+        "stars": _star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
         "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),
         "counts": {"threshold_sigma": detections.threshold_sigma} | source_counts(dia_sources),
@@ -204,11 +204,12 @@ def _background_facts(background: ChebyshevField, *, unit: str) -> dict[str, Any
     }
 
 
-def _star_facts(difference: MaskedImage, stars: StarList, science: Exposure) -> dict[str, Any]:
+def _star_facts(difference: Exposure, stars: StarList, science: Exposure) -> dict[str, Any]:
     """Residuals at stars: medians, and each star for the plot."""
-    if science.psf is None or not len(stars):
+    psf = difference.psf or science.psf
+    if psf is None or not len(stars):
         return {"n": 0, "median_reduced_chi2_bright": None, "median_reduced_chi2_faint": None, "magnitude": None}
-    found = star_residuals(difference, stars, science.psf)
+    found = star_residuals(difference.masked_image, stars, psf)
     error = found.flux * found.residual_fraction_err
     bright = found.flux > BRIGHT_SIGNAL_TO_NOISE * error
     magnitude, kind = magnitudes(found.flux, science)

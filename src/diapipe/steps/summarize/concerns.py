@@ -32,7 +32,7 @@ def _about_fit(summary: Mapping[str, Any]) -> list[str]:
     chi2 = summary["stars"]["median_reduced_chi2_bright"]
     if chi2 is not None and chi2 > MAX_BRIGHT_CHI2:
         found.append(
-            f"Bright unsaturated stars leave residuals of {chi2:.1f} times the noise variance (1 is perfect, up to "
+            f"Bright unsaturated stars leave residuals of {chi2:.2f} times the noise variance (1 is perfect, up to "
             f"{MAX_BRIGHT_CHI2} is fine): expect false sources on them."
         )
     return found

@@ -59,7 +59,7 @@ def star_residuals(difference: MaskedImage, stars: StarList, psf: Psf, *, at_mos
     stars
         Of the science image; those that are isolated, unsaturated and well above the noise are taken.
     psf
-        Of the science image: with the flux it gives the radius of the footprint.
+        Of the difference, the wider of the two images': with the flux it gives the radius of the footprint.
     at_most
         Number of stars.
     """

@@ -17,7 +17,7 @@ import diapipe
 from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
-from diapipe.steps import decorrelate, detect, match
+from diapipe.steps import decorrelate, detect, match, template
 from diapipe.steps.measure.quality import Cuts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +108,9 @@ def test_columns_that_the_docs_name_exist():
         assert shown[str(field.default)] in told, field.name
 
 
-@pytest.mark.parametrize("family", [match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS], ids=lambda f: f.verb)
+@pytest.mark.parametrize(
+    "family", [template.WARPS, match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS], ids=lambda f: f.verb
+)
 def test_every_algorithm_is_on_a_page(family):
     """Members of a family are told of by their class's own name in words, or the page named after it."""
     pages = " ".join(page.read_text() for page in (ROOT / "docs" / "algorithms").glob("*.md")).lower()

@@ -24,7 +24,9 @@ def test_pixels_above_a_level(rng):
     """Strictly above; NaN is not."""
     image = rng.normal(size=(30, 40)).astype(np.float32)
     image[3, 4] = np.nan
-    np.testing.assert_array_equal(blobs.pixels_above(image, 1.0), np.flatnonzero(np.nan_to_num(image) > np.float32(1.0)))
+    np.testing.assert_array_equal(
+        blobs.pixels_above(image, 1.0), np.flatnonzero(np.nan_to_num(image) > np.float32(1.0))
+    )
 
 
 def test_a_disc_is_set_around_each_pixel():

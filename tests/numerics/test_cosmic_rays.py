@@ -42,7 +42,7 @@ def star_field(rng, *, fwhm, n, brightest):
 
 @pytest.mark.parametrize("fwhm", [2.2, 3.0, 5.0])
 def test_no_star_is_flagged(rng, fwhm):
-    """Two thousand stars up to peak S/N 300, sampled down to FWHM 2.2 px, and 260,000 pixels of noise: no pixel flagged."""
+    """Four hundred stars to peak S/N 300, FWHM down to 2.2 px, and 260,000 pixels of noise: at most one pixel."""
     image, variance = star_field(rng, fwhm=fwhm, n=400, brightest=1e6)
     noisy = image + rng.normal(size=image.shape) * np.sqrt(variance)
     assert np.count_nonzero(flagged(noisy, variance=variance, fwhm=fwhm)) <= 1
@@ -74,4 +74,6 @@ def test_ratio_is_that_of_a_centred_star():
     """The least contrast of a star on its pixel: exp(-d² / 2 sigma²), times the sharpness."""
     profile = psf_model.moffat(9, alpha=1e3, beta=0.5 * 1e6 / 1.5**2)
     ratios = cosmic_rays.neighbour_ratios(1.5, sharpness=1.0)
-    np.testing.assert_allclose(ratios[[0, 2]], profile[4, 5] / profile[4, 4] * np.array([1, np.exp(-0.5 / 1.5**2)]), rtol=1e-4)
+    np.testing.assert_allclose(
+        ratios[[0, 2]], profile[4, 5] / profile[4, 4] * np.array([1, np.exp(-0.5 / 1.5**2)]), rtol=1e-4
+    )

@@ -59,7 +59,7 @@ def test_errors_are_honest(rng):
 
 @pytest.mark.parametrize("by_mask", [False, True])
 def test_masked_pixels_do_not_count(rng, by_mask):
-    """A bad row and column through every source, filled with nonsense, change nothing but the convergence: 1% in shape."""
+    """A bad row and column through every source, filled with NaN, change the shape by less than 1%."""
     image, x, y = gaussians(rng, 5)
     variance, mask = np.ones_like(image), np.zeros(image.shape, np.int32)
     bad = np.zeros(image.shape, bool)
@@ -82,7 +82,9 @@ def test_what_is_no_source_is_flagged():
     """Empty sky has no flux, a single hot pixel no width."""
     image = np.zeros((60, 60), np.float32)
     image[30, 40] = 100.0
-    found = adaptive_moments(image, np.ones_like(image), np.array([15.0, 40.0]), np.array([15.0, 30.0]), sigma_start=2.0)
+    found = adaptive_moments(
+        image, np.ones_like(image), np.array([15.0, 40.0]), np.array([15.0, 30.0]), sigma_start=2.0
+    )
     assert found.flag[0] == NO_SIGNAL
     assert found.flag[1] == COLLAPSED
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diapipe.numerics import polynomials, psf_model
-from diapipe.numerics.shifting import shift_matrix
+from diapipe.numerics import polynomials, psf_model, star_stamps
+from diapipe.numerics.shifting import shift_stamp
 
 SIZE = 25
 
 
-def test_shift_matrices_equal_the_single_one(rng):
-    """Each matrix is that of `shifting.shift_matrix`."""
-    shifts = np.array([-0.5, -0.3, 0.0, 0.2, 0.5])
-    for matrix, shift in zip(psf_model.shift_matrices(SIZE, shifts), shifts, strict=True):
-        np.testing.assert_allclose(matrix, shift_matrix(SIZE, shift), atol=1e-14)
+def test_shifted_equals_the_single_one(rng):
+    """Each stamp moves as `shifting.shift_stamp` moves it, to rounding."""
+    stamps, dx, dy = rng.normal(size=(5, SIZE, SIZE)), np.array([-0.5, -0.3, 0.0, 0.2, 0.5]), rng.uniform(-0.5, 0.5, 5)
+    for moved, stamp, x, y in zip(star_stamps.shifted(stamps, dx=dx, dy=dy), stamps, dx, dy, strict=True):
+        np.testing.assert_allclose(moved, shift_stamp(stamp, dx=x, dy=y), atol=1e-12)
 
 
 def test_moffat_fit_finds_the_profile():
@@ -30,7 +30,7 @@ def test_stamps_keep_what_is_usable(rng):
     image, variance = rng.normal(size=(40, 50)).astype(np.float32), np.full((40, 50), 4.0, np.float32)
     mask = np.zeros((40, 50), np.int32)
     mask[20, 22], image[21, 22] = 1, np.nan
-    stamps = psf_model.cut_stamps(image, variance, mask, 1, x=np.array([22.3, 1.0]), y=np.array([19.6, 38.4]), half=3)
+    stamps = star_stamps.cut_stamps(image, variance, mask, 1, x=np.array([22.3, 1.0]), y=np.array([19.6, 38.4]), half=3)
     assert stamps.dx == pytest.approx([0.3, 0.0])
     assert stamps.dy == pytest.approx([-0.4, 0.4])
     assert (stamps.weights[0][[3, 4], 3] == 0.0).all()
@@ -40,7 +40,7 @@ def test_stamps_keep_what_is_usable(rng):
 
 
 def test_shape_modes_are_the_derivatives_of_the_profile():
-    """First order in size and ellipticity, against finite differences of a Moffat, to the error of their own sampling (2%)."""
+    """First order in size and ellipticity, against finite differences of a Moffat, to their sampling error (2%)."""
     base = psf_model.moffat(SIZE, alpha=3.5, beta=3.0)
     modes = psf_model.shape_modes(base)
     step = 1e-3
@@ -63,7 +63,7 @@ def stars(rng, *, n, fwhm=3.6):
     values = (flux * norm)[:, None, None] * (1 + radius / alpha[:, None, None] ** 2) ** -3.0
     variance = values + 300.0
     values = values + rng.normal(size=values.shape) * np.sqrt(variance)
-    return psf_model.Stamps(values, 1 / variance, dx, dy), u, flux
+    return star_stamps.Stamps(values, 1 / variance, dx, dy), u, flux
 
 
 def test_star_fits_are_unbiased_with_the_true_psf(rng):
@@ -71,12 +71,15 @@ def test_star_fits_are_unbiased_with_the_true_psf(rng):
     n = 300
     base = psf_model.moffat(SIZE, alpha=3.0, beta=3.0)
     dx, dy = rng.uniform(-0.5, 0.5, (2, n))
-    models = psf_model.shifted(np.broadcast_to(base, (n, SIZE, SIZE)), dx=dx, dy=dy)
+    models = star_stamps.shifted(np.broadcast_to(base, (n, SIZE, SIZE)), dx=dx, dy=dy)
     variance = 1000.0 * models + 10.0
     values = 1000.0 * models + rng.normal(size=models.shape) * np.sqrt(variance)
-    stamps = psf_model.Stamps(values, 1 / variance, dx, dy)
-    fits = psf_model.fit_stars(stamps, models, core=8.0, free_background=False)
-    error = 1 / np.sqrt((models**2 / variance).sum(axis=(1, 2)))
+    stamps = star_stamps.Stamps(values, 1 / variance, dx, dy)
+    fits = star_stamps.fit_stars(stamps, models, core=8.0)
+    weight = 1 / variance
+    plain = (weight * models**2).sum(axis=(1, 2))
+    mixed = (weight * models).sum(axis=(1, 2)) ** 2 / weight.sum(axis=(1, 2))
+    error = 1 / np.sqrt(plain - mixed)
     pulls = (fits.flux - 1000.0) / error
     assert abs(pulls.mean()) < 5 / np.sqrt(n)
     assert pulls.std() == pytest.approx(1.0, abs=5 / np.sqrt(2 * n))
@@ -84,7 +87,7 @@ def test_star_fits_are_unbiased_with_the_true_psf(rng):
 
 
 def test_series_follows_a_changing_psf(rng):
-    """Size along x: after three rounds the PSF at either side is right to 1% of the peak, its noise-equivalent area to 1%."""
+    """Size along x: after three rounds the PSF at either side is right to 1% of its peak and in its area."""
     stamps, u, flux = stars(rng, n=150)
     terms = polynomials.chebyshev_terms(u, np.zeros_like(u), 1)
     stack, weight = psf_model.mean_star(stamps, flux)
@@ -92,7 +95,7 @@ def test_series_follows_a_changing_psf(rng):
     series = psf_model.assembled(np.zeros((3, SIZE, SIZE)), base)
     for _ in range(3):
         models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
-        fits = psf_model.fit_stars(stamps, models, core=7.0)
+        fits = star_stamps.fit_stars(stamps, models, core=7.0)
         targets, weights = psf_model.centred_targets(stamps, fits, series, terms)
         series = psf_model.assembled(psf_model.solve_series(targets, weights, terms, base), base)
     for side in (-0.8, 0.0, 0.8):
@@ -109,9 +112,9 @@ def test_neighbour_in_the_residual_is_found(rng):
     values = 1e5 * models
     values[0] += 1e4 * np.roll(base, (6, 0), axis=(0, 1))
     values += rng.normal(0.0, 5.0, values.shape)
-    stamps = psf_model.Stamps(values, np.full(values.shape, 1 / 25.0), np.zeros(3), np.zeros(3))
-    fits = psf_model.fit_stars(stamps, models, core=6.0)
-    bad = psf_model.unexplained(stamps, fits, models, fwhm=3.0, n_sigma=5.0)
+    stamps = star_stamps.Stamps(values, np.full(values.shape, 1 / 25.0), np.zeros(3), np.zeros(3))
+    fits = star_stamps.fit_stars(stamps, models, core=6.0)
+    bad = star_stamps.unexplained(stamps, fits, models, fwhm=3.0, n_sigma=5.0)
     assert bad[0, 18, 12]
     assert not bad[0, 12, 12]
     assert not bad[1:].any()

@@ -15,7 +15,7 @@ SAMPLES_PER_CELL = 1024
 
 
 class CellStatistics(NamedTuple):
-    """Mode, scatter and number of samples of each cell; shapes (n_cells_y, n_cells_x). NaN where there are no samples."""
+    """Mode, scatter and number of samples of each cell, shape (n_cells_y, n_cells_x); NaN where there are none."""
 
     level: FloatArray
     sigma: FloatArray
@@ -70,8 +70,8 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
     """Mode and scatter of sorted samples that have a tail towards high values.
 
     Clips around the median until nothing changes, with the smaller of the clipped scatter and the distance to the 16th
-    percentile, so that sources cannot widen the interval; then estimates the mode as 2.5 median - 1.5 mean, or, where the
-    tail is so heavy that this fails, as the median of the clipped samples (Bertin & Arnouts 1996, section 3).
+    percentile, so that sources cannot widen the interval; then estimates the mode as 2.5 median - 1.5 mean, or, where
+    the tail is so heavy that this fails, as the median of the clipped samples (Bertin & Arnouts 1996, section 3).
     """
     n = len(ordered)
     sums = np.zeros(n + 1)
@@ -89,8 +89,8 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
         mean = (sums[high] - sums[low]) / kept
         spread = (squares[high] - squares[low]) / kept - mean * mean
         sigma = min(np.sqrt(max(spread, 0.0)), median - (ordered[low + int(0.1587 * kept)] - origin))
-        first = np.searchsorted(ordered, np.float32(origin + median - n_sigma * sigma))
-        last = np.searchsorted(ordered, np.float32(origin + median + n_sigma * sigma), side="right")
+        first = int(np.searchsorted(ordered, np.float32(origin + median - n_sigma * sigma)))
+        last = int(np.searchsorted(ordered, np.float32(origin + median + n_sigma * sigma), side="right"))
         if (first == low and last == high) or last - first < 8:
             break
         low, high = first, last
@@ -146,7 +146,7 @@ def cell_statistics(blocks: Float32Array, *, rows: IntArray, columns: IntArray, 
 
 
 def smooth_mesh(level: FloatArray, trusted: BoolArray, *, tolerance: FloatArray | float) -> FloatArray:
-    """Fill the cells that are not trusted from their neighbours, and replace outliers by the median of their surroundings.
+    """Fill the cells that are not trusted from their neighbours; replace outliers by the median of their surroundings.
 
     Parameters
     ----------

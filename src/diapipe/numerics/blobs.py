@@ -1,4 +1,4 @@
-"""Connected groups of a few flagged pixels in a large mask, as lists of pixels: cost by the flagged pixels, not by the image."""
+"""Connected groups of flagged pixels in a large mask, as lists: cost by the flagged pixels, not by the image."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def _is_sharp(
     n_sigma: float,
     least: float,
 ) -> bool:
-    """Whether pixel (y, x) exceeds the mean of two opposite neighbours by more than a star can, with ``n_sigma`` certainty.
+    """Whether pixel (y, x) exceeds the mean of two opposite neighbours by ``n_sigma`` more than a star can.
 
     A neighbour already flagged as part of a cosmic ray counts as zero: it says nothing of what is under it.
     """
@@ -101,7 +101,7 @@ def _grow(
     n_sigma: float,
     floor_sigma: float,
 ) -> int:
-    """Flag the seeds, then their neighbours that are sharp once the seeds are taken away. Returns the number flagged."""
+    """Flag the seeds, then their neighbours that are sharp once the seeds are taken away; how many were flagged."""
     n_rows, n_columns = image.shape
     for index in seeds:
         out[index // n_columns, index % n_columns] |= bit
@@ -135,8 +135,8 @@ def _grow(
 def neighbour_ratios(sigma: float, *, sharpness: float) -> FloatArray:
     """Most that the mean of two opposite neighbours may be, relative to the pixel, for it to be called sharp.
 
-    The least that a star of Gaussian width ``sigma`` can show is exp(-d² / 2 sigma²) at distance d, with the star centred on
-    the pixel; ``sharpness`` times that is asked for. Order: along x, along y, the two diagonals. Shape (4,).
+    The least that a star of Gaussian width ``sigma`` can show is exp(-d² / 2 sigma²) at distance d, with the star
+    centred on the pixel; ``sharpness`` times that is asked for. Order: along x, along y, the two diagonals. Shape (4,).
     """
     beside, diagonal = np.exp(-0.5 / sigma**2), np.exp(-1.0 / sigma**2)
     return sharpness * np.array([beside, beside, diagonal, diagonal])
@@ -165,7 +165,7 @@ def flag_cosmic_rays(
         Same shape.
     skip_bits
         Pixels that are neither flagged nor used as neighbours (saturated, bad).
-    out
+    out, bit
         Mask that gets the bit, in place.
     sigma
         Gaussian width of the PSF's core in pixels.
@@ -183,8 +183,9 @@ def flag_cosmic_rays(
 
     Notes
     -----
-    The test on opposite neighbours is that of SDSS's photometric pipeline (Lupton et al. 2001); like the Laplacian of van
-    Dokkum (2001) it measures curvature, but is scaled by the PSF's own, so that star cores are safe at any sampling.
+    The test on opposite neighbours is that of SDSS's photometric pipeline (Lupton et al. 2001); like the Laplacian of
+    van Dokkum (2001) it measures curvature, but is scaled by the PSF's own, so that star cores are safe at any
+    sampling.
     """
     ratios = neighbour_ratios(sigma, sharpness=sharpness)
     seeds = _seeds(image, variance, mask, skip_bits, out, bit, ratios, n_sigma, floor_sigma)

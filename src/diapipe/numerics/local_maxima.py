@@ -29,7 +29,7 @@ def gaussian_profile(sigma: float, *, reach: float = 3.0) -> Float32Array:
     half = max(1, int(np.ceil(reach * sigma)))
     t = np.arange(-half, half + 1)
     profile = np.exp(-0.5 * (t / sigma) ** 2)
-    return (profile / profile.sum()).astype(np.float32)
+    return np.asarray(profile / profile.sum(), dtype=np.float32)
 
 
 @jit

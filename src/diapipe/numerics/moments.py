@@ -21,8 +21,8 @@ stopped being a shape (negative or enormous moments); no positive flux or no goo
 class AdaptiveMoments(NamedTuple):
     """One entry a source; errors hold for a Gaussian profile in white noise.
 
-    ``flux`` is that of the Gaussian of the found shape and position that fits best: right for a Gaussian source, a constant
-    factor off for stars of one PSF. ``flag`` is 0 for a good measurement, else a sum of the constants above.
+    ``flux`` is that of the Gaussian of the found shape and position that fits best: right for a Gaussian source, a
+    constant factor off for stars of one PSF. ``flag`` is 0 for a good measurement, else a sum of the constants above.
     """
 
     x: FloatArray
@@ -42,12 +42,18 @@ class AdaptiveMoments(NamedTuple):
 
 @jit
 def _weighted_sums(
-    image: Float32Array, variance: Float32Array, mask: MaskArray, bad_bits: int, state: FloatArray, radius: int, sums: FloatArray
+    image: Float32Array,
+    variance: Float32Array,
+    mask: MaskArray,
+    bad_bits: int,
+    state: FloatArray,
+    radius: int,
+    sums: FloatArray,
 ) -> int:
     """Sums of image x weight and its moments around the current centre; returns the number of good pixels.
 
-    ``state`` is x, y, ixx, ixy, iyy, flux; ``sums`` gets ΣgI, ΣgIx, ΣgIy, ΣgIxx, ΣgIxy, ΣgIyy, Σg², Σg²V for g = exp(-q/2).
-    A bad pixel takes the value that the current Gaussian predicts, so that holes do not pull the moments.
+    ``state`` is x, y, ixx, ixy, iyy, flux; ``sums`` gets ΣgI, ΣgIx, ΣgIy, ΣgIxx, ΣgIxy, ΣgIyy, Σg², Σg²V, g =
+    exp(-q/2). A bad pixel takes the value that the current Gaussian predicts, so that holes do not pull the moments.
     """
     x0, y0, ixx, ixy, iyy, flux = state[0], state[1], state[2], state[3], state[4], state[5]
     determinant = ixx * iyy - ixy * ixy
@@ -121,7 +127,14 @@ def _next_state(state: FloatArray, sums: FloatArray, damping: float) -> int:
 
 @jit
 def _measure(
-    image: Float32Array, variance: Float32Array, mask: MaskArray, bad_bits: int, start: FloatArray, radius: int, max_shift: float, state: FloatArray
+    image: Float32Array,
+    variance: Float32Array,
+    mask: MaskArray,
+    bad_bits: int,
+    start: FloatArray,
+    radius: int,
+    max_shift: float,
+    state: FloatArray,
 ) -> tuple[int, float]:
     """Iterate one source to convergence; ``state`` gets the result. Returns the flag and the flux error."""
     sums = np.zeros(8)
@@ -196,8 +209,7 @@ def adaptive_moments(
     image
         Background-subtracted, shape (rows, columns).
     variance
-        Same shape; 0 (or less) marks pixels to leave out, whose value the fitted Gaussian then supplies. Their ``image``
-        value must be finite.
+        Same shape; 0 (or less) marks pixels to leave out, whose value the fitted Gaussian then supplies.
     x, y
         Starting positions in array coordinates, shape (n,).
     sigma_start
@@ -216,13 +228,21 @@ def adaptive_moments(
 
     Notes
     -----
-    Errors are those of a maximum-likelihood fit of a Gaussian in white noise. With ν the signal-to-noise of the flux at known
-    shape, Var(flux) = 2 flux² / ν², because the size is free, Var(x) = 2 ixx / ν² and
+    Errors are those of a maximum-likelihood fit of a Gaussian in white noise. With ν the signal-to-noise of the flux at
+    known shape, Var(flux) = 2 flux² / ν², because the size is free, Var(x) = 2 ixx / ν² and
     Cov(M_ij, M_kl) = 4 (M_ik M_jl + M_il M_jk) / ν² (inverse of the Fisher matrix).
     """
     flags = np.zeros(image.shape, np.int32) if mask is None else mask
     states, flux_err, flag = _measure_all(
-        image, variance, flags, bad_bits, np.asarray(x, np.float64), np.asarray(y, np.float64), sigma_start, radius, max_shift
+        image,
+        variance,
+        flags,
+        bad_bits,
+        np.asarray(x, np.float64),
+        np.asarray(y, np.float64),
+        sigma_start,
+        radius,
+        max_shift,
     )
     at_x, at_y, ixx, ixy, iyy, flux = np.ascontiguousarray(states.T)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Noise measured on the pixels themselves: its covariance from pixel to pixel, and what is left of it on top of a smooth scene.
+"""Noise measured on the pixels themselves: its covariance from pixel to pixel, and the white part above a smooth scene.
 
 Both work on a stack of tiles: a sample of a large image, or a small image as one tile.
 """
@@ -105,7 +105,8 @@ def white_variance(tiles: Float32Array, good: BoolArray) -> float:
     Returns
     -------
     float
-        NaN if no five good pixels lie in a row. The scatter is that of the interquartile range, so outliers do not count.
+        NaN if no five good pixels lie in a row. The scatter is that of the interquartile range, so outliers do not
+        count.
     """
     out = np.empty(2 * tiles.size, np.float32)
     n = _fourth_differences(tiles, good, out)

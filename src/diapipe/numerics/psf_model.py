@@ -1,9 +1,9 @@
 """A PSF on the pixel grid from the stamps of many stars: a Moffat profile and what the pixels say beyond it.
 
-The model is K(p; x, y) = M(p) + Σ_t T_t(x, y) [Σ_m a_tm D_m(p) + c_t(p)]: an elliptical Moffat M whose size and ellipticity
-(modes D_m) are polynomials of the position, plus, pixel by pixel, another polynomial. The coefficients c are shrunk towards
-zero with a prior proportional to M(p), so that the bright core follows the data and the faint wings, where no star has signal,
-follow the Moffat.
+The model is K(p; x, y) = M(p) + Σ_t T_t(x, y) [Σ_m a_tm D_m(p) + c_t(p)]: an elliptical Moffat M whose size and
+ellipticity (modes D_m) are polynomials of the position, plus, pixel by pixel, another polynomial. The coefficients c
+are shrunk towards zero with a prior proportional to M(p), so that the bright core follows the data and the faint
+wings, where no star has signal, follow the Moffat.
 """
 
 from __future__ import annotations
@@ -11,48 +11,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import optimize
 
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray, RealArray
-from diapipe.numerics.jit import jit
-from diapipe.numerics.shifting import LANCZOS_ORDER
+from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.star_stamps import SYSTEMATIC, Stamps, StarFits, shifted
 
 PRIOR_FRACTION = 0.2
 """Expected deviation of a pixel of the mean PSF from the Moffat profile, as a fraction of the profile there."""
 
+
 PRIOR_VARIATION = 0.02
 """Expected variation of a pixel over the image beyond that of size and ellipticity, as a fraction of the profile."""
 
+
 PRIOR_FLOOR = 5e-5
 """Share of the profile's peak that is added to the profile for these priors."""
-
-SYSTEMATIC = 0.01
-"""Error of the model, as a fraction of it, added to the noise: so that one very bright star does not decide alone."""
-
-
-class Stamps(NamedTuple):
-    """Cut-outs of stars; shapes (n, size, size) and (n,)."""
-
-    values: FloatArray
-    """Background-subtracted pixels; 0 where the weight is 0."""
-    weights: FloatArray
-    """Inverse variance; 0 for pixels outside the image or not to be used."""
-    dx: FloatArray
-    """Star minus the centre of its stamp, in pixels, along x."""
-    dy: FloatArray
-
-
-class StarFits(NamedTuple):
-    """Amplitudes of the model on each star; shapes (n,) and (n, size, size)."""
-
-    flux: FloatArray
-    background: FloatArray
-    step_x: FloatArray
-    step_y: FloatArray
-    chi2: FloatArray
-    """Per degree of freedom, over the core."""
-    residual: FloatArray
-    """Star less flux x model and background, 0 where the weight is 0."""
 
 
 class PsfSeries(NamedTuple):
@@ -61,71 +34,6 @@ class PsfSeries(NamedTuple):
     images: FloatArray
     base: FloatArray
     """The Moffat profile, shape (size, size), of unit sum."""
-
-
-@jit
-def _cut(
-    image: Float32Array,
-    variance: Float32Array,
-    mask: MaskArray,
-    bad_bits: int,
-    rows: IntArray,
-    columns: IntArray,
-    half: int,
-    values: FloatArray,
-    weights: FloatArray,
-) -> None:
-    """Copy stamps around whole pixels; what lies outside or is not good keeps value and weight 0."""
-    for i in range(len(rows)):
-        for v in range(max(0, half - rows[i]), min(2 * half + 1, image.shape[0] - rows[i] + half)):
-            for u in range(max(0, half - columns[i]), min(2 * half + 1, image.shape[1] - columns[i] + half)):
-                y, x = rows[i] + v - half, columns[i] + u - half
-                good = (mask[y, x] & bad_bits) == 0 and variance[y, x] > 0.0
-                if good and np.isfinite(image[y, x]) and np.isfinite(variance[y, x]):
-                    values[i, v, u] = image[y, x]
-                    weights[i, v, u] = 1.0 / variance[y, x]
-
-
-def cut_stamps(
-    image: Float32Array,
-    variance: Float32Array,
-    mask: MaskArray,
-    bad_bits: int,
-    *,
-    x: RealArray,
-    y: RealArray,
-    half: int,
-) -> Stamps:
-    """Cut ``2 half + 1`` pixels around each star, at array positions ``x``, ``y`` of shape (n,)."""
-    columns, rows = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
-    shape = (len(x), 2 * half + 1, 2 * half + 1)
-    values, weights = np.zeros(shape), np.zeros(shape)
-    _cut(image, variance, mask, bad_bits, rows, columns, half, values, weights)
-    return Stamps(values, weights, np.asarray(x - columns, np.float64), np.asarray(y - rows, np.float64))
-
-
-def radii(size: int) -> FloatArray:
-    """Distance of each pixel of a stamp from its centre; shape (size, size)."""
-    offset = np.arange(size) - size // 2
-    return np.hypot(offset[:, None], offset[None, :])
-
-
-def shift_matrices(size: int, shifts: FloatArray, order: int = LANCZOS_ORDER) -> FloatArray:
-    """`shifting.shift_matrix` for many shifts of less than a pixel at once; shape (n, size, size)."""
-    whole = np.floor(-shifts)
-    t = (-shifts - whole)[:, None] - np.arange(1 - order, order + 1)
-    weights = np.sinc(t) * np.sinc(t / order)
-    weights /= weights.sum(axis=1, keepdims=True)
-    tap = np.arange(size)[None, :] - np.arange(size)[:, None] - whole.astype(np.int64)[:, None, None] - 1 + order
-    inside = (tap >= 0) & (tap < 2 * order)
-    stars = np.arange(len(shifts))[:, None, None]
-    return np.where(inside, weights[stars, np.clip(tap, 0, 2 * order - 1)], 0.0)
-
-
-def shifted(stamps: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
-    """Each stamp moved by its own sub-pixel shift; shape (n, size, size)."""
-    size = stamps.shape[-1]
-    return np.asarray(shift_matrices(size, dy) @ stamps @ shift_matrices(size, dx).transpose(0, 2, 1))
 
 
 def moffat(size: int, *, alpha: float, beta: float, e1: float = 0.0, e2: float = 0.0) -> FloatArray:
@@ -170,50 +78,13 @@ def fit_moffat(stack: FloatArray, weight: FloatArray, *, fwhm: float) -> FloatAr
 
 
 def mean_star(stamps: Stamps, flux: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Median of the centred stars of unit flux, and the inverse variance of their weighted mean; shapes (size, size)."""
+    """Median of the centred stars of unit flux, and the inverse variance of their mean; shapes (size, size)."""
     centred = shifted(stamps.values / flux[:, None, None], dx=-stamps.dx, dy=-stamps.dy)
     centred[stamps.weights == 0.0] = np.nan
     weight = (stamps.weights * flux[:, None, None] ** 2).sum(axis=0)
     empty = np.isnan(centred).all(axis=0)
     centred[:, empty] = 0.0
     return np.nanmedian(centred, axis=0), np.where(empty, 0.0, weight)
-
-
-def fit_stars(stamps: Stamps, models: FloatArray, *, core: float, free_background: bool = True) -> StarFits:
-    """Flux, background and centroid step of the model on each star, by weighted least squares.
-
-    Parameters
-    ----------
-    stamps
-        The stars.
-    models
-        The PSF drawn at each star's sub-pixel place, of unit sum; shape (n, size, size).
-    core
-        Radius in pixels within which chi2 is counted.
-    free_background
-        Whether a constant is fitted; else it is 0.
-    """
-    n, size, _ = stamps.values.shape
-    gradient_x, gradient_y = np.zeros_like(models), np.zeros_like(models)
-    gradient_x[:, :, 1:-1] = 0.5 * (models[:, :, 2:] - models[:, :, :-2])
-    gradient_y[:, 1:-1, :] = 0.5 * (models[:, 2:, :] - models[:, :-2, :])
-    parts = [models, -gradient_x, -gradient_y] + ([np.ones_like(models)] if free_background else [])
-    design = np.stack(parts, axis=1).reshape(n, len(parts), -1)
-    rough = (stamps.values * stamps.weights * models).sum(axis=(1, 2)) / (stamps.weights * models**2).sum(axis=(1, 2))
-    floor = SYSTEMATIC * np.abs(rough)[:, None, None] * models
-    weights = (stamps.weights / (1.0 + stamps.weights * floor**2)).reshape(n, 1, -1)
-    matrix = (design * weights) @ design.transpose(0, 2, 1)
-    scale = 1.0 / np.sqrt(np.einsum("nii->ni", matrix) + 1e-300)
-    matrix = matrix * scale[:, :, None] * scale[:, None, :] + 1e-10 * np.eye(len(parts))
-    vector = ((design * weights) @ stamps.values.reshape(n, -1, 1))[:, :, 0] * scale
-    solution = np.linalg.solve(matrix, vector[:, :, None])[:, :, 0] * scale
-    flux, background = solution[:, 0], solution[:, 3] if free_background else np.zeros(n)
-    residual = stamps.values - flux[:, None, None] * models - background[:, None, None]
-    residual[stamps.weights == 0.0] = 0.0
-    inside = (radii(size) <= core) & (stamps.weights > 0.0)
-    squares = (residual**2 * weights.reshape(models.shape) * inside).sum(axis=(1, 2))
-    chi2 = squares / np.maximum(inside.sum(axis=(1, 2)) - len(parts), 1)
-    return StarFits(flux, background, solution[:, 1] / flux, solution[:, 2] / flux, chi2, residual)
 
 
 def models_at(series: PsfSeries, terms: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
@@ -226,7 +97,8 @@ def models_at(series: PsfSeries, terms: FloatArray, *, dx: FloatArray, dy: Float
 def shape_modes(base: FloatArray) -> FloatArray:
     """How the base profile changes with its size and its two ellipticities, to first order; shape (3, size, size).
 
-    With f the profile and g its gradient (by FFT, for a sharp profile's differences are too flat), a stretch by 1 + s adds -s (x g_x + y g_y + 2 f), and so on; each sums to 0.
+    With f the profile and g its gradient (by FFT, for a sharp profile's differences are too flat), a stretch by 1 + s
+    adds -s (x g_x + y g_y + 2 f), and so on; each sums to 0.
     """
     offset = np.arange(base.shape[0]) - base.shape[0] // 2
     wave = 2j * np.pi * np.fft.fftfreq(base.shape[0])
@@ -240,8 +112,8 @@ def shape_modes(base: FloatArray) -> FloatArray:
 def solve_shapes(targets: FloatArray, weights: FloatArray, terms: FloatArray, modes: FloatArray) -> FloatArray:
     """Least-squares polynomials of the shape modes' amplitudes, as images; shape (n_terms, size, size).
 
-    Three numbers a term are found from all pixels of all stars: what a change of size or ellipticity explains is known far
-    better so than pixel by pixel.
+    Three numbers a term are found from all pixels of all stars: what a change of size or ellipticity explains is
+    known far better so than pixel by pixel.
     """
     n, n_terms, n_modes = len(targets), len(terms), len(modes)
     flat, flat_weights = modes.reshape(n_modes, -1), weights.reshape(n, -1)
@@ -259,7 +131,8 @@ def solve_shapes(targets: FloatArray, weights: FloatArray, terms: FloatArray, mo
 def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray) -> FloatArray:
     """Polynomial coefficients of every pixel by ridge regression; shape (n_terms, size, size).
 
-    The prior of a coefficient is a fraction of the base profile at the pixel: see `PRIOR_FRACTION` and `PRIOR_VARIATION`.
+    The prior of a coefficient is a fraction of the base profile at the pixel: see `PRIOR_FRACTION` and
+    `PRIOR_VARIATION`.
     """
     n, size, _ = targets.shape
     n_terms = len(terms)
@@ -334,35 +207,3 @@ def held_out_error(
         total += float((weights[test][:, core] * error**2).sum())
         norm += float(np.count_nonzero(weights[test][:, core]))
     return total / max(norm, 1.0)
-
-
-def unexplained(stamps: Stamps, fits: StarFits, models: FloatArray, *, fwhm: float, n_sigma: float) -> BoolArray:
-    """Pixels under neighbours that were not detected: around significant peaks of the residual, smoothed over 3 x 3.
-
-    Parameters
-    ----------
-    stamps, fits, models
-        Stars, amplitudes, drawn PSFs.
-    fwhm
-        Of the PSF in pixels: peaks are looked for beyond it, and masked out to 0.7 of it, sparing the star's own core.
-    n_sigma
-        Significance; the noise is at least the scatter of the smoothed residual itself, as in a crowded field, and includes
-        three times `SYSTEMATIC` of the model, for the PSF is still being made.
-
-    Returns
-    -------
-    BoolArray
-        Shape (n, size, size).
-    """
-    floor = 3.0 * SYSTEMATIC * fits.flux[:, None, None] * models
-    scaled = fits.residual * np.sqrt(stamps.weights / (1.0 + stamps.weights * floor**2))
-    smooth = 3.0 * ndimage.uniform_filter(scaled, size=(1, 3, 3), mode="constant")
-    away = radii(models.shape[-1]) > fwhm
-    confusion = 1.4826 * np.median(np.abs(smooth[:, away]), axis=1)
-    threshold = n_sigma * np.maximum(confusion, 1.0)[:, None, None]
-    peaks = (smooth > threshold) & (smooth == ndimage.maximum_filter(smooth, size=(1, 5, 5))) & away
-    bad = np.zeros(models.shape, np.bool_)
-    offset = np.arange(models.shape[-1])
-    for star, row, column in zip(*np.nonzero(peaks), strict=True):
-        bad[star] |= np.hypot(offset[:, None] - row, offset[None, :] - column) <= 0.7 * fwhm
-    return bad & (radii(models.shape[-1]) > 0.6 * fwhm)

@@ -8,7 +8,7 @@ import numpy as np
 
 from diapipe.images import Box, ChebyshevField
 from diapipe.images.fields import field_terms
-from diapipe.numerics import polynomials, psf_model
+from diapipe.numerics import polynomials, star_stamps
 from diapipe.numerics.arrays import FloatArray
 
 
@@ -32,8 +32,8 @@ class ApertureCorrection:
 
 
 def aperture_correction(
-    stamps: psf_model.Stamps,
-    fits: psf_model.StarFits,
+    stamps: star_stamps.Stamps,
+    fits: star_stamps.StarFits,
     models: FloatArray,
     *,
     x: FloatArray,
@@ -44,8 +44,8 @@ def aperture_correction(
 ) -> ChebyshevField:
     """Factor that brings PSF fluxes onto the scale of aperture fluxes, over the image.
 
-    The ratio of the flux in the aperture to that of the PSF model in the same aperture: 1 where the model is right. Masked
-    pixels take the model's value. It is fitted robustly to the PSF stars.
+    The ratio of the flux in the aperture to that of the PSF model in the same aperture: 1 where the model is right.
+    Masked pixels take the model's value. It is fitted robustly to the PSF stars.
 
     Parameters
     ----------
@@ -55,9 +55,13 @@ def aperture_correction(
         Parent coordinates of the stars.
     fwhm
         Of the PSF in pixels.
+    box
+        Region of the field.
+    options
+        Radius, order and significance.
     """
     size = models.shape[-1]
-    inside = psf_model.radii(size) <= min(options.radius_fwhm * fwhm, size // 2)
+    inside = star_stamps.radii(size) <= min(options.radius_fwhm * fwhm, size // 2)
     expected = fits.flux * (models * inside).sum(axis=(1, 2))
     excess = (fits.residual * inside).sum(axis=(1, 2))
     noise = np.where(stamps.weights > 0, 1.0 / np.maximum(stamps.weights, 1e-30), 0.0)

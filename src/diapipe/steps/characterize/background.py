@@ -11,7 +11,7 @@ from scipy import ndimage
 from diapipe.errors import InputError
 from diapipe.images import UNUSABLE, Box
 from diapipe.numerics import background as meshes
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class MeshBackground:
         return self.rows(box)(0, box.height)
 
     def rows(self, box: Box) -> Callable[[int, int], Float32Array]:
-        """Function that gives the level on rows ``first`` to ``last`` of ``box``, so that an image can be done in bands."""
+        """Function that gives the level on rows ``first`` to ``last`` of ``box``: for work in bands."""
         across = meshes.spline_matrix(self.x, np.arange(box.x0, box.x1, dtype=np.float64)).T.astype(np.float32)
         down = meshes.spline_matrix(self.y, np.arange(box.y0, box.y1, dtype=np.float64)) @ self.values
         along = np.ascontiguousarray(across)
@@ -101,8 +101,9 @@ def measure_sky(image: Float32Array, mask: MaskArray, box: Box, *, options: Back
     """Measure the smooth level under the sources.
 
     Statistics are taken of means over blocks of 4 x 4 pixels (2 x 2 on small images): the scatter of the pixels is then
-    small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources, the second, with the
-    sources masked and grown, is the result; where next to nothing is left, as in crowded fields, the first stands.
+    small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources, the second,
+    with the sources masked and grown, is the result; where next to nothing is left, as in crowded fields, the first
+    stands.
 
     Raises
     ------
@@ -132,23 +133,28 @@ def _tolerance(cells: meshes.CellStatistics) -> float:
     return 0.5 * float(np.nanmedian(cells.sigma))
 
 
-def _centres(edges: np.ndarray[tuple[int], np.dtype[np.int64]], block: int, origin: int) -> FloatArray:
+def _centres(edges: IntArray, block: int, origin: int) -> FloatArray:
     """Middles of the cells in parent coordinates."""
-    return origin - 0.5 + block * 0.5 * (edges[:-1] + edges[1:])
+    return origin - 0.5 + block * _middles(edges)
+
+
+def _middles(edges: IntArray) -> FloatArray:
+    """Middle between each border and the next."""
+    return np.asarray(0.5 * (edges[:-1] + edges[1:]), dtype=np.float64)
 
 
 def _sources(
     blocks: Float32Array,
     level: FloatArray,
     sigma: float,
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
-    columns: np.ndarray[tuple[int], np.dtype[np.int64]],
+    rows: IntArray,
+    columns: IntArray,
     block: int,
     options: BackgroundMesh,
 ) -> BoolArray:
     """Blocks that stand above the sky when smoothed over 3 x 3, grown, and those without a value."""
-    across = meshes.spline_matrix(0.5 * (columns[:-1] + columns[1:]), np.arange(blocks.shape[1]) + 0.5)
-    down = meshes.spline_matrix(0.5 * (rows[:-1] + rows[1:]), np.arange(blocks.shape[0]) + 0.5)
+    across = meshes.spline_matrix(_middles(columns), np.arange(0.5, blocks.shape[1], dtype=np.float64))
+    down = meshes.spline_matrix(_middles(rows), np.arange(0.5, blocks.shape[0], dtype=np.float64))
     excess = blocks - (down @ level @ across.T).astype(np.float32)
     unknown = ~np.isfinite(excess)
     excess[unknown] = 0.0

@@ -15,7 +15,8 @@ from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.numerics.threads import over_bands
 from diapipe.steps.characterize import apertures, cosmic_rays, defects, psf, stars, variance
 from diapipe.steps.characterize.background import BackgroundMesh, MeshBackground, Sky, measure_sky
-from diapipe.steps.characterize.noise import NoiseCorrelation, SkyNoise, measure_noise
+from diapipe.steps.characterize.findings import describe, warnings_about
+from diapipe.steps.characterize.noise import NoiseCorrelation, measure_noise
 from diapipe.steps.characterize.sources import SourceDetection, Sources, find_sources
 
 SMALLEST_PIXELS = 48
@@ -106,7 +107,8 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
     sources = find_sources(image, plane, mask, sigma=size, n_sigma=options.detection.n_sigma)
     pixels = MaskedImage(image, mask, plane, exposure.box)
     model, corrections, star_list = _stars_and_psf(exposure, pixels, sources, size, saturation, options, notes)
-    _describe(notes, sky, checked, noise, saturation, n_rays, model, star_list, exposure)
+    notes.values |= describe(sky, checked, noise, saturation, n_rays, model, star_list, exposure.box)
+    notes.warnings += warnings_about(checked, noise, exposure.name)
     done = replace(
         exposure,
         masked_image=pixels,
@@ -126,7 +128,8 @@ def _require_an_image(exposure: Exposure) -> None:
     image = exposure.masked_image.image
     if min(image.shape) < SMALLEST_PIXELS:
         raise InputError(
-            f"{exposure.name} has {image.shape[0]} x {image.shape[1]} pixels; at least {SMALLEST_PIXELS} along either axis are needed"
+            f"{exposure.name} has {image.shape[0]} x {image.shape[1]} pixels; "
+            f"at least {SMALLEST_PIXELS} along either axis are needed"
         )
     sample = image[:: max(1, len(image) // 64)]
     if (sample[0, 0] == sample).all() and (image == image[0, 0]).all():
@@ -196,9 +199,8 @@ def _variance(
     notes.values |= {"variance_source": model.reason, "gain": model.gain, "gain_source": model.gain_source}
     if model.gain_source != "given" and model.gain_source != "option":
         notes.warnings.append(f"{exposure.name} does not say its gain; the variance is from the {model.reason}")
-    level = sky.background.over(exposure.box) if model.with_sky else np.zeros((1, 1), np.float32)
-    of_sky = np.maximum(level, 0) / np.float32(model.gain or 1.0) + np.float32(model.constant)
-    of_sky = np.ascontiguousarray(np.broadcast_to(of_sky, image.shape))
+    level = sky.background.over(exposure.box) if model.with_sky else None
+    of_sky = variance.of_sky(model, level, image.shape)
     return variance.with_signal(image, of_sky, gain=model.gain, n_sigma=options.variance.signal_sigma), mask
 
 
@@ -262,45 +264,3 @@ def _star_list(sources: Sources, star: BoolArray, isolated: BoolArray, pixels: M
         is_saturated=sources.is_saturated,
         is_isolated=isolated,
     )
-
-
-def _describe(
-    notes: _Notes,
-    sky: Sky,
-    checked: variance.Checked,
-    noise: SkyNoise,
-    saturation: defects.Saturation,
-    n_rays: int,
-    model: Psf,
-    star_list: StarList,
-    exposure: Exposure,
-) -> None:
-    """Fill the notes with what was found."""
-    box = exposure.box
-    grid = np.linspace(0.1, 0.9, 5)
-    widths = [model.fwhm_at(x=box.x0 + u * box.width, y=box.y0 + v * box.height) for u in grid for v in grid]
-    middle = checked.variance[:: max(1, len(checked.variance) // 256)]
-    notes.values |= {
-        "sky_level": sky.background.level,
-        "sky_variation": float(np.ptp(sky.background.values)),
-        "sky_sigma": float(np.sqrt(np.median(middle[np.isfinite(middle)]))),
-        "variance_factor": checked.factor,
-        "variance_measured_over_claimed": checked.measured_factor,
-        "variance_check": checked.reason,
-        "noise_lag1": 0.0 if noise.correlation is None else float(noise.correlation[4, 5]),
-        "confusion": noise.confusion,
-        "saturation": saturation.level,
-        "saturation_source": saturation.source,
-        "n_cosmic_ray_pixels": n_rays,
-        "n_sources": len(star_list),
-        "n_stars": int(star_list.is_star.sum()),
-        "n_saturated": int(star_list.is_saturated.sum()),
-        "fwhm_px": float(np.median(widths)),
-        "fwhm_variation": float(np.std(widths) / np.median(widths)),
-    }
-    if checked.factor > 2.0 or checked.factor < 0.5:
-        notes.warnings.append(f"the variance of {exposure.name} was {checked.reason}")
-    if noise.confusion > 0.5:
-        notes.warnings.append(
-            f"{exposure.name} is crowded: {100 * noise.confusion:.0f}% of the scatter between detected sources is fainter ones"
-        )

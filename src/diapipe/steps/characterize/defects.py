@@ -18,7 +18,7 @@ class Defects:
     Attributes
     ----------
     saturation_counts
-        Level from which on a pixel is saturated; None: as the exposure says, else where bright sources are cut off flat.
+        Level from which on a pixel is saturated; None: as the exposure says, else where bright sources are cut flat.
     saturation_margin
         Share of the level below it that counts as saturated: charge spills before the ceiling is reached.
     grow_pixels
@@ -74,8 +74,8 @@ def _saturation(exposure: Exposure, options: Defects) -> Saturation:
 def flat_top_level(image: Float32Array, *, tolerance: float) -> float | None:
     """Level at which the brightest sources are cut off flat; None if they are not.
 
-    A flat top is a pixel all of whose eight neighbours are within ``tolerance`` of it, among the pixels above half of the
-    highest value. Three of them at one level, within a tenth, are needed; the level is set 3% below the lowest.
+    A flat top is a pixel all of whose eight neighbours are within ``tolerance`` of it, among the pixels above half of
+    the highest value. Three of them at one level, within a tenth, are needed; the level is set 3% below the lowest.
     """
     finite = np.where(np.isfinite(image), image, -np.inf)
     highest, sky = float(finite.max()), float(np.median(finite[:: max(1, len(finite) // 64)]))

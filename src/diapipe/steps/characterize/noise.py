@@ -12,7 +12,9 @@ from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 REACH = 4
 """Largest lag of a noise correlation along either axis: resampling reaches no farther."""
 
-FAR_LAGS = np.array([(0, 6), (0, 8), (6, 0), (8, 0), (4, 7), (4, -7), (7, 4), (7, -4), (6, 6), (6, -6), (8, 8), (8, -8)])
+FAR_LAGS = np.array(
+    [(0, 6), (0, 8), (6, 0), (8, 0), (4, 7), (4, -7), (7, 4), (7, -4), (6, 6), (6, -6), (8, 8), (8, -8)]
+)
 """Lags beyond the noise's own reach, which show what faint sources and residual sky add."""
 
 
@@ -71,9 +73,9 @@ def measure_noise(
 
     The covariance of source-free pixels has two parts: noise, which resampling spreads over a few pixels along rows and
     columns, and faint sources, which are as wide as the PSF in all directions. The second is fitted where the first is
-    absent, off the axes at two pixels and more, as C exp(-r² / 4 sigma²) plus a constant for the residual sky, and taken
-    off. Where it dominates, as in crowded fields, only the variance is measured, from fourth differences, to which what is
-    smooth over five pixels does not contribute; the noise then counts as white.
+    absent, off the axes at two pixels and more, as C exp(-r² / 4 sigma²) plus a constant for the residual sky, and
+    taken off. Where it dominates, as in crowded fields, only the variance is measured, from fourth differences, to
+    which what is smooth over five pixels does not contribute; the noise then counts as white.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def _tiles(
     if variance is not None:
         units = np.stack([variance[cut] for cut in cuts])
         good &= (units > 0) & (units < np.float32(np.inf))
-        tiles = tiles / np.sqrt(np.where(good, units, np.float32(1.0)))
+        tiles = np.asarray(tiles / np.sqrt(np.where(good, units, np.float32(1.0))), dtype=np.float32)
     values = tiles[good]
     if len(values):
         low, centre = np.percentile(values, [15.87, 50.0])

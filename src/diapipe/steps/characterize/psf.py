@@ -10,7 +10,7 @@ from diapipe.errors import TooFewStarsError
 from diapipe.images import UNUSABLE, Box, MaskedImage, PolynomialPsf
 from diapipe.images.fields import ImageField, field_terms
 from diapipe.images.psf import SIGMA_TO_FWHM
-from diapipe.numerics import polynomials, psf_model
+from diapipe.numerics import polynomials, psf_model, star_stamps
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.characterize.sources import Sources
 
@@ -60,8 +60,8 @@ class PsfFit:
 
     psf: PolynomialPsf
     used: IntArray
-    stamps: psf_model.Stamps
-    fits: psf_model.StarFits
+    stamps: star_stamps.Stamps
+    fits: star_stamps.StarFits
     models: FloatArray
 
 
@@ -128,8 +128,8 @@ def _spread(sources: Sources, chosen: IntArray, shape: tuple[int, int], at_most:
 
 
 def without_neighbours(
-    stamps: psf_model.Stamps, sources: Sources, chosen: IntArray, *, fwhm: float
-) -> psf_model.Stamps:
+    stamps: star_stamps.Stamps, sources: Sources, chosen: IntArray, *, fwhm: float
+) -> star_stamps.Stamps:
     """Stamps with the pixels around other sources given weight 0."""
     size = stamps.values.shape[-1]
     half = size // 2
@@ -171,10 +171,12 @@ def fit_psf(
         Determinant radius of a star in pixels.
     half
         Half-width of the PSF image.
+    options
+        Rounds, orders, clipping.
     """
     fwhm = SIGMA_TO_FWHM * size
     box = pixels.box
-    stamps = psf_model.cut_stamps(
+    stamps = star_stamps.cut_stamps(
         pixels.image,
         pixels.variance,
         pixels.mask,
@@ -193,12 +195,12 @@ def fit_psf(
     for turn in range(options.rounds):
         terms = field_terms(box, series_order(series), x=sources.x[chosen] + box.x0, y=sources.y[chosen] + box.y0)
         models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
-        fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
+        fits = star_stamps.fit_stars(stamps, models, core=2.0 * fwhm)
         keep = _sound(fits, options) if turn else fits.flux > 0
         if keep.sum() >= options.min_stars:
             chosen, stamps, fits, terms = chosen[keep], _picked(stamps, keep), _picked(fits, keep), terms[:, keep]
             models = models[keep]
-        stamps = _cleaned(stamps, psf_model.unexplained(stamps, fits, models, fwhm=fwhm, n_sigma=5.0))
+        stamps = _cleaned(stamps, star_stamps.unexplained(stamps, fits, models, fwhm=fwhm, n_sigma=5.0))
         targets, weights = psf_model.centred_targets(stamps, fits, series, terms)
         if turn:
             stamps = _recentred(stamps, fits)
@@ -208,11 +210,11 @@ def fit_psf(
         terms = field_terms(box, order, **place)
         series = psf_model.assembled(psf_model.solve_series(targets, weights, terms, base), base)
     models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
-    fits = psf_model.fit_stars(stamps, models, core=2.0 * fwhm)
+    fits = star_stamps.fit_stars(stamps, models, core=2.0 * fwhm)
     return PsfFit(PolynomialPsf(ImageField(series.images, box)), chosen, stamps, fits, models)
 
 
-def _cleaned(stamps: psf_model.Stamps, bad: BoolArray) -> psf_model.Stamps:
+def _cleaned(stamps: star_stamps.Stamps, bad: BoolArray) -> star_stamps.Stamps:
     """Stamps without the pixels that are ``bad``."""
     return stamps._replace(weights=np.where(bad, 0.0, stamps.weights), values=np.where(bad, 0.0, stamps.values))
 
@@ -224,22 +226,22 @@ def series_order(series: psf_model.PsfSeries) -> int:
 
 def _core(half: int, fwhm: float) -> BoolArray:
     """Pixels within one FWHM of the centre; shape (2 half + 1, 2 half + 1)."""
-    return np.asarray(psf_model.radii(2 * half + 1) <= fwhm, dtype=np.bool_)
+    return np.asarray(star_stamps.radii(2 * half + 1) <= fwhm, dtype=np.bool_)
 
 
-def _picked[T: (psf_model.Stamps, psf_model.StarFits)](group: T, which: BoolArray) -> T:
+def _picked[T: (star_stamps.Stamps, star_stamps.StarFits)](group: T, which: BoolArray) -> T:
     """The chosen entries of each array."""
     return type(group)(*(part[which] for part in group))
 
 
-def _recentred(stamps: psf_model.Stamps, fits: psf_model.StarFits) -> psf_model.Stamps:
+def _recentred(stamps: star_stamps.Stamps, fits: star_stamps.StarFits) -> star_stamps.Stamps:
     """Stamps with the centroids moved by the fitted steps, at most a quarter of a pixel."""
     return stamps._replace(
         dx=stamps.dx + np.clip(fits.step_x, -0.25, 0.25), dy=stamps.dy + np.clip(fits.step_y, -0.25, 0.25)
     )
 
 
-def _sound(fits: psf_model.StarFits, options: PsfModel) -> BoolArray:
+def _sound(fits: star_stamps.StarFits, options: PsfModel) -> BoolArray:
     """Stars whose chi2 is not far above that of the others, that shine and stay in place."""
     log_chi2 = np.log(np.maximum(fits.chi2, 1e-3))
     middle = np.median(log_chi2)

@@ -28,7 +28,7 @@ class StarSelection:
     size_tolerance, shape_tolerance
         Half-width of the locus at infinite signal-to-noise: relative size, and ellipticity.
     neighbour_fraction
-        A neighbour one FWHM away matters if it has more than this fraction of the flux; the limit grows as distance cubed.
+        A neighbour one FWHM away matters above this fraction of the flux; the limit grows as the distance cubed.
     """
 
     min_snr: float = 30.0
@@ -40,7 +40,7 @@ class StarSelection:
 
 
 def half_sample_mode(values: FloatArray) -> float:
-    """Mode of a sample: the densest half of the densest half, and so on (Bickel & Frühwirth 2006); NaN if it is empty."""
+    """Mode of a sample: the densest half of the densest half, and so on (Bickel & Frühwirth 2006); NaN if empty."""
     ordered = np.sort(values)
     while len(ordered) > 3:
         n = (len(ordered) + 1) // 2
@@ -63,8 +63,8 @@ def typical_size(sources: Sources, *, options: StarSelection) -> tuple[float, in
 def is_star(sources: Sources, image_shape: tuple[int, int], *, size: float, options: StarSelection) -> BoolArray:
     """Which sources lie on the locus of stars.
 
-    The locus starts at ``size`` and is refined three times: a polynomial of the position is fitted to size and ellipticity of
-    the bright sources on it, its width follows their scatter. Each source is allowed 2.5 of its own errors more (for a
+    The locus starts at ``size`` and is refined three times: a polynomial of the position is fitted to size and
+    ellipticity of the bright sources on it. Each source is allowed 2.5 of its own errors more than the tolerance (for a
     Gaussian profile the relative error of the size is 1 / S/N, that of an ellipticity twice as much).
     """
     snr = np.where(sources.is_measured, sources.snr, 0.0)
@@ -106,14 +106,18 @@ def _robust_fit(terms: FloatArray, values: FloatArray) -> FloatArray:
 
 
 def contamination(sources: Sources, *, size: float, reach: float, options: StarSelection) -> FloatArray:
-    """How much the worst neighbour matters: its flux over what is allowed at its distance; below 1 for an isolated source.
+    """How much the worst neighbour matters: its flux over what is allowed at its distance; below 1 if isolated.
 
     Parameters
     ----------
+    sources
+        All sources.
     size
         Determinant radius of a star in pixels.
     reach
         Neighbours farther than this, in pixels, are not looked at.
+    options
+        The fraction allowed.
     """
     worst = np.zeros(len(sources))
     if len(sources) < 2:

@@ -1,4 +1,4 @@
-"""The variance plane: made from gain and read noise where there is none, checked against the measured scatter where there is."""
+"""The variance plane: made from gain and read noise, or checked against the scatter that the pixels show."""
 
 from __future__ import annotations
 
@@ -62,10 +62,14 @@ def noise_model(exposure: Exposure, *, sky_level: float, measured: float, option
 
     Parameters
     ----------
+    exposure
+        Brings gain and read noise, if anyone does.
     sky_level
         Typical sky, in counts.
     measured
         Measured variance of source-free pixels, in squared counts.
+    options
+        May bring gain and read noise of their own.
     """
     gain, source = _gain(exposure, options)
     read = options.read_noise_electrons if options.read_noise_electrons is not None else exposure.info.read_noise
@@ -102,6 +106,13 @@ def _gain(exposure: Exposure, options: Variance) -> tuple[float | None, str]:
     return None, "unknown"
 
 
+def of_sky(model: NoiseModel, level: Float32Array | None, shape: tuple[int, int]) -> Float32Array:
+    """Variance of the sky alone; ``level`` is the sky in counts where the model wants it. Shape ``shape``."""
+    if level is None or model.gain is None:
+        return np.full(shape, model.constant, np.float32)
+    return np.asarray(np.maximum(level, 0.0) / np.float32(model.gain) + np.float32(model.constant), dtype=np.float32)
+
+
 @jit
 def add_signal(
     image: Float32Array,
@@ -132,9 +143,10 @@ def add_signal(
 def with_signal(image: Float32Array, sky_variance: Float32Array, *, gain: float | None, n_sigma: float) -> Float32Array:
     """Variance of sky and sources.
 
-    The sources' counts are smoothed by the 3 x 3 binomial filter first, and count only where they exceed ``n_sigma`` of the
-    smoothed noise (0.375 of a pixel's): a variance that follows a pixel's own noise gives low pixels high weight, and
-    inverse-variance fluxes come out too small.
+    The sources' counts are smoothed by the 3 x 3 binomial filter first, and count only where they exceed ``n_sigma`` of
+    the smoothed noise (0.375 of a pixel's): a variance that follows a pixel's own noise gives low pixels high weight,
+    and inverse-variance fluxes come out too small. Counts far below the mesh, as between the stars of a crowded field,
+    count as well, down to a tenth of the sky's variance.
     """
     if gain is None:
         return sky_variance
@@ -168,7 +180,7 @@ def flag_impossible(variance: Float32Array, mask: MaskArray, name: str) -> MaskA
         return mask
     if not possible.any():
         raise InputError(
-            f"the variance of {name} has no positive finite pixel; a variance in the squared unit of the image is needed"
+            f"the variance of {name} has no positive finite pixel; the squared unit of the image is needed"
         )
     return np.where(possible, mask, mask | np.int32(MaskPlane.BAD))
 
@@ -178,10 +190,14 @@ def check(variance: Float32Array, mask: MaskArray, noise: SkyNoise, *, name: str
 
     Parameters
     ----------
-    variance
-        The claimed plane.
+    variance, mask
+        The claimed plane, and the mask that goes with it.
     noise
         Noise of image / sqrt(variance) between the sources: its variance is the factor.
+    name
+        What messages call the image.
+    options
+        Tolerance and limit.
 
     Raises
     ------
@@ -195,8 +211,9 @@ def check(variance: Float32Array, mask: MaskArray, noise: SkyNoise, *, name: str
     found = claimed * float(np.sqrt(factor))
     if not 1.0 / options.largest_factor <= factor <= options.largest_factor:
         raise InputError(
-            f"the variance of {name} claims a sky noise of {claimed:.4g}, the pixels scatter by {found:.4g} (variance ratio "
-            f"{factor:.3g}); it must agree within a factor of {options.largest_factor:g} and be in the squared unit of the image",
+            f"the variance of {name} claims a sky noise of {claimed:.4g}, the pixels scatter by {found:.4g} (variance "
+            f"ratio {factor:.3g}); it must agree within a factor of {options.largest_factor:g} and be in the squared "
+            "unit of the image",
             factor=factor,
         )
     if abs(factor - 1.0) <= options.tolerance:

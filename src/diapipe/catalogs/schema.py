@@ -197,7 +197,7 @@ _PIXEL_FLAGS = _of(
 
 _OURS = [
     Column("dp_score", "f4", "", "Significance of the peak on the score image; negative for a negative source"),
-    Column("dp_sharpness", "f4", "", "Significance of the best single pixel less that of the PSF fit"),
+    Column("dp_sharpness", "f4", "", "Significance of the best single pixel less what the PSF at this S/N gives it"),
     Column("dp_chi2Excess", "f4", "", "Excess of psfChi2 over its expectation in units of its scatter"),
     Column("dp_negativeFraction", "f4", "", "Part of the flux in significant pixels that has the opposite sign"),
     Column("dp_templateRatio", "f4", "", "Height of the source over the light of the static sky in its core"),
@@ -208,7 +208,7 @@ _OURS = [
         "?",
         "",
         [
-            ("dp_badPixel", "An unusable pixel of either image in the central 3x3"),
+            ("dp_badPixel", "An unusable pixel of either image, or one off the image, in the central 3x3"),
             ("dp_residual", "Recognised as a subtraction residual"),
             ("dp_bad", "The default cut: dp_badPixel or dp_residual"),
         ],

@@ -229,8 +229,8 @@ def filter_block(
     weigh(values, spread, good, d_w, v_w2)
     scratch = np.empty((height, n_columns), np.float32)
     numerator, noise = np.empty((n_rows, n_columns), np.float32), np.empty((n_rows, n_columns), np.float32)
-    trim = (reach - square_columns.shape[1] + 1) // 2
-    correlate_separable(d_w, 0, filter_columns, filter_rows, scratch, numerator)
+    margin, trim = (reach - filter_columns.shape[1] + 1) // 2, (reach - square_columns.shape[1] + 1) // 2
+    correlate_separable(d_w, margin, filter_columns, filter_rows, scratch, numerator)
     correlate_separable(v_w2, trim, square_columns, square_rows, scratch, noise)
     covered, least = np.ones_like(noise), 0.0
     if n_bad > 0:

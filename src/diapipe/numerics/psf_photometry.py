@@ -61,20 +61,20 @@ def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, out: FloatAr
 
 
 @jit
-def _slope(base: FloatArray, along_x: bool, out: FloatArray) -> None:
-    """Change of a star's image when the star moves towards higher x (or y): minus the five-point derivative."""
-    n = base.shape[0]
-    out[:, :] = 0.0
+def _add_slopes(bases: FloatArray) -> None:
+    """Fill images 1 and 2 with how image 0 changes as the star moves towards higher x, y: minus five-point derivatives."""
+    n = bases.shape[1]
     for r in range(n):
         for c in range(n):
-            at = c if along_x else r
-            if at < 2 or at >= n - 2:
-                continue
-            if along_x:
-                near, far = base[r, c + 1] - base[r, c - 1], base[r, c + 2] - base[r, c - 2]
-            else:
-                near, far = base[r + 1, c] - base[r - 1, c], base[r + 2, c] - base[r - 2, c]
-            out[r, c] = -(8.0 * near - far) / 12.0
+            bases[1, r, c], bases[2, r, c] = 0.0, 0.0
+    for r in range(n):
+        for c in range(2, n - 2):
+            near, far = bases[0, r, c + 1] - bases[0, r, c - 1], bases[0, r, c + 2] - bases[0, r, c - 2]
+            bases[1, r, c] = -(8.0 * near - far) / 12.0
+    for r in range(2, n - 2):
+        for c in range(n):
+            near, far = bases[0, r + 1, c] - bases[0, r - 1, c], bases[0, r + 2, c] - bases[0, r - 2, c]
+            bases[2, r, c] = -(8.0 * near - far) / 12.0
 
 
 @jit
@@ -239,9 +239,9 @@ def _fit_position(
     model = np.empty((3, d.shape[0], d.shape[1]))
     scratch = np.empty((bases.shape[1], d.shape[1]))
     matrix, inverse, gradient = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
-    dx, dy = start_x, start_y
+    dx, dy, n_models = start_x, start_y, bases.shape[0]
     for _ in range(_MAX_ITERATIONS):
-        _place(bases, dx, dy, 3, scratch, model)
+        _place(bases, dx, dy, n_models, scratch, model)
         top, bottom = _linear_flux(model[0], d, w)
         if not bottom > 0.0:
             return False
@@ -262,13 +262,14 @@ def _fit_position(
 
 
 @jit
-def _sandwich(inverse: FloatArray, noise: FloatArray, i: int, j: int) -> float:
-    """Element (i, j) of A⁻¹ B A⁻¹."""
-    total = 0.0
-    for k in range(3):
-        for m in range(3):
-            total += inverse[i, k] * noise[k, m] * inverse[m, j]
-    return total
+def _sandwich(inverse: FloatArray, noise: FloatArray, product: FloatArray) -> None:
+    """Fill ``product`` = A⁻¹ B A⁻¹."""
+    for i in range(3):
+        for j in range(3):
+            product[i, j] = 0.0
+            for k in range(3):
+                for m in range(3):
+                    product[i, j] += inverse[i, k] * noise[k, m] * inverse[m, j]
 
 
 @jit
@@ -301,9 +302,8 @@ def _summarize(
         matrix, inverse = np.empty((3, 3)), np.empty((3, 3))
         _normal_matrix(model, flux, d, w, matrix, np.empty(3))
         if _invert(matrix, inverse):
-            out[XX] = _sandwich(inverse, noise, 1, 1)
-            out[YY] = _sandwich(inverse, noise, 2, 2)
-            out[XY] = _sandwich(inverse, noise, 1, 2)
+            _sandwich(inverse, noise, matrix)
+            out[XX], out[YY], out[XY] = matrix[1, 1], matrix[2, 2], matrix[1, 2]
 
 
 @jit
@@ -318,7 +318,8 @@ def _remove_neighbours(
 ) -> None:
     """Take the other sources, as they were fitted before, out of a stamp; their PSF is taken to be this source's."""
     drawn = np.empty((values.shape[0], values.shape[1]))
-    for k in members:
+    for i in range(len(members)):
+        k = members[i]
         _shift(base, found[k, X] - column, found[k, Y] - row, scratch, drawn)
         for r in range(values.shape[0]):
             for c in range(values.shape[1]):
@@ -359,8 +360,7 @@ def _measure_one(
     model = np.zeros((3, n, n))
     bases = np.empty((3, base.shape[0], base.shape[0]))
     bases[0] = base
-    _slope(base, True, bases[1])
-    _slope(base, False, bases[2])
+    _add_slopes(bases)
     found = np.array([x - column, y - row])
     core = min(half, max(2, int(np.ceil(CORE_PART * half))))
     inner = slice(half - core, half + core + 1)

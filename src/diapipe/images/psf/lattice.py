@@ -66,6 +66,14 @@ class PsfLattice:
         total = weights.sum(axis=1, keepdims=True)
         return cls(nodes, index, np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
 
+    def peaks(self) -> tuple[FloatArray, FloatArray]:
+        """Central pixel and root of the sum of squares, sqrt(ΣP²), of the PSF at each position; NaN where undefined."""
+        half = self.nodes.shape[-1] // 2
+        height = (self.weights * self.nodes[:, half, half][self.index]).sum(axis=1)
+        norm = (self.weights * np.sqrt((self.nodes**2).sum(axis=(1, 2)))[self.index]).sum(axis=1)
+        defined = norm > 0
+        return np.where(defined, height, np.nan), np.where(defined, norm, np.nan)
+
 
 def _step(length: int) -> float:
     """Distance between nodes that divides a side evenly."""

@@ -18,9 +18,15 @@ _SATURATED_REACH = 10.0
 
 
 def light_columns(
-    planes: Planes, sources: Sources, *, snr: FloatArray, radius: float, noise_n_sigma: float = 2.0
+    planes: Planes,
+    sources: Sources,
+    *,
+    snr: FloatArray,
+    peak_share: FloatArray,
+    radius: float,
+    noise_n_sigma: float = 2.0,
 ) -> dict[str, FloatArray]:
-    """dp_sharpness and dp_negativeFraction."""
+    """dp_sharpness and dp_negativeFraction; ``peak_share`` is the central pixel's part of a centred PSF's S/N."""
     found = surroundings.examine(
         *planes.arrays,
         bits=int(UNUSABLE_DIFFERENCE),
@@ -30,7 +36,7 @@ def light_columns(
         radius=radius,
         n_sigma=noise_n_sigma,
     )
-    return {"dp_sharpness": found[:, 0] - np.abs(snr), "dp_negativeFraction": found[:, 1]}
+    return {"dp_sharpness": found[:, 0] - peak_share * np.abs(snr), "dp_negativeFraction": found[:, 1]}
 
 
 def chi2_excess(chi2: FloatArray, n_data: FloatArray) -> FloatArray:

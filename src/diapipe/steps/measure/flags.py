@@ -36,8 +36,9 @@ def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dic
     columns["pixelFlags_offimage"] = ~(
         (sources.x >= -0.5) & (sources.x < width - 0.5) & (sources.y >= -0.5) & (sources.y < height - 0.5)
     )
+    cut = (sources.x < 0.5) | (sources.x >= width - 1.5) | (sources.y < 0.5) | (sources.y >= height - 1.5)
     columns["pixelFlags"] = np.logical_or.reduce(list(columns.values()))
-    columns["dp_badPixel"] = ((center & int(UNUSABLE_DIFFERENCE)) != 0) | columns["pixelFlags_offimage"]
+    columns["dp_badPixel"] = ((center & int(UNUSABLE_DIFFERENCE)) != 0) | cut
     return columns
 
 

@@ -106,7 +106,9 @@ def measure(
     columns |= _forced_columns(science, static, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
-    columns |= _evidence_columns(planes, found, fits, columns, static=static, stars=stars, fwhm=fwhm, options=options)
+    columns |= _evidence_columns(
+        planes, found, fits, lattice, columns, static=static, stars=stars, fwhm=fwhm, options=options
+    )
     columns |= _dipole_columns(peaks, options)
     columns |= _footprint_columns(detections.footprints)
     columns["dp_residual"] = quality.is_residual(columns, cuts=options.cuts)
@@ -244,6 +246,7 @@ def _evidence_columns(
     planes: Planes,
     found: Sources,
     fits: PsfFits,
+    lattice: PsfLattice,
     columns: Columns,
     *,
     static: MaskedImage | Exposure | None,
@@ -253,13 +256,13 @@ def _evidence_columns(
 ) -> Columns:
     """The ``dp_*`` quantities that the default cut looks at."""
     image = static.masked_image if isinstance(static, Exposure) else static
-    peak = 1.0 / (2.0 * np.pi * (fwhm / SIGMA_TO_FWHM) ** 2)
+    height, norm = lattice.peaks()
     return {
-        **evidence.light_columns(planes, found, snr=columns["snr"], radius=options.sign_fwhm * fwhm),
-        "dp_chi2Excess": evidence.chi2_excess(columns["psfChi2"], columns["psfNdata"]),
-        "dp_templateRatio": evidence.template_ratio(
-            image, found, fits, peak=np.full(len(found), peak), radius=options.core_fwhm * fwhm
+        **evidence.light_columns(
+            planes, found, snr=columns["snr"], peak_share=height / norm, radius=options.sign_fwhm * fwhm
         ),
+        "dp_chi2Excess": evidence.chi2_excess(columns["psfChi2"], columns["psfNdata"]),
+        "dp_templateRatio": evidence.template_ratio(image, found, fits, peak=height, radius=options.core_fwhm * fwhm),
         "dp_starRatio": evidence.star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
         "dp_saturatedDistance": evidence.saturated_distance(planes, found),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diapipe.numerics.arrays import BoolArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +18,14 @@ class Cuts:
     Attributes
     ----------
     sharpness
-        A single pixel more significant than the whole PSF fit by this many sigma is a cosmic ray. For a point source of
-        S/N 5 on a PSF of FWHM 4 px it is expected 3.4 below; undersampled PSFs need the margin.
+        A single pixel this many sigma above what the PSF gives it is a cosmic ray; noise and real sources stay below 3.
+    sharpness_model_error
+        Error of the PSF's peak relative to sqrt(ΣP²), which adds this part of the S/N to the limit.
     chi2_excess
-        Scatters of χ² above its expectation that noise does not reach.
+        Scatters of χ² above its expectation; noise and real sources stay below 4.
     chi2_model_error
-        Fractional error of the PSF model, which adds (error x S/N)² to the χ² allowed.
+        Adds (this x S/N)² to the limit: a PSF model wrong by the fraction e of its norm adds (0.2 e S/N)² on stamps of
+        400 pixels.
     template_ratio
         Below this part of the light under it a change cannot be told from an error of the PSF match.
     dipole_template_ratio
@@ -32,27 +34,34 @@ class Cuts:
         The same relative to the total flux of a star near by: its wings beyond the kernel.
     saturated_distance
         Half-widths of a saturated star within which its surroundings do not subtract.
+    saturated_template_ratio
+        A source brighter than this in units of the light under it is believed even there.
     """
 
-    sharpness: float = 2.0
-    chi2_excess: float = 8.0
-    chi2_model_error: float = 0.1
-    template_ratio: float = 0.015
+    sharpness: float = 5.0
+    sharpness_model_error: float = 0.05
+    chi2_excess: float = 6.0
+    chi2_model_error: float = 0.05
+    template_ratio: float = 0.02
     dipole_template_ratio: float = 0.1
-    star_ratio: float = 0.001
+    star_ratio: float = 0.0015
     saturated_distance: float = 2.0
+    saturated_template_ratio: float = 1.5
 
 
 def is_residual(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> BoolArray:
     """Whether each source shows what a residual shows; a quantity that is NaN accuses nobody."""
-    value = {name: np.asarray(column, dtype=np.float64) for name, column in columns.items() if column.dtype.kind != "U"}
+
+    def value(name: str) -> FloatArray:
+        return np.asarray(columns[name], dtype=np.float64)
+
+    snr, light = np.abs(value("snr")), value("dp_templateRatio")
     with np.errstate(invalid="ignore"):
-        allowed = cuts.chi2_excess + (cuts.chi2_model_error * value["snr"]) ** 2
         return np.asarray(
-            (value["dp_sharpness"] > cuts.sharpness)
-            | (value["dp_chi2Excess"] > allowed)
-            | (value["dp_templateRatio"] < cuts.template_ratio)
-            | ((value["dp_partnerRatio"] > 0) & (value["dp_templateRatio"] < cuts.dipole_template_ratio))
-            | (value["dp_starRatio"] < cuts.star_ratio)
-            | (value["dp_saturatedDistance"] < cuts.saturated_distance)
+            (value("dp_sharpness") > cuts.sharpness + cuts.sharpness_model_error * snr)
+            | (value("dp_chi2Excess") > cuts.chi2_excess + (cuts.chi2_model_error * snr) ** 2)
+            | (light < cuts.template_ratio)
+            | ((value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio))
+            | (value("dp_starRatio") < cuts.star_ratio)
+            | ((value("dp_saturatedDistance") < cuts.saturated_distance) & ~(light > cuts.saturated_template_ratio))
         )

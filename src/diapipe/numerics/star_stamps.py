@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray, RealArray
+from diapipe.numerics.jit import jit
 from diapipe.numerics.shifting import LANCZOS_ORDER
 
 SYSTEMATIC = 0.01

@@ -59,6 +59,7 @@ def test_errors_set_the_digits_of_values():
     assert with_error(123.456, 2.3) == "123.5 ± 2.3"
     assert with_error(-8805.2, 201.0) == "−8805 ± 201"
     assert fixed(None, 2) == "–"
+    assert fixed(-0.0001, 3) == "0.000"
     assert percent(0.1234) == "12%"
     assert percent(1e-6) == "less than 0.01%"
     assert counted(1, "source") == "1 source"

@@ -27,7 +27,7 @@ def fixed(value: float | None, decimals: int) -> str:
     """A value with so many decimals."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{value:.{decimals}f}".replace("-", _MINUS)
+    return f"{value:z.{decimals}f}".replace("-", _MINUS)
 
 
 def with_error(value: float, error: float) -> str:

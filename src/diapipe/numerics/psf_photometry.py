@@ -62,7 +62,7 @@ def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, out: FloatAr
 
 @jit
 def _add_slopes(bases: FloatArray) -> None:
-    """Fill images 1 and 2 with how image 0 changes as the star moves towards higher x, y: minus five-point derivatives."""
+    """Fill images 1 and 2: how image 0 changes as the star moves towards higher x, y (five-point derivatives)."""
     n = bases.shape[1]
     for r in range(n):
         for c in range(n):

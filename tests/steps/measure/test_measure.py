@@ -213,7 +213,7 @@ def test_no_detections():
 
 
 def test_sources_at_the_edge_are_measured_and_flagged():
-    """A source on the first row: a flux within 5% from half a PSF, the edge flagged, no aperture flux, not to be trusted."""
+    """A source on the first row: a flux within 5% from half a PSF, the edge flagged, no aperture flux, dp_bad."""
     row = catalogue(*pair(drawn((200.0, 0.0, 9000.0))))[0]
     assert row["psfFlux"] == pytest.approx(9000, rel=0.05)
     assert row["psfFlux_flag_edge"]

@@ -46,7 +46,7 @@ class Cuts:
     dipole_template_ratio: float = 0.1
     star_ratio: float = 0.0015
     saturated_distance: float = 2.0
-    saturated_template_ratio: float = 1.5
+    saturated_template_ratio: float = 5.0
 
 
 def is_residual(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> BoolArray:

@@ -52,8 +52,7 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
         target_sigma_px=direction.target_sigma_px, reference_sigma_px=direction.reference_sigma_px
     )
     half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 30))
-    margin = half + sized.basis.size // 2
-    index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=margin)
+    index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=3, distance=half)
     if len(index) < algorithm.min_stamps:
         raise TooFewStarsError(
             f"{len(index)} sources of {science.name} are bright, unsaturated and far enough from the border for the "

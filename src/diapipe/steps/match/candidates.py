@@ -12,7 +12,7 @@ MIN_SIGNAL_TO_NOISE = 20.0
 """Fainter sources say less about the kernel than their noise takes."""
 
 
-def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int) -> IntArray:
+def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, distance: int) -> IntArray:
     """Indices of the sources to fit to, brightest first within cells that tile the image, one after another from each.
 
     Parameters
@@ -24,19 +24,21 @@ def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int) -
     at_most
         How many to return.
     margin
-        Distance from the border of ``box`` that a source must keep, and from any source already taken, in pixels.
+        Distance from the border of ``box`` that a source must keep, in pixels.
+    distance
+        Distance from any source already taken, in pixels.
     """
     inside = (stars.x > box.x0 + margin) & (stars.x < box.x1 - 1 - margin)
     inside &= (stars.y > box.y0 + margin) & (stars.y < box.y1 - 1 - margin)
     good = inside & ~stars.is_saturated & (stars.flux > MIN_SIGNAL_TO_NOISE * stars.flux_err)
     index = np.flatnonzero(good)
     index = index[np.argsort(-stars.flux[index], kind="stable")]
-    cell = max(np.sqrt(box.area / max(at_most, 1)), 2.0 * margin)
+    cell = max(np.sqrt(box.area / max(at_most, 1)), float(distance))
     column = ((stars.x[index] - box.x0) // cell).astype(np.int64)
     row = ((stars.y[index] - box.y0) // cell).astype(np.int64)
     rank = _rank_in_group(row * 100_000 + column)
     index = index[np.argsort(rank, kind="stable")]
-    return _apart(stars, index, distance=float(margin), at_most=at_most)
+    return _apart(stars, index, distance=float(distance), at_most=at_most)
 
 
 def _rank_in_group(group: IntArray) -> IntArray:

@@ -34,8 +34,11 @@ MAX_CLIPPED = 0.1
 STAMP_CLIP = 5.0
 """Stamps whose reduced χ² lies this many robust sigma above the median are left out."""
 
-ORDER_GAIN = 1e-3
-"""A higher spatial order must lower the held-out χ² by this fraction, or the lower one is kept."""
+STAMPS_PER_TERM = 4
+"""A spatial order is tried if there are this many stamps for each of its terms."""
+
+ORDER_SIGMA = 2.0
+"""A higher spatial order must lower the held-out χ² by this many standard errors, or the lower one is kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +83,9 @@ def fit_stamps(
         strength = None if penalty is None else penalty * _information(clean.select(kept))
         back = _affordable(background_order, len(kept), 1)
         if spatial_order is None:
-            scores = _scores(clean.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders)
-            order = _chosen(scores)
+            scores, order = _best_order(
+                clean.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders
+            )
         else:
             order = _affordable(spatial_order, len(kept), 1)
         f, g = _terms(stamps, box, order), _terms(stamps, box, back)
@@ -127,7 +131,7 @@ def _affordable(order: int, n_stamps: int, stamps_per_term: int) -> int:
     return order
 
 
-def _scores(
+def _best_order(
     clean: StampSums,
     stamps: Stamps,
     kept: IntArray,
@@ -136,26 +140,27 @@ def _scores(
     background_order: int,
     penalty: FloatArray | None,
     max_orders: tuple[int, ...] | None,
-) -> dict[int, float]:
-    """Held-out χ² per pixel for every spatial order that has three stamps a term."""
-    if len(kept) < 6:
-        return {0: 0.0}
+) -> tuple[dict[int, float], int]:
+    """Held-out χ² per pixel of every spatial order that the stamps allow, and the lowest that none beats for certain.
+
+    The mean is over all but the worst twentieth of the stamps: one variable star must not choose the order.
+    """
+    if len(kept) < 2 * STAMPS_PER_TERM:
+        return {}, 0
     g = _terms(stamps, box, background_order)[:, kept]
-    scores = {}
-    for order in range(_affordable(max_order, len(kept), 3) + 1):
+    scores, chosen, best = {}, 0, np.empty(0)
+    for order in range(_affordable(max_order, len(kept), STAMPS_PER_TERM) + 1):
         f = _terms(stamps, box, order)[:, kept]
-        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders)) / np.maximum(
-            clean.n_pixels, 1.0
-        )
-        # the mean of all but the worst twentieth: one variable star must not choose the order
-        scores[order] = float(np.sort(chi2)[: max(1, int(0.95 * len(chi2)))].mean())
-    return scores
-
-
-def _chosen(scores: dict[int, float]) -> int:
-    """The lowest order whose held-out χ² is within `ORDER_GAIN` of the best."""
-    best = min(scores.values())
-    return min(order for order, score in scores.items() if score <= best + ORDER_GAIN * abs(best))
+        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders))
+        chi2 /= np.maximum(clean.n_pixels, 1.0)
+        usual = chi2 <= np.quantile(chi2, 0.95)
+        scores[order] = float(chi2[usual].mean())
+        if order:
+            gain = np.sort(best - chi2)[len(chi2) // 40 : len(chi2) - len(chi2) // 40]
+            if gain.mean() <= ORDER_SIGMA * gain.std() / np.sqrt(len(gain)):
+                continue
+        chosen, best = order, chi2
+    return scores, chosen
 
 
 def _clip(stamps: Stamps, local: FloatArray, reduced: FloatArray, good: BoolArray, why: list[str]) -> None:

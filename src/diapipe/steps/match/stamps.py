@@ -91,7 +91,7 @@ def cut_stamps(
     reference
         The image to match, on the same grid.
     x, y
-        Centres; the stamp and half a kernel around it must lie in both images.
+        Centres. What of a stamp lies outside the images is not fitted.
     noise_gain
         Expected ΣK² of the kernel, for the weights.
     """
@@ -104,12 +104,12 @@ def cut_stamps(
     convolve = StampConvolver(basis, side)
     for k in range(n):
         inner = Box.around(x=float(x[k]), y=float(y[k]), half=half)
-        wide, there = target[inner.dilated(reach)], reference[inner]
+        wide, there = _padded_cut(target, inner.dilated(reach)), _padded_cut(reference, inner)
         usable = wide.usable(UNUSABLE)
         stamp = wide.image if usable.all() else filled(wide.image, usable)
         regressors[k, :-1] = convolve(np.ascontiguousarray(stamp, dtype=np.float32))
         fit = there.usable(UNUSABLE) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
-        here = target[inner].variance
+        here = wide[inner].variance
         spread = there.variance + noise_gain * np.where(np.isfinite(here), here, 0.0)
         spread = spread + (MODEL_FLOOR * np.clip(there.image, 0.0, None)) ** 2
         good[k] = fit.ravel()
@@ -119,6 +119,20 @@ def cut_stamps(
     return Stamps(
         np.asarray(x, np.float64), np.asarray(y, np.float64), regressors, values, variance, target_variance, good, side
     )
+
+
+def _padded_cut(image: MaskedImage, box: Box) -> MaskedImage:
+    """The part of an image in a box that may stick out of it: NaN and NO_DATA outside."""
+    if image.box.contains(box):
+        return image[box]
+    inside = image.box.intersect(box)
+    pixels = np.full(box.shape, np.nan, np.float32)
+    mask = np.full(box.shape, int(MaskPlane.NO_DATA), np.int32)
+    variance = np.full(box.shape, np.nan, np.float32)
+    if inside is not None:
+        part, there = image[inside], inside.slices_in(box)
+        pixels[there], mask[there], variance[there] = part.image, part.mask, part.variance
+    return MaskedImage(pixels, mask, variance, box)
 
 
 def _spoiled(wide: MaskedImage, usable: BoolArray) -> BoolArray:

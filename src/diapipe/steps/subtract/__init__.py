@@ -13,13 +13,14 @@ from diapipe.images.box import Box
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.fields import ChebyshevField, ImageField, field_terms
 from diapipe.images.kernel import SpatialKernel
-from diapipe.images.mask import UNUSABLE
+from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.whitening import effective_reach, noise_gain
 from diapipe.steps.subtract.cores import rebuild_cores
+from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.masks import combined_mask
 
 __all__ = ["subtract"]
@@ -88,6 +89,11 @@ def subtract(
     )
     variance *= scale**2
     pixels = plain if whitening is None else _whitened(plain, good, science.box, whitening, n_threads)
+    sigma = np.sqrt(variance)
+    level = residual_background(pixels / sigma, mask, int(UNUSABLE_DIFFERENCE))
+    if level is not None:
+        level *= sigma
+        pixels -= level
     pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
     return Difference(
         exposure=replace(

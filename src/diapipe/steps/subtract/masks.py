@@ -21,7 +21,7 @@ FILL_ERROR = 0.3
 CARRIED_ERROR = 1.0
 """A pixel is masked where the error that filled pixels may carry into it exceeds this many sigma of the difference."""
 
-CORE_REACH_PX = 6
+CORE_REACH_PX = 15
 """Beyond this distance a kernel carries too little for its defects to be masked."""
 
 

@@ -130,7 +130,7 @@ def _smooth_part(covariance: noise.Covariance, psf_sigma: float) -> FloatArray:
     """Covariance from faint sources and residual sky at each lag."""
     dy, dx = np.abs(covariance.lags).T
     sources = np.exp(-(dx**2 + dy**2) / (4.0 * psf_sigma**2))
-    outside = ((np.minimum(dx, dy) >= 2) | (np.maximum(dx, dy) > REACH)) & (covariance.pairs > 0)
+    outside = _is_far(covariance)
     if outside.sum() < 4:
         return np.zeros_like(covariance.values)
     design = np.stack([sources[outside], np.ones(int(outside.sum()))], axis=1)
@@ -138,9 +138,21 @@ def _smooth_part(covariance: noise.Covariance, psf_sigma: float) -> FloatArray:
     return np.asarray(max(height, 0.0) * sources + level, dtype=np.float64)
 
 
+def _is_far(covariance: noise.Covariance) -> BoolArray:
+    """Lags at which resampled noise has no covariance: off both axes by two pixels or more, or beyond its reach."""
+    dy, dx = np.abs(covariance.lags).T
+    return np.asarray(
+        ((np.minimum(dx, dy) >= 2) | (np.maximum(dx, dy) > REACH)) & (covariance.pairs > 0), dtype=np.bool_
+    )
+
+
 def _correlation(covariance: noise.Covariance, of_noise: FloatArray, options: NoiseCorrelation) -> FloatArray | None:
-    """Autocorrelation, shape (9, 9), with what is not significant set to 0; None if nothing is."""
-    limit = max(options.least_correlation, options.significance / np.sqrt(max(int(covariance.pairs.max()), 1)))
+    """Autocorrelation, shape (9, 9), with what is not significant set to 0; None if nothing is.
+
+    The error of a correlation is taken from its scatter where there should be none.
+    """
+    scatter = max(float(np.std((of_noise / of_noise[0])[_is_far(covariance)])), 1.0 / np.sqrt(covariance.pairs.max()))
+    limit = max(options.least_correlation, options.significance * scatter)
     image = np.zeros((2 * REACH + 1, 2 * REACH + 1))
     for (dy, dx), value in zip(covariance.lags, of_noise / of_noise[0], strict=True):
         if max(abs(dy), abs(dx)) <= REACH and abs(value) > 0.5 * limit:

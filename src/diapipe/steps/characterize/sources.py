@@ -151,7 +151,9 @@ def _around(
     padded_y = np.clip(peaks.y[:, None] + np.arange(-reach, reach + 1), 0, plane.shape[0] - 1)
     padded_x = np.clip(peaks.x[:, None] + np.arange(-reach, reach + 1), 0, plane.shape[1] - 1)
     cut = plane[padded_y[:, :, None], padded_x[:, None, :]]
-    return np.asarray(combine.reduce(cut.reshape(len(peaks.y), -1), axis=1, initial=plane.dtype.type(empty)))
+    return np.asarray(
+        combine.reduce(cut.reshape(len(peaks.y), (2 * reach + 1) ** 2), axis=1, initial=plane.dtype.type(empty))
+    )
 
 
 def _first_of_each_blob(mask: MaskArray, peaks: local_maxima.Maxima, found: Sources) -> BoolArray:

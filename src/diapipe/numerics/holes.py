@@ -13,6 +13,8 @@ from diapipe.numerics.threads import over_bands
 MAX_GAP = 5
 """Widest run of holes, in pixels, that is bridged by an interpolation from both sides."""
 
+_DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
+
 
 def fill_holes(
     image: Float32Array, variance: Float32Array, hole: BoolArray, *, n_threads: int = 1
@@ -113,11 +115,12 @@ def _across(
 
 @jit
 def _from_outside(image: Float32Array, variance: Float32Array, hole: BoolArray, y: int, x: int) -> tuple[float, float]:
-    """Mean over the four directions of the linear extrapolation inwards; NaN where no neighbour is good."""
+    """Mean of the linear extrapolations inwards, along the axes or, failing these, the diagonals; else NaN."""
     value, spread, n = 0.0, 0.0, 0
-    for direction in range(4):
-        dy = (direction == 0) - (direction == 1)
-        dx = (direction == 2) - (direction == 3)
+    for direction in range(8):
+        if direction == 4 and n > 0:
+            break
+        dy, dx = _DIRECTIONS[direction]
         if not _is_good(hole, y + dy, x + dx):
             continue
         near = image[y + dy, x + dx]

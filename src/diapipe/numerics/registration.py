@@ -12,6 +12,12 @@ from scipy.spatial import cKDTree
 from diapipe.numerics import polynomials
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
+PARAMETER_COST = 1.0
+"""What a parameter must lower χ² by, beyond the one or two by which it lowers the left-out points' χ² by chance."""
+
+MAX_LOOSENESS = 4.0
+"""Largest variance of a fit over the rectangle around its points, in units of that at the points."""
+
 RAYLEIGH_MEDIAN_SQUARED = 2.0 * np.log(2.0)
 """Median of the squared length of a 2-D vector whose components are unit Gaussians."""
 
@@ -51,7 +57,7 @@ class DisplacementFit:
     error
         Root mean square error per axis of the fitted displacement at the points, from the covariance of the fit.
     significance
-        By how many sigma χ² falls more than chance makes it, (Δχ² - p)/√(2p) for p parameters.
+        Sigma of a Gaussian that is exceeded as rarely as chance lets χ² fall so much (Wilson & Hilferty 1931).
     """
 
     order: int
@@ -138,8 +144,10 @@ def fit_displacement(
     Returns
     -------
     DisplacementFit
-        The clipping and the extra scatter come from the highest order that the number of points allows; the order is
-        that of the least sum of squared leave-one-out residuals r/(1 - h), h the leverage (Allen 1974, PRESS).
+        The clipping and the extra scatter come from the highest order that the number of points allows. The order has
+        the least sum of squared leave-one-out residuals r/(1 - h), h the leverage (Allen 1974, PRESS), with
+        `PARAMETER_COST` added for each parameter; orders that the points leave loose somewhere in the rectangle around
+        them are not taken.
     """
     highest = max((k for k in range(max_order + 1) if len(u) >= _least_points(k)), default=-1)
     if highest < 0:
@@ -155,9 +163,21 @@ def fit_displacement(
             terms = polynomials.chebyshev_terms(u[kept], v[kept], order).T
             coefficients, leverage = _solved(terms, data, weight)
             residual = (data - terms @ coefficients) / (1.0 - leverage)[:, None]
-            scores[order] = float((weight * (residual**2).sum(axis=1)).sum())
+            if order > 0 and _looseness(u[kept], v[kept], order, weight) > MAX_LOOSENESS:
+                break
+            scores[order] = float((weight * (residual**2).sum(axis=1)).sum() + 2.0 * PARAMETER_COST * terms.shape[1])
     best = min(scores, key=lambda order: scores[order])
     return _described(best, u, v, data, weight, kept, extra)
+
+
+def _looseness(u: FloatArray, v: FloatArray, order: int, weight: FloatArray) -> float:
+    """Mean variance of a fit over the rectangle around its points, in units of that at the points."""
+    grid_u, grid_v = np.meshgrid(np.linspace(u.min(), u.max(), 12), np.linspace(v.min(), v.max(), 12))
+    terms = polynomials.chebyshev_terms(u, v, order).T
+    _, triangle = np.linalg.qr(terms * np.sqrt(weight)[:, None])
+    inverse = np.linalg.pinv(triangle)
+    over_grid = polynomials.chebyshev_terms(grid_u.ravel(), grid_v.ravel(), order).T @ inverse
+    return float((over_grid**2).sum(axis=1).mean() / ((terms @ inverse) ** 2).sum(axis=1).mean())
 
 
 def _least_points(order: int) -> int:
@@ -178,7 +198,8 @@ def _described(
     drop = float((weight * ((data**2).sum(axis=1) - (residual**2).sum(axis=1))).sum())
     n_parameters = 2 * terms.shape[1]
     error = float(np.sqrt((leverage / weight).mean()))
-    significance = (drop - n_parameters) / np.sqrt(2.0 * n_parameters)
+    spread = 2.0 / (9.0 * n_parameters)
+    significance = (np.cbrt(drop / n_parameters) - (1.0 - spread)) / np.sqrt(spread)
     return DisplacementFit(
         order,
         *(coefficients[:, 0].copy(), coefficients[:, 1].copy(), kept, extra),

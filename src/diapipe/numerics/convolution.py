@@ -26,8 +26,8 @@ BLOCK = 64
 RANK_LIMIT = 24
 """Factors above which the FFT is cheaper than the separable passes (measured at 31 px)."""
 
-FACTOR_TOLERANCE = 3e-6
-"""Largest singular value left out of a factored kernel of unit sum: 0.3 counts under a star of 100,000."""
+FACTOR_TOLERANCE = 5e-5
+"""Largest singular value left out of a factored kernel of unit sum: its pixels are then right to about 1e-5."""
 
 
 class FactoredKernel(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics import background as meshes
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.stats import clipped_mean
+from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
+from diapipe.numerics.stats import robust_sigma, thinned
 
 BLOCK_PX = 4
 """Pixels are averaged in blocks of this side first: fewer numbers, and single bad pixels do not count."""
@@ -16,6 +16,12 @@ CELLS_PX = (48, 96, 192)
 
 SIGNIFICANT = 2.0
 """A mesh is used where the scatter of its cells is above this many times their variance: else it would only add noise."""
+
+MEDIAN_CHI2 = 0.455
+"""Median of χ² with one degree of freedom."""
+
+MEDIAN_ERROR = 1.2533
+"""Error of a median in units of that of a mean, √(π/2)."""
 
 
 def residual_background(pull: Float32Array, mask: MaskArray, bad_bits: int) -> Float32Array | None:
@@ -36,35 +42,34 @@ def residual_background(pull: Float32Array, mask: MaskArray, bad_bits: int) -> F
         The shape of ``pull``.
     """
     blocks = meshes.block_means(pull, mask, bad_bits, BLOCK_PX)
-    for cell in CELLS_PX:
-        rows, columns = (meshes.cell_edges(length, cell // BLOCK_PX) for length in blocks.shape)
-        if len(rows) < 3 or len(columns) < 3:
+    for cell_px in CELLS_PX:
+        cell = cell_px // BLOCK_PX
+        if min(blocks.shape) < 2 * cell:
             return None
-        level, error = _levels(blocks, rows, columns)
+        level, error = _levels(blocks, cell)
         known = np.isfinite(level)
-        if not known.any() or np.median((level[known] / error[known]) ** 2) < 0.455 * SIGNIFICANT:
+        if not known.any() or np.median((level[known] / error[known]) ** 2) < MEDIAN_CHI2 * SIGNIFICANT:
             continue
         smooth = meshes.smooth_mesh(level, known, tolerance=np.where(known, 5.0 * error, 0.0))
-        return _over(smooth, rows, columns, pull.shape)
+        return _over(smooth, cell, pull.shape)
     return None
 
 
-def _levels(blocks: Float32Array, rows: IntArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Clipped mean of the blocks of every cell and its error; NaN where fewer than a quarter of them are good."""
-    shape = (len(rows) - 1, len(columns) - 1)
-    level, error = np.full(shape, np.nan), np.full(shape, np.nan)
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            cell = blocks[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
-            mean, sigma, n = clipped_mean(cell)
-            if n >= max(9, cell.size // 4) and sigma > 0:
-                level[i, j], error[i, j] = mean, sigma / np.sqrt(n)
+def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
+    """Median of the blocks of every cell and its error; NaN where fewer than a quarter of them are good."""
+    n_y, n_x = blocks.shape[0] // cell, blocks.shape[1] // cell
+    cells = blocks[: n_y * cell, : n_x * cell].reshape(n_y, cell, n_x, cell).swapaxes(1, 2).reshape(n_y, n_x, cell**2)
+    ordered = np.sort(cells, axis=2)
+    n = np.count_nonzero(np.isfinite(ordered), axis=2)
+    middle = np.take_along_axis(ordered, np.maximum(n // 2, 0)[..., None], axis=2)[..., 0]
+    level = np.where(4 * n >= cell**2, middle, np.nan).astype(np.float64)
+    error = MEDIAN_ERROR * robust_sigma(thinned(blocks, 100_000)) / np.sqrt(np.maximum(n, 1))
     return level, error
 
 
-def _over(level: FloatArray, rows: IntArray, columns: IntArray, shape: tuple[int, ...]) -> Float32Array:
+def _over(level: FloatArray, cell: int, shape: tuple[int, ...]) -> Float32Array:
     """Spline through the cell centres at every pixel."""
-    y, x = (BLOCK_PX * 0.5 * (edges[1:] + edges[:-1]) - 0.5 for edges in (rows, columns))
+    y, x = (BLOCK_PX * cell * (np.arange(n) + 0.5) - 0.5 for n in level.shape)
     down = meshes.spline_matrix(y, np.arange(shape[0], dtype=np.float64)) @ level
     across = meshes.spline_matrix(x, np.arange(shape[1], dtype=np.float64)).T
     return np.asarray(down.astype(np.float32) @ across.astype(np.float32), dtype=np.float32)

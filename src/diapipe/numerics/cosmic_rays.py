@@ -27,7 +27,7 @@ def _is_sharp(
 ) -> bool:
     """Whether pixel (y, x) exceeds the mean of two opposite neighbours by ``n_sigma`` more than a star can.
 
-    A neighbour already flagged as part of a cosmic ray counts as zero: it says nothing of what is under it.
+    A neighbour already flagged as part of a cosmic ray says nothing of what is under it: the opposite one stands alone.
     """
     spread = np.float64(variance[y, x])
     value = np.float64(image[y, x]) - least * np.sqrt(spread)
@@ -36,7 +36,7 @@ def _is_sharp(
     for direction in range(4):
         dy = 0 if direction == 0 else 1
         dx = 1 if direction == 0 else (0 if direction == 1 else (1 if direction == 2 else -1))
-        total, noise = 0.0, 0.0
+        total, noise, sides = 0.0, 0.0, 0
         usable = True
         for side in range(-1, 2, 2):
             r, c = y + side * dy, x + side * dx
@@ -45,10 +45,13 @@ def _is_sharp(
             if (skip[r, c] & skip_bits) != 0 or not variance[r, c] > 0.0:
                 usable = False
                 break
-            total += 0.5 * image[r, c]
-            noise += 0.25 * variance[r, c]
-        if not usable:
+            total += image[r, c]
+            noise += variance[r, c]
+            sides += 1
+        if not usable or sides == 0:
             continue
+        total /= sides
+        noise /= sides * sides
         ratio = ratios[direction]
         if ratio * image[y, x] - total > n_sigma * np.sqrt(noise + ratio * ratio * spread) and total < ratio * value:
             return True

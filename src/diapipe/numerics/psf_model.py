@@ -20,7 +20,7 @@ PRIOR_FRACTION = 0.2
 """Expected deviation of a pixel of the mean PSF from the Moffat profile, as a fraction of the profile there."""
 
 
-PRIOR_VARIATION = 0.02
+PRIOR_VARIATION = 0.005
 """Expected variation of a pixel over the image beyond that of size and ellipticity, as a fraction of the profile."""
 
 

@@ -41,7 +41,7 @@ class PsfModel:
     min_half_pixels: int = 12
     max_half_pixels: int = 25
     max_order: int = 3
-    stars_per_term: int = 5
+    stars_per_term: int = 3
     rounds: int = 3
     clip_sigma: float = 4.0
 

@@ -31,7 +31,7 @@ class StarSelection:
         A neighbour one FWHM away matters above this fraction of the flux; the limit grows as the distance cubed.
     """
 
-    min_snr: float = 30.0
+    min_snr: float = 20.0
     min_snr_star: float = 8.0
     size_range: tuple[float, float] = (0.7, 12.0)
     size_tolerance: float = 0.04

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.star_stamps import SYSTEMATIC, Stamps, StarFits, shifted
 
 PRIOR_FRACTION = 0.2
@@ -146,7 +146,9 @@ def solve_pixels(targets: FloatArray, weights: FloatArray, terms: FloatArray, ba
     return np.linalg.solve(matrix, vector[:, :, None])[:, :, 0].T.reshape(n_terms, size, size)
 
 
-def solve_series(targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray) -> FloatArray:
+def solve_series(
+    targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray, modes: FloatArray
+) -> FloatArray:
     """Coefficients of the deviation from the base profile: shapes first, then pixel by pixel what they leave.
 
     Parameters
@@ -159,13 +161,15 @@ def solve_series(targets: FloatArray, weights: FloatArray, terms: FloatArray, ba
         Values of the polynomial terms at the stars, shape (n_terms, n).
     base
         Shape (size, size).
+    modes
+        Its shape modes, shape (3, size, size).
 
     Returns
     -------
     FloatArray
         Shape (n_terms, size, size).
     """
-    of_shapes = solve_shapes(targets, weights, terms, shape_modes(base))
+    of_shapes = solve_shapes(targets, weights, terms, modes)
     left = targets - np.tensordot(terms.T, of_shapes, axes=1)
     return of_shapes + solve_pixels(left, weights, terms, base)
 
@@ -196,14 +200,17 @@ def centred_targets(
 
 
 def held_out_error(
-    targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray, core: BoolArray
+    targets: FloatArray, weights: FloatArray, terms: FloatArray, base: FloatArray, modes: FloatArray
 ) -> float:
-    """Weighted mean square error of the series on stars it has not seen (two halves, even and odd entries)."""
+    """Weighted mean square error of the series on stars it has not seen (two halves, even and odd entries).
+
+    All stamps may be cut to the core, where it matters; see `solve_series` for the parameters.
+    """
     total, norm = 0.0, 0.0
-    for parity in (0, 1):
-        fit, test = np.arange(len(targets)) % 2 == parity, np.arange(len(targets)) % 2 != parity
-        images = solve_series(targets[fit], weights[fit], terms[:, fit], base)
-        error = (targets[test] - np.tensordot(terms[:, test].T, images, axes=1))[:, core]
-        total += float((weights[test][:, core] * error**2).sum())
-        norm += float(np.count_nonzero(weights[test][:, core]))
+    even = np.arange(len(targets)) % 2 == 0
+    for fit, test in ((even, ~even), (~even, even)):
+        images = solve_series(targets[fit], weights[fit], terms[:, fit], base, modes)
+        error = targets[test] - np.tensordot(terms[:, test].T, images, axes=1)
+        total += float((weights[test] * error**2).sum())
+        norm += float(np.count_nonzero(weights[test]))
     return total / max(norm, 1.0)

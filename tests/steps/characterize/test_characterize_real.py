@@ -48,7 +48,7 @@ def profile_widths(image, *, lowest: float, highest: float) -> list[float]:
 
 @pytest.mark.parametrize("number", ["0001", "0037", "0091", "0128"])
 def test_crowded_frame(shared_data, number):
-    """FWHM as measured on the brightest stars to 6%; gain and scatter agree to 15%; less than 1% of the frame masked."""
+    """FWHM as of the brightest stars to 6%; gain and scatter agree to 15%; less than 1% of the frame masked."""
     exposure = plain(shared_data / f"moa2013blg475/epochs/moa475_I_{number}.fits.fz", "moa")
     found = characterize(exposure)
     widths = profile_widths(found.exposure.masked_image.image, lowest=8_000.0, highest=45_000.0)
@@ -63,7 +63,7 @@ def test_crowded_frame(shared_data, number):
 
 @pytest.mark.parametrize(("name", "axis"), [("OBS04b", 1), ("OBS04c", 0), ("OBS18e", 0)])
 def test_resampled_frame(shared_data, name, axis):
-    """Resampling by a part of a pixel along one axis: positive at lag 1, negative at lag 2; the first epoch is white."""
+    """A sub-pixel shift along one axis: positive at lag 1, negative at lag 2; the first frame is white."""
     folder = shared_data / "sfft_decam/input_data"
     correlation = characterize(plain(folder / f"DEC-{name}.mini.fits", "decam")).exposure.noise_correlation
     along = correlation[4, 4:] if axis == 1 else correlation[4:, 4]

@@ -190,7 +190,7 @@ def fit_psf(
     chosen, stamps = chosen[whole], _picked(stamps, whole)
     stack, weight = psf_model.mean_star(stamps, sources.flux[chosen])
     base = psf_model.fit_moffat(stack, weight, fwhm=fwhm)
-    series = psf_model.PsfSeries(base[None], base)
+    series, modes = psf_model.PsfSeries(base[None], base), psf_model.shape_modes(base)
     order = 0
     for turn in range(options.rounds):
         terms = field_terms(box, series_order(series), x=sources.x[chosen] + box.x0, y=sources.y[chosen] + box.y0)
@@ -208,7 +208,7 @@ def fit_psf(
         if turn < 2:
             order = _best_order(targets, weights, base, place, box, fwhm, options)
         terms = field_terms(box, order, **place)
-        series = psf_model.assembled(psf_model.solve_series(targets, weights, terms, base), base)
+        series = psf_model.assembled(psf_model.solve_series(targets, weights, terms, base, modes), base)
     models = psf_model.models_at(series, terms, dx=stamps.dx, dy=stamps.dy)
     fits = star_stamps.fit_stars(stamps, models, core=2.0 * fwhm)
     return PsfFit(PolynomialPsf(ImageField(series.images, box)), chosen, stamps, fits, models)
@@ -260,12 +260,16 @@ def _best_order(
     options: PsfModel,
 ) -> int:
     """Order whose PSF predicts stars that it has not seen best."""
-    core = _core(targets.shape[-1] // 2, 1.5 * fwhm)
+    half = targets.shape[-1] // 2
+    inner = slice(half - min(half, round(1.5 * fwhm)), half + min(half, round(1.5 * fwhm)) + 1)
+    core = np.s_[..., inner, inner]
+    modes = psf_model.shape_modes(base)[core]
+    targets, weights, base = targets[core], weights[core], base[core]
     best, least = 0, np.inf
     for order in range(options.max_order + 1):
         if len(targets) < 2 * options.stars_per_term * polynomials.n_terms(order) and order > 0:
             break
-        error = psf_model.held_out_error(targets, weights, field_terms(box, order, **place), base, core)
+        error = psf_model.held_out_error(targets, weights, field_terms(box, order, **place), base, modes)
         if error < least:
             best, least = order, error
     return best

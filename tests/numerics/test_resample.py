@@ -47,6 +47,11 @@ def slow_twin(source, hole, positions, area, shape, interpolant, max_hole_share=
     for row in range(shape[0]):
         for column in range(shape[1]):
             x, y = positions(float(column), float(row))
+            j, i = int(np.floor(y)), int(np.floor(x))
+            around = (image + variance)[max(j, 0) : j + 2, max(i, 0) : i + 2]
+            if j >= 0 and i >= 0 and around.shape == (2, 2) and not np.isfinite(around).any():
+                out.mask[row, column] |= source.mask[int(np.floor(y + 0.5)), int(np.floor(x + 0.5))]
+                continue
             pixels_x, weights_x = taps(x, interpolant)
             pixels_y, weights_y = taps(y, interpolant)
             value = spread = kept = total = absent = lost = 0.0
@@ -58,7 +63,7 @@ def slow_twin(source, hole, positions, area, shape, interpolant, max_hole_share=
                     if not (0 <= j < image.shape[0] and 0 <= i < image.shape[1]):
                         absent += w**2
                         continue
-                    if hole[j, i] and w != 0:
+                    if hole[j, i] and abs(w) > 1e-6:
                         hole_bits |= int(source.mask[j, i]) or NO_DATA
                     if not np.isfinite(image[j, i] + variance[j, i]):
                         absent += w**2

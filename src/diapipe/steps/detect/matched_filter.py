@@ -34,7 +34,8 @@ class MatchedFilter(AbstractDetector):
     Attributes
     ----------
     threshold_sigma
-        A source has a peak with absolute score above this.
+        A source has a peak with absolute score above this. White noise seen through a PSF of sigma s has about
+        A (2π)^-1.5 t exp(-t²/2) / s² peaks of both signs above t in A pixels: 5 on 4000 x 4000 at t = 5, 2 at 5.2.
     grow_sigma
         Footprints are grown by this many PSF sigmas, both signs together; those that then touch are one.
     dipole_separation_fwhm
@@ -50,7 +51,7 @@ class MatchedFilter(AbstractDetector):
         The PSF is taken as constant over squares of this side. The score's loss is quadratic in the PSF's change.
     """
 
-    threshold_sigma: float = 5.0
+    threshold_sigma: float = 5.2
     grow_sigma: float = 2.4
     dipole_separation_fwhm: float = 2.0
     blend_tolerance: float = 0.1

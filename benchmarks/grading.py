@@ -1,4 +1,6 @@
-"""Grade a difference against the truth of its simulated pair, and against the ceiling: true changes plus white noise."""
+"""Grade a difference against the truth of its simulated pair, and against the ceiling: true changes plus white
+noise.
+"""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from dataclasses import replace
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from grading import Grade, flux_pulls, grade
 
 from diapipe.flow import difference_pair
 from diapipe.simulate.pair import simulate_pair
 from diapipe.simulate.spec import PairSpec
+from grading import Grade, flux_pulls, grade
 
 COLUMNS = (
     ("complete", "completeness", "{:.3f}"),
@@ -85,7 +85,8 @@ def _run_kind(depth: float, ratio: float, arguments: argparse.Namespace) -> None
     _line(f"{depth:5.0f} {ratio:5.2f} mean", mean, float("nan"))
     error = 1.2533 * np.std(np.clip(fraction, -0.3, 0.3)) / np.sqrt(len(fraction))
     sys.stdout.write(f"      {len(fraction)} fluxes at S/N > 10: median {np.median(fraction):+.3%} +- {error:.3%};")
-    sys.stdout.write(f" {len(pull)} pulls: mean {np.mean(np.clip(pull, -5, 5)):+.3f}, std {np.std(np.clip(pull, -5, 5)):.3f}\n")
+    clipped = np.clip(pull, -5, 5)
+    sys.stdout.write(f" {len(pull)} pulls: mean {np.mean(clipped):+.3f}, std {np.std(clipped):.3f}\n")
     sys.stdout.flush()
 
 

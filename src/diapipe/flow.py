@@ -151,7 +151,12 @@ def difference_pair(
         detections = detect(difference.exposure, algorithm=recipe.detector, n_threads=n)
     with stage("measure"):
         dia_sources = measure(
-            difference, detections, science=of_science.exposure, stars=of_science.stars, options=recipe.measure, n_threads=n
+            difference,
+            detections,
+            science=of_science.exposure,
+            stars=of_science.stars,
+            options=recipe.measure,
+            n_threads=n,
         )
     summary = summarize(
         science=of_science,

@@ -49,7 +49,9 @@ def test_wiener_keeps_constants_and_slopes(blur_px):
 
 
 def error_at_stars(blur_px, sigma):
-    """Largest error, over sub-pixel positions of pixel and star, of an interpolated 1-D Gaussian, in units of its peak."""
+    """Largest error, over sub-pixel positions of pixel and star, of an interpolated 1-D Gaussian, in units of its
+    peak.
+    """
     blurred = np.hypot(sigma, blur_px or 0.0)
     pixel = np.arange(-20, 21)
     worst = 0.0

@@ -102,9 +102,11 @@ def test_limits_on_the_spatial_order_hold(rng: np.random.Generator) -> None:
 def test_hotpants_comparison_pair(
     shared_data: Path, centres: list[tuple[int, int]], kernel_sum: float, background: float
 ) -> None:
-    """Kernel sum and background that HOTPANTS finds with one Gaussian (sigma 3, degree 3, 19 px; SPEC N), to 5 decimals.
+    """Kernel sum and background that HOTPANTS finds with one Gaussian (sigma 3, degree 3, 19 px; SPEC N), to 5
+    decimals.
 
-    Stamps are centred on the detected footprints, one of which lies a pixel beside its star."""
+    Stamps are centred on the detected footprints, one of which lies a pixel beside its star.
+    """
     planes = [
         fits.getdata(shared_data / "lsst_afw_format" / f"ip_diffim__{kind}MI.fits", 1).astype(float)
         for kind in ("template", "science")

@@ -17,7 +17,8 @@ def gaussian(sigma: float, half: int = 10) -> np.ndarray:
 
 @pytest.mark.parametrize("template_variance", [0.1, 1.0, 100.0])
 def test_noise_becomes_white(template_variance: float, rng: np.random.Generator) -> None:
-    """Neighbours are uncorrelated: 500 x 500 pixels tell to 0.002, four of it allowed; at 100 to 0.01 (the gain is floored).
+    """Neighbours are uncorrelated: 500 x 500 pixels tell to 0.002, four of it allowed; at 100 to 0.01 (the gain is
+    floored).
 
     The original's bar for noise of 1 and 100 is 0.1 (SPEC N).
     """

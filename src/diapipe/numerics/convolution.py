@@ -1,8 +1,9 @@
 """Convolution of an image with a kernel that varies smoothly over it, and of its variance with the kernel squared.
 
-The kernel is a series K(u, v; x, y) = Σ_t f_t(x, y) K_t(u, v). Its images are factored together into a few products of a
-row and a column profile; the row profiles are shared by all terms, so the row pass is done once and only the short column
-filters follow the position. A kernel that does not factor well is applied by FFT, one inverse transform a term.
+The kernel is a series K(u, v; x, y) = Σ_t f_t(x, y) K_t(u, v). Its images are factored together into a few products
+of a row and a column profile; the row profiles are shared by all terms, so the row pass is done once and only the
+short column filters follow the position. A kernel that does not factor well is applied by FFT, one inverse
+transform a term.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def _separable_band(
     first: int,
     last: int,
 ) -> None:
-    """Rows ``first`` to ``last`` of the convolution; ``rows`` and ``columns`` are flipped, ``fields`` is at the corners of blocks."""
+    """Rows ``first`` to ``last`` of the convolution; ``rows`` and ``columns`` are flipped, ``fields`` is at the
+    corners of blocks.
+    """
     n_rank, size = rows.shape
     width = out.shape[1]
     height = last - first + size - 1
@@ -134,8 +137,8 @@ def _add_taps(
 ) -> None:
     """Add Σ_a weights[a] source[y, first + a + x] to out[out_row, out_first + x], for x in 0 .. n - 1.
 
-    Four taps at a time, so that the sum stays in registers; with unsigned indices, since for signed ones Numba must allow
-    for negative values and the loop is not vectorised.
+    Four taps at a time, so that the sum stays in registers; with unsigned indices, since for signed ones Numba must
+    allow for negative values and the loop is not vectorised.
     """
     size = weights.shape[0]
     row, row_out, start_out, count = np.uint64(y), np.uint64(out_row), np.uint64(out_first), np.uint64(n)
@@ -167,7 +170,9 @@ def _column_pass(
     here: Float32Array,
     change: Float32Array,
 ) -> None:
-    """Add to row ``y`` the column filter's value at the strip's left edge and its change per pixel, four taps at a time."""
+    """Add to row ``y`` the column filter's value at the strip's left edge and its change per pixel, four taps at a
+    time.
+    """
     size = left.shape[0]
     row, count = np.uint64(y), np.uint64(n)
     for v in range(0, size - 3, 4):
@@ -261,7 +266,9 @@ def _variance_tile(
     first_column: int,
     last_column: int,
 ) -> None:
-    """Add the correlation with ``weights`` (already flipped) to one tile of ``out``; ``padded`` has a border of ``half``."""
+    """Add the correlation with ``weights`` (already flipped) to one tile of ``out``; ``padded`` has a border of
+    ``half``.
+    """
     start = half - weights.shape[0] // 2
     n = last_column - first_column
     for y in range(first_row, last_row):

@@ -4,8 +4,9 @@ Model of a stamp at a place with spatial terms f and background terms g:
 
     I = k0 (T ⊗ B_0) + Σ_{n>0} Σ_t a_{n,t} f_t (T ⊗ B_n) + Σ_s b_s g_s
 
-Per stamp: M = Xᵀ W X, b = Xᵀ W I, c = Iᵀ W I, with X the basis images convolved with T and a column of ones, W the inverse
-variance, zero on masked pixels. Clipping a stamp, another spatial order, a cross-validation fold: all are sums of these.
+Per stamp: M = Xᵀ W X, b = Xᵀ W I, c = Iᵀ W I, with X the basis images convolved with T and a column of ones, W the
+inverse variance, zero on masked pixels. Clipping a stamp, another spatial order, a cross-validation fold: all are
+sums of these.
 """
 
 from __future__ import annotations
@@ -83,12 +84,14 @@ def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
     """Take out of the matrices what the noise of the convolved image adds to them.
 
     Least squares with noise in the regressors is biased towards a kernel that is too small and too narrow; the expected
-    noise term, Σ_p w_p V_T B_i · B_j, is known and can be subtracted (Fuller 1987, measurement error models, eq. 1.2.3).
-    What is subtracted is an expectation, so `NOISE_RIDGE` of it goes back on the diagonal: directions of which the stamps
-    tell less than the noise fluctuates stay near zero instead of turning negative.
+    noise term, Σ_p w_p V_T B_i · B_j, is known and can be subtracted (Fuller 1987, measurement error models, eq.
+    1.2.3). What is subtracted is an expectation, so `NOISE_RIDGE` of it goes back on the diagonal: directions of
+    which the stamps tell less than the noise fluctuates stay near zero instead of turning negative.
 
     Parameters
     ----------
+    sums
+        As summed from the pixels.
     basis_products
         Shape (n_basis, n_basis): B_i · B_j.
     """

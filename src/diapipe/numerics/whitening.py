@@ -12,7 +12,9 @@ POWER_FLOOR = 1e-3
 
 
 def centred_spectrum(image: FloatArray, n: int) -> NDArray[np.complex128]:
-    """Real DFT of a small odd image whose centre is the origin, on an ``n`` by ``n`` grid; complex, shape (n, n // 2 + 1)."""
+    """Real DFT of a small odd image whose centre is the origin, on an ``n`` by ``n`` grid; complex, shape (n, n //
+    2 + 1).
+    """
     half = image.shape[0] // 2
     padded = np.zeros((n, n))
     padded[: image.shape[0], : image.shape[1]] = image
@@ -70,7 +72,9 @@ def _power(correlation: FloatArray | None, n: int) -> FloatArray | float:
 
 
 def effective_reach(images: FloatArray, *, lost: float = 2e-3, least: int = 7) -> int:
-    """Half-size within which all but the fraction ``lost`` of Σ|image| lies, for every one of the images (n, size, size)."""
+    """Half-size within which all but the fraction ``lost`` of Σ|image| lies, for every one of the images (n, size,
+    size).
+    """
     half = int(images.shape[-1] // 2)
     total = np.abs(images).sum(axis=(1, 2))
     for reach in range(least, int(half)):

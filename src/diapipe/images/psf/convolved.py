@@ -16,8 +16,9 @@ from diapipe.numerics.arrays import FloatArray
 class ConvolvedPsf(Psf):
     """PSF ⊗ kernel at every position, on the PSF's own stamp.
 
-    The kernel must have unit sum. What it carries beyond the stamp is cut off and not made up for: a flux fitted with the
-    cut image is then right, while one fitted with a renormalised image would be low by the part that was lost.
+    The kernel must have unit sum. What it carries beyond the stamp is cut off and not made up for: a flux fitted
+    with the cut image is then right, while one fitted with a renormalised image would be low by the part that was
+    lost.
 
     Attributes
     ----------

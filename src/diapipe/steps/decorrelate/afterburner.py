@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,8 +70,8 @@ def _cells(box: Box, per_axis: int) -> list[Box]:
     columns = np.linspace(box.x0, box.x1, per_axis + 1).astype(int)
     return [
         Box(int(y0), int(y1), int(x0), int(x1))
-        for y0, y1 in zip(rows[:-1], rows[1:], strict=True)
-        for x0, x1 in zip(columns[:-1], columns[1:], strict=True)
+        for y0, y1 in pairwise(rows)
+        for x0, x1 in pairwise(columns)
         if y1 > y0 and x1 > x0
     ]
 

@@ -22,8 +22,8 @@ class SizedBasis:
     description
         In words, for the summary.
     penalty
-        Quadratic penalty on the coefficients, shape (n_basis, n_basis), or None; a trace of one weighs as much as all the
-        stamps say.
+        Quadratic penalty on the coefficients, shape (n_basis, n_basis), or None; a trace of one weighs as much as
+        all the stamps say.
     max_spatial_order
         For each image, the highest order with which it may vary over the frame; None for no limit.
     """

@@ -31,7 +31,10 @@ def median_sigma(psf: Psf, box: Box) -> float:
 def choose_direction(science: Psf, template: Psf, box: Box, *, convolve: str) -> Direction:
     """Convolve the image of smaller PSF, unless ``convolve`` names one: a kernel that sharpens amplifies noise."""
     of_science, of_template = median_sigma(science, box), median_sigma(template, box)
-    widths = f"FWHM {SIGMA_TO_FWHM * of_template:.2f} px in the template, {SIGMA_TO_FWHM * of_science:.2f} px in the science image"
+    widths = (
+        f"noise-equivalent FWHM {SIGMA_TO_FWHM * of_template:.2f} px in the template, "
+        f"{SIGMA_TO_FWHM * of_science:.2f} px in the science image"
+    )
     if convolve == "auto":
         convolved: Convolved = "template" if of_template <= of_science else "science"
         reason = f"the {convolved} was convolved because its PSF is the sharper one ({widths})"

@@ -43,7 +43,9 @@ ORDER_SIGMA = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What the fit found: coefficients, the order, and for every stamp its χ² and why it was left out ('' if it was not)."""
+    """What the fit found: coefficients, the order, and for every stamp its χ² and why it was left out ('' if it
+    was not).
+    """
 
     solution: KernelSolution
     spatial_order: int

@@ -90,6 +90,10 @@ def cut_stamps(
         The image to convolve.
     reference
         The image to match, on the same grid.
+    basis
+        Of the kernel.
+    half
+        Half-size of the stamps in pixels.
     x, y
         Centres. What of a stamp lies outside the images is not fitted.
     noise_gain

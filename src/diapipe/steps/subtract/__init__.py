@@ -154,7 +154,9 @@ def propagated_variance(
 def _carried_variance(
     exposure: Exposure, effective: Callable[[float, float], FloatArray], *, n_threads: int
 ) -> Float32Array:
-    """Variance of an exposure's noise after a kernel that is sampled on a grid and made a smooth field of its squares."""
+    """Variance of an exposure's noise after a kernel that is sampled on a grid and made a smooth field of its
+    squares.
+    """
     image, box = exposure.masked_image, exposure.box
     good = np.isfinite(image.variance) & (image.variance > 0)
     variance = image.variance if good.all() else convolution.filled(image.variance, good)
@@ -194,7 +196,9 @@ def _whitened(plain: Float32Array, good: BoolArray, box: Box, whitening: Spatial
 def _template_as_subtracted(
     template: Exposure, matched: Float32Array, background: ChebyshevField, convolved: str, kernel_sum: float
 ) -> MaskedImage:
-    """The template on the science flux scale: convolved and with the background, or scaled where science was convolved."""
+    """The template on the science flux scale: convolved and with the background, or scaled where science was
+    convolved.
+    """
     if convolved == "template":
         return replace(template.masked_image, image=matched)
     pixels = (template.masked_image.image - background.over(template.box)) / np.float32(kernel_sum)

@@ -1,8 +1,9 @@
 """Saturated cores rebuilt from the PSF before a convolution, so that the light they lack does not ring around them.
 
-A kernel carries part of a star's core outwards. Where the core is clipped that part is missing, and the star's wings come out
-too faint for many pixels around a saturated star: the largest class of false detections in difference images. The wings
-tell how bright the star is; the pixels stay masked, only what the kernel carries out of them becomes right.
+A kernel carries part of a star's core outwards. Where the core is clipped that part is missing, and the star's
+wings come out too faint for many pixels around a saturated star: the largest class of false detections in
+difference images. The wings tell how bright the star is; the pixels stay masked, only what the kernel carries out
+of them becomes right.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> Float32
 
 
 def _neighbourhoods(saturated: BoolArray) -> list[tuple[slice, slice]]:
-    """Boxes that hold whole saturated regions, found on cells of 16 pixels: labelling a whole frame takes far longer."""
+    """Boxes that hold whole saturated regions, found on cells of 16 pixels: labelling a whole frame takes far
+    longer.
+    """
     cell = 16
     height, width = saturated.shape
     rows, columns = np.nonzero(saturated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics import background as meshes
-from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray, RealArray
 from diapipe.numerics.stats import robust_sigma, thinned
 
 BLOCK_PX = 4
@@ -15,7 +15,9 @@ CELLS_PX = (48, 96, 192)
 """Sides of the meshes tried, finest first. Finer ones would follow sources."""
 
 SIGNIFICANT = 2.0
-"""A mesh is used where the scatter of its cells is above this many times their variance: else it would only add noise."""
+"""A mesh is used where the scatter of its cells is above this many times their variance: else it would only add
+noise.
+"""
 
 MEDIAN_CHI2 = 0.455
 """Median of χ² with one degree of freedom."""
@@ -24,7 +26,7 @@ MEDIAN_ERROR = 1.2533
 """Error of a median in units of that of a mean, √(π/2)."""
 
 
-def residual_background(pull: Float32Array, mask: MaskArray, bad_bits: int) -> Float32Array | None:
+def residual_background(pull: RealArray, mask: MaskArray, bad_bits: int) -> Float32Array | None:
     """Smooth level of a difference in units of its noise, or None where there is none to be seen.
 
     Parameters
@@ -41,7 +43,7 @@ def residual_background(pull: Float32Array, mask: MaskArray, bad_bits: int) -> F
     Float32Array or None
         The shape of ``pull``.
     """
-    blocks = meshes.block_means(pull, mask, bad_bits, BLOCK_PX)
+    blocks = meshes.block_means(np.asarray(pull, dtype=np.float32), mask, bad_bits, BLOCK_PX)
     for cell_px in CELLS_PX:
         cell = cell_px // BLOCK_PX
         if min(blocks.shape) < 2 * cell:
@@ -69,7 +71,7 @@ def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
 
 def _over(level: FloatArray, cell: int, shape: tuple[int, ...]) -> Float32Array:
     """Spline through the cell centres at every pixel."""
-    y, x = (BLOCK_PX * cell * (np.arange(n) + 0.5) - 0.5 for n in level.shape)
+    y, x = (BLOCK_PX * cell * (np.arange(n, dtype=np.float64) + 0.5) - 0.5 for n in level.shape)
     down = meshes.spline_matrix(y, np.arange(shape[0], dtype=np.float64)) @ level
     across = meshes.spline_matrix(x, np.arange(shape[1], dtype=np.float64)).T
     return np.asarray(down.astype(np.float32) @ across.astype(np.float32), dtype=np.float32)

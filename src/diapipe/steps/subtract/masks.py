@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
@@ -12,11 +13,13 @@ from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
 SPOILED_WEIGHT = 0.3
 """A pixel is masked where bad pixels of the convolved image carry more than this part of the kernel's weight Σ|K|.
 
-They are filled before the convolution, so what they contribute is not wrong by much more than the noise; masking the whole
-support of the kernel would blank several per cent of an image for nothing."""
+They are filled before the convolution, so what they contribute is not wrong by much more than the noise; masking
+the whole support of the kernel would blank several per cent of an image for nothing."""
 
 FILL_ERROR = 0.3
-"""Relative error of a filled pixel: with `CARRIED_ERROR`, what masks the surroundings of a defect that crosses a star."""
+"""Relative error of a filled pixel: with `CARRIED_ERROR`, what masks the surroundings of a defect that crosses a
+star.
+"""
 
 CARRIED_ERROR = 1.0
 """A pixel is masked where the error that filled pixels may carry into it exceeds this many sigma of the difference."""
@@ -34,7 +37,8 @@ def combined_mask(
     filled: Float32Array,
     variance: Float32Array,
 ) -> MaskArray:
-    """Planes of science as they are, those of the template as ``*_TEMPLATE``, and EDGE where the kernel leaves the image.
+    """Planes of science as they are, those of the template as ``*_TEMPLATE``, and EDGE where the kernel leaves the
+    image.
 
     Parameters
     ----------
@@ -73,7 +77,9 @@ def edge_width(kernel: FloatArray) -> int:
 
 
 def _grown(mask: MaskArray, kernel: FloatArray, filled: Float32Array, variance: Float32Array) -> MaskArray:
-    """Add the unusable planes to nearby pixels into which the kernel carries too much of their pixels, or of their error."""
+    """Add the unusable planes to nearby pixels into which the kernel carries too much of their pixels, or of their
+    error.
+    """
     weight = np.abs(kernel)
     middle = weight.shape[0] // 2
     reach = min(middle, CORE_REACH_PX)

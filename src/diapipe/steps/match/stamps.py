@@ -97,13 +97,14 @@ def cut_stamps(
     x, y
         Centres. What of a stamp lies outside the images is not fitted.
     noise_gain
-        Expected ΣK² of the kernel, for the weights.
+        Expected ΣK² of a kernel of unit sum, for the weights; the fluxes in the stamps tell the sum.
     """
     reach = basis.size // 2
     side = 2 * half + 1
     n, n_pixels = len(x), side * side
     regressors = np.ones((n, len(basis) + 1, n_pixels), np.float32)
     values, variance = np.empty((n, n_pixels), np.float32), np.empty((n, n_pixels), np.float32)
+    carried, fluxes = np.empty((n, n_pixels), np.float32), np.full((n, 2), np.nan)
     target_variance, good = np.empty(n), np.empty((n, n_pixels), np.bool_)
     convolve = StampConvolver(basis, side)
     for k in range(n):
@@ -114,15 +115,32 @@ def cut_stamps(
         regressors[k, :-1] = convolve(np.ascontiguousarray(stamp, dtype=np.float32))
         fit = there.usable(UNUSABLE) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
         here = wide[inner].variance
-        spread = there.variance + noise_gain * np.where(np.isfinite(here), here, 0.0)
-        spread = spread + (MODEL_FLOOR * np.clip(there.image, 0.0, None)) ** 2
         good[k] = fit.ravel()
         values[k] = np.where(fit, there.image, 0.0).ravel()
-        variance[k] = np.where(fit, spread, 1.0).ravel()
+        variance[k] = np.where(fit, there.variance, 1.0).ravel()
+        carried[k] = np.where(fit & np.isfinite(here), here, 0.0).ravel()
         target_variance[k] = np.mean(here[fit]) if fit.any() else 0.0
+        if fit.mean() > 0.5:
+            fluxes[k] = _flux(there.image, fit), _flux(stamp[reach : reach + side, reach : reach + side], fit)
+    variance += np.float32(noise_gain * _flux_ratio(fluxes) ** 2) * carried
+    variance += (np.float32(MODEL_FLOOR) * np.clip(values, 0.0, None)) ** 2
     return Stamps(
         np.asarray(x, np.float64), np.asarray(y, np.float64), regressors, values, variance, target_variance, good, side
     )
+
+
+def _flux(image: Float32Array, good: BoolArray) -> float:
+    """Flux above the median of the stamp's border, from the good pixels."""
+    border = good.copy()
+    border[1:-1, 1:-1] = False
+    level = np.median(image[border if border.any() else good])
+    return float((image[good] - level).sum())
+
+
+def _flux_ratio(fluxes: FloatArray) -> float:
+    """Typical ratio of the fluxes in two columns, rough as it is; 1 where nothing tells."""
+    positive = (fluxes > 0).all(axis=1)
+    return float(np.median(fluxes[positive, 0] / fluxes[positive, 1])) if positive.any() else 1.0
 
 
 def _padded_cut(image: MaskedImage, box: Box) -> MaskedImage:

@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
 from diapipe.numerics.jit import jit
+
+NEAR_PX = 4
+"""Every bad pixel is followed this far; only one bright enough to matter beyond is followed to the kernel's border."""
+
+NEGLIGIBLE = 0.1
+"""A contribution below this part of the error that masks a pixel is not followed."""
+
+
+class _Defects(NamedTuple):
+    """Bad pixels, those beyond the border of the image included; one array entry each."""
+
+    rows: IntArray
+    columns: IntArray
+    values: Float32Array
+    """Absolute value of what the pixel was filled with."""
+    planes: MaskArray
+    """What to set on the pixels that it spoils."""
+    reach: IntArray
+    """How far it is followed."""
+
+
+@jit
+def _positions(mask: MaskArray, bits: int) -> IntArray:
+    """Flat indices of the pixels with any of ``bits``."""
+    flat = mask.ravel()
+    n = 0
+    for i in range(flat.shape[0]):
+        if flat[i] & bits != 0:
+            n += 1
+    found = np.empty(n, np.int64)
+    n = 0
+    for i in range(flat.shape[0]):
+        if flat[i] & bits != 0:
+            found[n] = i
+            n += 1
+    return found
 
 
 @jit
 def _scatter(
-    mask: MaskArray, bits: int, filled: Float32Array, weight: Float32Array, share: Float32Array, error: Float32Array
+    rows: IntArray,
+    columns: IntArray,
+    values: Float32Array,
+    reach: IntArray,
+    weight: Float32Array,
+    share: Float32Array,
+    error: Float32Array,
 ) -> None:
-    """Add every bad pixel's weight to ``share``, and its weight times its value to ``error``, around it."""
-    height, width = mask.shape
-    reach = weight.shape[0] // 2
-    for y in range(height):
-        for x in range(width):
-            if mask[y, x] & bits == 0:
-                continue
-            value = abs(filled[y, x])
-            for v in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
-                for u in range(max(-reach, -x), min(reach, width - 1 - x) + 1):
-                    share[y + v, x + u] += weight[reach + v, reach + u]
-                    error[y + v, x + u] += weight[reach + v, reach + u] * value
+    """Add every defect's weight to ``share`` (if it is inside) and its weight times its value to ``error``."""
+    height, width = share.shape
+    full = weight.shape[0] // 2
+    for k in range(rows.shape[0]):
+        y, x, r = rows[k], columns[k], reach[k]
+        inside = y >= 0 and y < height and x >= 0 and x < width
+        for v in range(max(-r, -y), min(r, height - 1 - y) + 1):
+            for u in range(max(-r, -x), min(r, width - 1 - x) + 1):
+                if inside:
+                    share[y + v, x + u] += weight[full + v, full + u]
+                error[y + v, x + u] += weight[full + v, full + u] * values[k]
 
 
 @jit
 def _grow(
-    mask: MaskArray,
-    bits: int,
+    rows: IntArray,
+    columns: IntArray,
+    planes: MaskArray,
+    reach: IntArray,
     weight: Float32Array,
     share: Float32Array,
     error: Float32Array,
@@ -38,20 +83,17 @@ def _grow(
     max_error: float,
     out: MaskArray,
 ) -> None:
-    """Give the planes of every bad pixel to those around it that it spoils."""
-    height, width = mask.shape
-    reach = weight.shape[0] // 2
-    for y in range(height):
-        for x in range(width):
-            planes = mask[y, x] & bits
-            if planes == 0:
-                continue
-            for v in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
-                for u in range(max(-reach, -x), min(reach, width - 1 - x) + 1):
-                    yy, xx = y + v, x + u
-                    spoiled = error[yy, xx] > max_error * np.sqrt(variance[yy, xx])
-                    if spoiled or (share[yy, xx] > max_share and weight[reach + v, reach + u] > 0.01):
-                        out[yy, xx] |= planes
+    """Give the planes of every defect to the pixels around it that it spoils."""
+    height, width = share.shape
+    full = weight.shape[0] // 2
+    for k in range(rows.shape[0]):
+        y, x, r = rows[k], columns[k], reach[k]
+        for v in range(max(-r, -y), min(r, height - 1 - y) + 1):
+            for u in range(max(-r, -x), min(r, width - 1 - x) + 1):
+                yy, xx = y + v, x + u
+                spoiled = error[yy, xx] > max_error * np.sqrt(variance[yy, xx])
+                if spoiled or (share[yy, xx] > max_share and weight[full + v, full + u] > 0.01):
+                    out[yy, xx] |= planes[k]
 
 
 def spread(
@@ -61,6 +103,7 @@ def spread(
     weight: Float32Array,
     variance: Float32Array,
     *,
+    edge: int,
     max_share: float,
     max_error: float,
 ) -> MaskArray:
@@ -73,18 +116,72 @@ def spread(
     bits
         Planes that make a pixel bad.
     weight
-        |K| around its centre, flipped if K is not symmetric; of odd side.
+        |K| around its centre, of odd side.
     variance
         Of the result.
+    edge
+        Planes to set where what lies beyond the border of the image, guessed by reflection, spoils a pixel.
     max_share
         A pixel is spoiled where bad ones carry more than this part of the weight,
     max_error
         or where Σ |K| |filled| over them exceeds this many sigma.
     """
-    share = np.zeros(mask.shape, np.float32)
-    error = np.zeros(mask.shape, np.float32)
-    out = mask.copy()
     small = np.ascontiguousarray(weight, dtype=np.float32)
-    _scatter(mask, bits, filled, small, share, error)
-    _grow(mask, bits, small, share, error, variance, max_share, max_error, out)
+    least = NEGLIGIBLE * max_error
+    defects = _joined(
+        _inside(mask, bits, filled, small, variance, least), _beyond(filled, small, variance, least, edge)
+    )
+    # zeroed lazily by the system: only the surroundings of defects are ever touched
+    share, error = np.zeros(mask.shape, np.float32), np.zeros(mask.shape, np.float32)
+    out = mask.copy()
+    place = defects.rows, defects.columns
+    _scatter(*place, defects.values, defects.reach, small, share, error)
+    _grow(*place, defects.planes, defects.reach, small, share, error, variance, max_share, max_error, out)
     return out
+
+
+def _inside(
+    mask: MaskArray, bits: int, filled: Float32Array, weight: Float32Array, variance: Float32Array, least: float
+) -> _Defects:
+    """The bad pixels of the image."""
+    rows, columns = np.divmod(_positions(np.ascontiguousarray(mask), bits), mask.shape[1])
+    values = np.abs(filled[rows, columns])
+    full = weight.shape[0] // 2
+    near = min(NEAR_PX, full)
+    far = values * weight[full, full + near] > least * np.sqrt(variance[rows, columns])
+    planes = mask[rows, columns] & np.int32(bits)
+    return _Defects(rows, columns, values, planes, np.where(far, full, near))
+
+
+def _beyond(filled: Float32Array, weight: Float32Array, variance: Float32Array, least: float, edge: int) -> _Defects:
+    """Pixels beyond the border, as bright as their mirror images, where they are bright enough to matter."""
+    height, width = filled.shape
+    full = weight.shape[0] // 2
+    depth = min(full, height, width)
+    frame = np.zeros((height, width), dtype=np.bool_)
+    frame[:depth] = frame[-depth:] = frame[:, :depth] = frame[:, -depth:] = True
+    rows, columns = np.nonzero(frame)
+    values = np.abs(filled[rows, columns])
+    bright = values * weight[full, full] > least * np.sqrt(variance[rows, columns])
+    rows, columns, values = rows[bright], columns[bright], values[bright]
+    mirrored = []
+    for near, y, x in (
+        (rows < depth, -1 - rows, columns),
+        (rows >= height - depth, 2 * height - 1 - rows, columns),
+        (columns < depth, rows, -1 - columns),
+        (columns >= width - depth, rows, 2 * width - 1 - columns),
+    ):
+        mirrored.append((y[near], x[near], values[near]))
+    y, x, v = (np.concatenate(parts) for parts in zip(*mirrored, strict=True))
+    return _Defects(y, x, v, np.full(len(y), edge, np.int32), np.full(len(y), full))
+
+
+def _joined(first: _Defects, second: _Defects) -> _Defects:
+    """Both lists, one after the other."""
+    return _Defects(
+        np.concatenate([first.rows, second.rows]),
+        np.concatenate([first.columns, second.columns]),
+        np.concatenate([first.values, second.values]),
+        np.concatenate([first.planes, second.planes]),
+        np.concatenate([first.reach, second.reach]),
+    )

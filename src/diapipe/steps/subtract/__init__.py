@@ -25,6 +25,9 @@ from diapipe.steps.subtract.masks import combined_mask
 
 __all__ = ["subtract"]
 
+CORE_HALF_PX = 9
+"""Half-size of the part of a large kernel that is applied with all its factors."""
+
 VARIANCE_GRID = 6
 """Positions per axis at which the kernels are squared."""
 
@@ -127,10 +130,25 @@ def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_
         y, x = np.broadcast_arrays(rows + box.y0, columns + box.x0)
         return field_terms(kernel.box, kernel.field.order, x=x, y=y)
 
-    factored = convolution.factor(kernel.field.images)
+    core, rest = _core_and_rest(kernel.field.images)
+    factored = convolution.factor(core)
     if len(factored.rows) > convolution.RANK_LIMIT:
         return convolution.convolve_fft(pixels, kernel.field.images, fields_at, n_threads=n_threads)
-    return convolution.convolve_separable(pixels, factored, fields_at, n_threads=n_threads)
+    out = convolution.convolve_separable(pixels, factored, fields_at, n_threads=n_threads)
+    if rest is not None:
+        out += convolution.convolve_separable(pixels, convolution.factor(rest), fields_at, n_threads=n_threads)
+    return out
+
+
+def _core_and_rest(images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    """A kernel as its small core and the faint wings around it: the wings have few factors, the core is short."""
+    half = images.shape[-1] // 2
+    if half <= CORE_HALF_PX + 2:
+        return images, None
+    cut = slice(half - CORE_HALF_PX, half + CORE_HALF_PX + 1)
+    rest = images.copy()
+    rest[:, cut, cut] = 0.0
+    return images[:, cut, cut], rest
 
 
 def propagated_variance(

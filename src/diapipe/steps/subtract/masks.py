@@ -90,6 +90,7 @@ def _grown(mask: MaskArray, kernel: FloatArray, filled: Float32Array, variance: 
         filled,
         core.astype(np.float32),
         variance,
+        edge=int(MaskPlane.EDGE),
         max_share=SPOILED_WEIGHT * float(weight.sum()),
         max_error=CARRIED_ERROR / FILL_ERROR,
     )

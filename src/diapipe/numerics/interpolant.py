@@ -1,11 +1,11 @@
 """Interpolants: the weights of source pixels at a position between them, the same along each axis.
 
 Two kinds have six taps and are kept as polynomials of the sub-pixel position: the classical Lanczos-3, and the Wiener
-interpolant, whose six weights predict best, in the mean square, what a slightly blurred image of stars would show.
-The blur costs sharpness once and the same everywhere; in exchange the error of the interpolation, which changes with
-the sub-pixel position and so cannot be matched by a kernel, falls several times below that of Lanczos-3, the centroid
-is exact, and the noise hardly depends on the position. A source finer than the target is sampled by a stretched
-Lanczos-3.
+interpolant, whose six weights predict best, in the mean square, what the image of stars is there. It keeps the centroid
+of every star, which Lanczos-3 moves by up to 0.02 px, and errs less in shape. Its target may be a slightly blurred
+image: that costs sharpness, once and the same everywhere, and divides the error, which changes with the sub-pixel
+position and so cannot be matched by a kernel, by 1.6 at a blur of 0.3 px, by 4 at 0.5 px. A source finer than the
+target is sampled by a stretched Lanczos-3.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLAMP = 1e-5
 
 _TAPS = np.arange(1 - LOBES, LOBES + 1)
 _N_COEFFICIENTS = 7
-_STAR_SIGMAS_PX = (0.9, 1.2, 2.0)
+_STAR_SIGMAS_PX = (1.1, 1.5, 3.0)
 _WHITE = 1e-6
 
 
@@ -81,7 +81,7 @@ def lanczos_weights(fraction: float) -> FloatArray:
 
 
 def wiener_weights(fraction: float, blur_px: float) -> FloatArray:
-    """Weights of taps -2 ... 3 that best predict a blurred image of stars at a position 0 to 1 past tap 0.
+    """Weights of taps -2 ... 3 that best predict an image of stars, blurred by ``blur_px``, at 0 to 1 past tap 0.
 
     Notes
     -----

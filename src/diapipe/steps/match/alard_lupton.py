@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from diapipe.errors import UsageError
 from diapipe.numerics.kernel_bases import gaussian_basis
 from diapipe.numerics.polynomials import n_terms
 from diapipe.steps.match.base import AbstractMatcher, SizedBasis
+
+SHARPENING_DEGREE = 3
+"""Polynomial degree on each Gaussian of a stepped, sharpening basis (SPEC C.0, alardDegGaussDeconv)."""
 
 NO_LIMIT = 99
 """Spatial order above any that is fitted."""
@@ -24,6 +29,10 @@ class AlardLupton(AbstractMatcher):
 
     Attributes
     ----------
+    sizing
+        How the core widths follow from σ_K. ``smooth``: max(σ_K / β, least) and its multiples, as the LSST pipelines do
+        now: they change continuously with the seeing. ``stepped``: as they did until 2022; the narrowest jumps from σ_K
+        to σ_K / β where that passes the least width, and a sharpening kernel is expanded in differences of Gaussians.
     degrees
         Polynomial degree on each core Gaussian.
     beta
@@ -42,6 +51,7 @@ class AlardLupton(AbstractMatcher):
         Widths of all Gaussians in pixels, to override the sizing; then ``degrees`` are theirs and there are no others.
     """
 
+    sizing: Literal["smooth", "stepped"] = "smooth"
     degrees: tuple[int, ...] = (4, 2, 2)
     beta: float = 2.0
     min_sigma_px: float = 0.7
@@ -51,32 +61,71 @@ class AlardLupton(AbstractMatcher):
     wing_spatial_order: int = 1
     sigmas_px: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        super(AlardLupton, self).__post_init__()
+        if self.sizing not in ("smooth", "stepped"):
+            raise UsageError(f"sizing must be smooth or stepped, not {self.sizing!r}")
+
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
         """Basis from ``target_sigma_px`` to ``reference_sigma_px`` (Gaussian sigmas of the two PSFs, in pixels)."""
-        if self.sigmas_px is not None:
-            sigmas, degrees = self.sigmas_px, self.degrees
-        else:
-            sigmas, degrees = self._sized(target_sigma_px, reference_sigma_px)
+        wider = max(target_sigma_px, reference_sigma_px)
+        core = self.core(target_sigma_px, reference_sigma_px)
+        wings = () if self.sigmas_px else self._wings(wider, beyond=max(sigma for sigma, _ in core))
+        sigmas = tuple(sigma for sigma, _ in (*core, *wings))
+        degrees = tuple(degree for _, degree in (*core, *wings))
         half = self.kernel_half_px or int(np.clip(np.ceil(2.5 * max(sigmas)), 8, 40))
-        words = ", ".join(f"{s:.2f} px (degree {d})" for s, d in zip(sigmas, degrees, strict=True))
-        n_wings = 0 if self.sigmas_px is not None else len(degrees) - len(self.degrees)
-        core, wings = degrees[: len(degrees) - n_wings], degrees[len(degrees) - n_wings :]
-        orders = (NO_LIMIT,) * sum(map(n_terms, core)) + (self.wing_spatial_order,) * sum(map(n_terms, wings))
+        words = ", ".join(f"{sigma:.2f} px (degree {degree})" for sigma, degree in (*core, *wings))
+        orders = [NO_LIMIT] * sum(n_terms(degree) for _, degree in core)
+        orders += [self.wing_spatial_order] * sum(n_terms(degree) for _, degree in wings)
         return SizedBasis(
-            gaussian_basis(sigmas, degrees, half=half),
-            f"Gaussians of sigma {words}",
-            max_spatial_order=orders,
+            gaussian_basis(sigmas, degrees, half=half), f"Gaussians of sigma {words}", max_spatial_order=tuple(orders)
         )
 
-    def _sized(self, target: float, reference: float) -> tuple[tuple[float, ...], tuple[int, ...]]:
-        """Widths and degrees for two PSF widths."""
-        least = self.min_sigma_px if reference >= target else self.min_sigma_sharpening_px
-        width = np.sqrt(abs(reference**2 - target**2))
-        first = max(least, float(width) / self.beta)
-        core = tuple(first * self.beta**n for n in range(len(self.degrees)))
-        wings = tuple(
-            (factor * max(target, reference), degree)
-            for factor, degree in zip(self.wing_sigmas, self.wing_degrees, strict=True)
-            if factor * max(target, reference) > 1.3 * core[-1]
-        )
-        return core + tuple(s for s, _ in wings), self.degrees + tuple(d for _, d in wings)
+    def core(self, target: float, reference: float) -> tuple[tuple[float, int], ...]:
+        """Width in pixels and degree of each core Gaussian, for the two PSF sigmas in pixels."""
+        if self.sigmas_px is not None:
+            return tuple(zip(self.sigmas_px, self.degrees, strict=True))
+        sharpens = reference < target
+        least = self.min_sigma_sharpening_px if sharpens else self.min_sigma_px
+        width = float(np.sqrt(abs(reference**2 - target**2)))
+        if self.sizing == "smooth":
+            first = max(least, width / self.beta)
+            return tuple((first * self.beta**n, degree) for n, degree in enumerate(self.degrees))
+        sigmas = stepped_sigmas(width, n=len(self.degrees), beta=self.beta, least=least)
+        if not sharpens:
+            return tuple(zip(sigmas, self.degrees, strict=True))
+        return tuple((sigma, SHARPENING_DEGREE) for sigma in sharpening_sigmas(sigmas))
+
+    def _wings(self, psf_sigma: float, *, beyond: float) -> tuple[tuple[float, int], ...]:
+        """Width and degree of the wing Gaussians that are wider than the core's widest, ``beyond``."""
+        sized = zip(self.wing_sigmas, self.wing_degrees, strict=True)
+        return tuple((factor * psf_sigma, degree) for factor, degree in sized if factor * psf_sigma > 1.3 * beyond)
+
+
+def stepped_sigmas(width: float, *, n: int, beta: float, least: float) -> tuple[float, ...]:
+    """Widths of ``n`` Gaussians in the older convention: σ_K / β, σ_K, σ_K β, ... where σ_K / β reaches ``least``,
+    else σ_K, σ_K β, ... (SPEC C.1).
+
+    Parameters
+    ----------
+    width
+        σ_K in pixels; taken as ``least`` if it is narrower.
+    n, beta, least
+        How many, the ratio of successive ones, the narrowest allowed.
+    """
+    width = max(width, least)
+    first = width / beta if n > 1 and width / beta > least else width
+    return tuple(first * beta**k for k in range(n))
+
+
+def sharpening_sigmas(sigmas: tuple[float, ...]) -> tuple[float, ...]:
+    """Gaussians in which a kernel that sharpens is expanded, from smoothing widths s0 < s1 < s2 (SPEC C.1).
+
+    σ² = (n - j) s1² + j s2² - (n + 1) s0² for n = 1 .. len(sigmas) - 1 and j = 0 .. n - 1, in ascending
+    order; fewer than three widths stay as they are.
+    """
+    if len(sigmas) < 3:
+        return sigmas
+    s0, s1, s2 = sigmas[:3]
+    squares = [(n - j) * s1**2 + j * s2**2 - (n + 1) * s0**2 for n in range(1, len(sigmas)) for j in range(n)]
+    return tuple(sorted(float(np.sqrt(square)) for square in squares))

@@ -1,0 +1,43 @@
+"""The two conventions by which Gaussians are sized from the PSFs (SPEC C.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from diapipe.errors import UsageError
+from diapipe.steps.match import AlardLupton
+from diapipe.steps.match.alard_lupton import sharpening_sigmas, stepped_sigmas
+
+BARE = {"wing_sigmas": (), "wing_degrees": ()}
+
+
+@pytest.mark.parametrize(
+    ("sizing", "expected"), [("smooth", "0.70 px (degree 4), 1.40 px"), ("stepped", "1.33 px (degree 4), 2.65 px")]
+)
+def test_the_example_of_the_specification(sizing: str, expected: str) -> None:
+    """σ_T = 2.0, σ_R = 2.4: 0.70, 1.40, 2.80 by the smooth convention; 1.33, 2.65, 5.31 by the stepped one."""
+    matcher = AlardLupton(sizing=sizing, **BARE)  # type: ignore[arg-type]
+    assert expected in matcher.sized_basis(target_sigma_px=2.0, reference_sigma_px=2.4).description
+
+
+def test_stepped_convention_steps() -> None:
+    """Where σ_K / β passes the least width the narrowest Gaussian halves."""
+    assert stepped_sigmas(1.39, n=3, beta=2.0, least=0.7) == pytest.approx((1.39, 2.78, 5.56))
+    assert stepped_sigmas(1.41, n=3, beta=2.0, least=0.7) == pytest.approx((0.705, 1.41, 2.82))
+
+
+def test_smooth_convention_does_not_step() -> None:
+    """Widths either side of the same place differ by no more than the seeing does."""
+    matcher = AlardLupton(**BARE)  # type: ignore[arg-type]
+    below, above = ([s for s, _ in matcher.core(2.0, (4.0 + k**2) ** 0.5)] for k in (1.399, 1.401))
+    assert above == pytest.approx(below, rel=2e-3)
+
+
+def test_sharpening_expansion() -> None:
+    """Three widths 1, 2, 4 give √(4 - 2), √(8 - 3), √(4 + 16 - 3)."""
+    assert sharpening_sigmas((1.0, 2.0, 4.0)) == pytest.approx((2.0**0.5, 5.0**0.5, 17.0**0.5))
+
+
+def test_sizing_is_checked() -> None:
+    with pytest.raises(UsageError, match="sizing must be smooth or stepped, not 'old'"):
+        AlardLupton(sizing="old")  # type: ignore[arg-type]

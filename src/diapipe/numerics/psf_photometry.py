@@ -17,7 +17,7 @@ import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
-from diapipe.numerics.shifting import LANCZOS_ORDER
+from diapipe.numerics.shifting import LOBES, fill_weights
 from diapipe.numerics.weighting import MEAN_HALF, load_block, local_weights
 
 FLUX, FLUX_VARIANCE, CHI2, N_USED, N_ON_IMAGE, COVERAGE, X, Y, XX, YY, XY, STATUS = range(12)
@@ -78,30 +78,19 @@ def _add_slopes(bases: FloatArray) -> None:
 
 
 @jit
-def _lanczos(fraction: float, weights: FloatArray) -> None:
-    """Weights of the samples around a point ``fraction`` after the middle one (`shifting.lanczos_weights`)."""
-    total = 0.0
-    for k in range(2 * LANCZOS_ORDER):
-        t = np.pi * (fraction - (k + 1 - LANCZOS_ORDER))
-        weights[k] = 1.0 if abs(t) < 1e-9 else np.sin(t) * np.sin(t / LANCZOS_ORDER) * LANCZOS_ORDER / (t * t)
-        total += weights[k]
-    weights /= total
-
-
-@jit
 def _shift(base: FloatArray, dx: float, dy: float, scratch: FloatArray, out: FloatArray) -> None:
     """Move an image by any amount on to a smaller stamp with the same middle; zero where the image does not reach.
 
     ``scratch`` has the rows of ``base`` and the columns of ``out``.
     """
-    n, m, taps = base.shape[0], out.shape[0], 2 * LANCZOS_ORDER
+    n, m, taps = base.shape[0], out.shape[0], 2 * LOBES
     weights = np.empty(taps)
     whole = int(np.floor(-dy))
-    middle = n // 2 - m // 2 + 1 - LANCZOS_ORDER
+    middle = n // 2 - m // 2 + 1 - LOBES
     first_row = middle + whole
     whole = int(np.floor(-dx))
     first = middle + whole
-    _lanczos(-dx - whole, weights)
+    fill_weights(-dx - whole, weights)
     for r in range(max(first_row, 0), min(first_row + m + taps - 1, n)):
         for c in range(m):
             scratch[r, c] = 0.0
@@ -113,7 +102,7 @@ def _shift(base: FloatArray, dx: float, dy: float, scratch: FloatArray, out: Flo
             source, target = base[r, low + start : high + start], scratch[r, low:high]
             for c in range(high - low):
                 target[c] += weight * source[c]
-    _lanczos(-dy - np.floor(-dy), weights)
+    fill_weights(-dy - np.floor(-dy), weights)
     for r in range(m):
         for c in range(m):
             out[r, c] = 0.0
@@ -400,7 +389,7 @@ def _measure_all(
     out: FloatArray,
 ) -> None:
     """Fit the sources ``first`` to ``last - 1``."""
-    reach = half + LANCZOS_ORDER + int(np.ceil(max_shift))
+    reach = half + LOBES + int(np.ceil(max_shift))
     base = np.empty((2 * reach + 1, 2 * reach + 1))
     for k in range(first, last):
         if len(found) > 0 and offsets[k + 1] == offsets[k]:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray, RealArray
 from diapipe.numerics.jit import jit
-from diapipe.numerics.shifting import LANCZOS_ORDER
+from diapipe.numerics.shifting import LOBES, fill_weights
 
 SYSTEMATIC = 0.01
 """Error of the model, as a fraction of it, added to the noise: so that one very bright star does not decide alone."""
@@ -88,39 +88,26 @@ def radii(size: int) -> FloatArray:
 
 
 @jit
-def _lanczos(shift: float, order: int, weights: FloatArray) -> int:
-    """Weights of the samples around the point that a sub-pixel shift looks up; returns the first one's offset."""
-    whole = int(np.floor(-shift))
-    fraction = -shift - whole
-    total = 0.0
-    for k in range(2 * order):
-        t = fraction - (k + 1 - order)
-        weights[k] = 1.0
-        if abs(t) > 1e-12:
-            weights[k] = order * np.sin(np.pi * t) * np.sin(np.pi * t / order) / (np.pi * t) ** 2
-        total += weights[k]
-    for k in range(2 * order):
-        weights[k] /= total
-    return whole + 1 - order
-
-
-@jit
-def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, order: int, out: FloatArray) -> None:
+def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, out: FloatArray) -> None:
     """Move each stamp by its own shift: rows first, then columns; zero outside."""
     n, size, _ = stamps.shape
-    weights = np.empty(2 * order)
+    weights = np.empty(2 * LOBES)
     rows = np.empty((size, size))
     for i in range(n):
-        first = _lanczos(dx[i], order, weights)
+        whole = int(np.floor(-dx[i]))
+        fill_weights(-dx[i] - whole, weights)
+        first = whole + 1 - LOBES
         rows[:] = 0.0
-        for k in range(2 * order):
+        for k in range(2 * LOBES):
             offset, weight = first + k, weights[k]
             for v in range(size):
                 for u in range(max(0, -offset), min(size, size - offset)):
                     rows[v, u] += weight * stamps[i, v, u + offset]
-        first = _lanczos(dy[i], order, weights)
+        whole = int(np.floor(-dy[i]))
+        fill_weights(-dy[i] - whole, weights)
+        first = whole + 1 - LOBES
         out[i] = 0.0
-        for k in range(2 * order):
+        for k in range(2 * LOBES):
             offset, weight = first + k, weights[k]
             for v in range(max(0, -offset), min(size, size - offset)):
                 for u in range(size):
@@ -130,7 +117,7 @@ def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, order: int, o
 def shifted(stamps: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
     """Each stamp moved by its own sub-pixel shift, as `shifting.shift_stamp` moves one; shape (n, size, size)."""
     out = np.empty(stamps.shape)
-    _shift_all(np.ascontiguousarray(stamps), dx, dy, LANCZOS_ORDER, out)
+    _shift_all(np.ascontiguousarray(stamps), dx, dy, out)
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from diapipe.errors import InputError, PsfUndefinedError
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.shifting import LANCZOS_ORDER, lanczos_weights
+from diapipe.numerics.shifting import LOBES, sinc_weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +89,8 @@ class PsfexPsf(Psf):
         matrix = np.zeros((self.size, n_model))
         for row, place in enumerate(places):
             first = int(np.floor(place))
-            for k, weight in enumerate(lanczos_weights(place - first)):
-                column = first + k + 1 - LANCZOS_ORDER
+            for k, weight in enumerate(sinc_weights(place - first)):
+                column = first + k + 1 - LOBES
                 if 0 <= column < n_model:
                     matrix[row, column] = weight
         return matrix

@@ -18,7 +18,15 @@ from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
 from diapipe.steps.measure import Measure, measure
 from diapipe.steps.subtract import subtract
 from diapipe.steps.summarize import summarize
-from diapipe.steps.template import AlignedTemplate, LanczosWarp, Register, Registration, register, warp_onto
+from diapipe.steps.template import (
+    AbstractWarp,
+    AlignedTemplate,
+    Register,
+    Registration,
+    WienerWarp,
+    register,
+    warp_onto,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +43,7 @@ class Recipe:
 
     characterize: Characterize = field(default_factory=Characterize)
     register: Register = field(default_factory=Register)
-    warp: LanczosWarp = field(default_factory=LanczosWarp)
+    warp: AbstractWarp = field(default_factory=WienerWarp)
     matcher: AbstractMatcher = field(default_factory=AlardLupton)
     decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
     detector: AbstractDetector = field(default_factory=MatchedFilter)

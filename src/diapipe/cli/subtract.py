@@ -27,7 +27,7 @@ from diapipe.cli.options import FILE, detector_constants, matching_method, odd, 
 @click.option(
     "--kernel-order", type=click.IntRange(0, 6), help="Polynomial order of the kernel over the field; else found out."
 )
-@click.option("--threshold", type=float, callback=positive, help="Detection threshold in sigma.  [default: 5]")
+@click.option("--threshold", type=float, callback=positive, help="Detection threshold in sigma.  [default: 5.2]")
 @detector_constants("science")
 @detector_constants("template")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; they change no bit of the result.  [default: 1]")

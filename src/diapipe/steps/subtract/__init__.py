@@ -93,7 +93,8 @@ def subtract(
     variance *= scale**2
     pixels = plain if whitening is None else _whitened(plain, good, science.box, whitening, n_threads)
     sigma = np.sqrt(variance)
-    level = residual_background(pixels / sigma, mask, int(UNUSABLE_DIFFERENCE))
+    width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
+    level = residual_background(pixels / sigma, mask, int(UNUSABLE_DIFFERENCE), psf_sigma_px=width)
     if level is not None:
         level *= sigma
         pixels -= level
@@ -187,9 +188,12 @@ def _carried_variance(
     core = squares[:, half - reach : half + reach + 1, half - reach : half + reach + 1]
     core = core * (squares.sum(axis=(1, 2)) / core.sum(axis=(1, 2)))[:, None, None]
     field = ImageField.fitted(core, x=x, y=y, order=4, box=box)
-    return convolution.propagate_variance(
-        variance, lambda column, row: field.at(x=column + box.x0, y=row + box.y0), n_threads=n_threads
-    )
+
+    def squares_at(column: float, row: float) -> FloatArray:
+        # a field through squares may dip below zero where the kernel changes fast
+        return np.maximum(field.at(x=column + box.x0, y=row + box.y0), 0.0)
+
+    return convolution.propagate_variance(variance, squares_at, n_threads=n_threads)
 
 
 def _whitened(plain: Float32Array, good: BoolArray, box: Box, whitening: SpatialKernel, n_threads: int) -> Float32Array:

@@ -12,7 +12,10 @@ BLOCK_PX = 4
 """Pixels are averaged in blocks of this side first: fewer numbers, and single bad pixels do not count."""
 
 CELLS_PX = (48, 96, 192)
-"""Sides of the meshes tried, finest first. Finer ones would follow sources."""
+"""Sides of the meshes tried, finest first."""
+
+LEAST_CELL_SIGMAS = 14.0
+"""Cells narrower than this many sigma of the PSF follow sources: at 9 a flux is low by 3%, at 14 by 0.3%."""
 
 SIGNIFICANT = 2.0
 """A mesh is used where the scatter of its cells is above this many times their variance: else it would only add
@@ -26,7 +29,9 @@ MEDIAN_ERROR = 1.2533
 """Error of a median in units of that of a mean, √(π/2)."""
 
 
-def residual_background(pull: RealArray, mask: MaskArray, bad_bits: int) -> Float32Array | None:
+def residual_background(
+    pull: RealArray, mask: MaskArray, bad_bits: int, *, psf_sigma_px: float = 0.0
+) -> Float32Array | None:
     """Smooth level of a difference in units of its noise, or None where there is none to be seen.
 
     Parameters
@@ -37,6 +42,8 @@ def residual_background(pull: RealArray, mask: MaskArray, bad_bits: int) -> Floa
         Same shape.
     bad_bits
         Planes whose pixels do not count.
+    psf_sigma_px
+        Width of a source: meshes that would follow it are not tried.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def residual_background(pull: RealArray, mask: MaskArray, bad_bits: int) -> Floa
         The shape of ``pull``.
     """
     blocks = meshes.block_means(np.asarray(pull, dtype=np.float32), mask, bad_bits, BLOCK_PX)
-    for cell_px in CELLS_PX:
+    for cell_px in (side for side in CELLS_PX if side >= LEAST_CELL_SIGMAS * psf_sigma_px):
         cell = cell_px // BLOCK_PX
         if min(blocks.shape) < 2 * cell:
             return None

@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 from diapipe.catalogs.stars import StarList
 from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage, MaskPlane
 from diapipe.numerics import components, surroundings
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.steps.measure.photometry import PsfFits
 from diapipe.steps.measure.planes import Planes, Sources
@@ -46,17 +46,30 @@ def chi2_excess(chi2: FloatArray, n_data: FloatArray) -> FloatArray:
 
 
 def template_ratio(
-    template: MaskedImage | None, sources: Sources, fits: PsfFits, *, peak: FloatArray, radius: float
+    template: MaskedImage | None,
+    sources: Sources,
+    fits: PsfFits,
+    *,
+    difference: Float32Array,
+    peak: FloatArray,
+    radius: float,
 ) -> FloatArray:
     """Height of each source over the highest light of the static sky within ``radius`` pixels.
 
-    ``peak`` is the PSF's height for unit flux. The sky level is the median of the template. Infinite where no light is.
+    The static sky is the image that does not hold the source: the template, or science (template plus difference) for
+    what has faded. ``peak`` is the PSF's height for unit flux. The sky level is the median of the template. Infinite
+    where no light is.
     """
     if template is None:
         return np.full(len(sources), np.nan)
     image = np.ascontiguousarray(template.image)
     brightest = np.empty(len(sources))
     surroundings.brightest_around(image, sources.x, sources.y, radius, brightest)
+    faded = sources.sign < 0
+    if faded.any():
+        beneath = np.empty(np.count_nonzero(faded))
+        surroundings.brightest_around(image + difference, sources.x[faded], sources.y[faded], radius, beneath)
+        brightest[faded] = beneath
     light = brightest - median(thinned(image, _SKY_SAMPLES))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(light > 0, np.abs(fits.flux) * peak / light, np.where(np.isnan(light), np.nan, np.inf))

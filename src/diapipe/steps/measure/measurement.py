@@ -262,7 +262,9 @@ def _evidence_columns(
             planes, found, snr=columns["snr"], peak_share=height / norm, radius=options.sign_fwhm * fwhm
         ),
         "dp_chi2Excess": evidence.chi2_excess(columns["psfChi2"], columns["psfNdata"]),
-        "dp_templateRatio": evidence.template_ratio(image, found, fits, peak=height, radius=options.core_fwhm * fwhm),
+        "dp_templateRatio": evidence.template_ratio(
+            image, found, fits, difference=planes.image, peak=height, radius=options.core_fwhm * fwhm
+        ),
         "dp_starRatio": evidence.star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
         "dp_saturatedDistance": evidence.saturated_distance(planes, found),
     }

@@ -33,7 +33,8 @@ class Cuts:
     star_ratio
         The same relative to the total flux of a star near by: its wings beyond the kernel.
     saturated_distance
-        Half-widths of a saturated star within which its surroundings do not subtract.
+        Half-widths of a saturated region within which its surroundings do not subtract; the mask already reaches as far
+        as what the kernel carries out of the core can matter.
     saturated_template_ratio
         A source brighter than this in units of the light under it is believed even there.
     """
@@ -45,8 +46,8 @@ class Cuts:
     template_ratio: float = 0.02
     dipole_template_ratio: float = 0.1
     star_ratio: float = 0.0015
-    saturated_distance: float = 2.0
-    saturated_template_ratio: float = 5.0
+    saturated_distance: float = 1.2
+    saturated_template_ratio: float = 1.0
 
 
 def is_residual(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> BoolArray:

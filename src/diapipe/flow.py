@@ -166,29 +166,18 @@ def difference_pair(
             options=recipe.measure,
             n_threads=n,
         )
-    summary = summarize(
-        science=of_science,
-        template=of_template,
-        registration=registration,
-        aligned=aligned,
-        match=matched,
-        difference=difference,
-        detections=detections,
-        dia_sources=dia_sources,
-        seconds=stage.seconds,
-    )
-    return DifferenceResult(
-        science=of_science,
-        template=of_template,
-        registration=registration,
-        aligned=aligned,
-        match=matched,
-        difference=difference,
-        detections=detections,
-        dia_sources=dia_sources,
-        summary=summary,
-        seconds=stage.seconds,
-    )
+    parts: dict[str, Any] = {
+        "science": of_science,
+        "template": of_template,
+        "registration": registration,
+        "aligned": aligned,
+        "match": matched,
+        "difference": difference,
+        "detections": detections,
+        "dia_sources": dia_sources,
+        "seconds": stage.seconds,
+    }
+    return DifferenceResult(**parts, summary=summarize(**parts))
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:

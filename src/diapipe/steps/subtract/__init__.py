@@ -31,6 +31,9 @@ CORE_HALF_PX = 9
 VARIANCE_GRID = 6
 """Positions per axis at which the kernels are squared."""
 
+VARIANCE_TILES = (32, 16)
+"""Tiles along y and x over which the squared kernel is constant: as many on a small image, where it varies as much."""
+
 WHITENING_TOLERANCE = 1e-4
 """Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
 
@@ -193,7 +196,8 @@ def _carried_variance(
         # a field through squares may dip below zero where the kernel changes fast
         return np.maximum(field.at(x=column + box.x0, y=row + box.y0), 0.0)
 
-    return convolution.propagate_variance(variance, squares_at, n_threads=n_threads)
+    rows, columns = (max(16, -(-side // n)) for side, n in zip(box.shape, VARIANCE_TILES, strict=True))
+    return convolution.propagate_variance(variance, squares_at, tile=(rows, columns), n_threads=n_threads)
 
 
 def _whitened(plain: Float32Array, good: BoolArray, box: Box, whitening: SpatialKernel, n_threads: int) -> Float32Array:

@@ -1,0 +1,125 @@
+"""The subtraction itself: image, variance, mask and PSF pass through matching and whitening together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from diapipe.errors import PsfUndefinedError
+from diapipe.images.exposure import Difference, Exposure
+from diapipe.images.fields import ChebyshevField
+from diapipe.images.kernel import SpatialKernel
+from diapipe.images.mask import UNUSABLE_DIFFERENCE
+from diapipe.images.masked_image import MaskedImage
+from diapipe.images.psf import ConvolvedPsf
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
+from diapipe.steps.subtract.flatten import residual_background
+from diapipe.steps.subtract.masks import combined_mask
+
+
+def subtract(
+    science: Exposure,
+    template: Exposure,
+    kernel: SpatialKernel,
+    background: ChebyshevField,
+    *,
+    convolved: str,
+    whitening: SpatialKernel | None = None,
+    n_threads: int = 1,
+) -> Difference:
+    """Science minus template, on the science image's grid and flux scale.
+
+    Parameters
+    ----------
+    science, template
+        On one grid, with PSFs.
+    kernel, background
+        From the match: reference ≈ kernel ⊗ target + background.
+    convolved
+        Which of the two is the target, ``"template"`` or ``"science"``.
+    whitening
+        Kernel of unit sum to convolve the difference with, or None to leave its noise correlated.
+    n_threads
+        Threads over row bands; they change no bit of the result.
+
+    Raises
+    ------
+    PsfUndefinedError
+        If an image has no PSF.
+
+    Notes
+    -----
+    With the template convolved D = ψ ⊗ (S - K ⊗ T - b), of variance ψ² ⊗ V_S + (ψ ⊗ K)² ⊗ V_T and PSF ψ ⊗ P_S. With the
+    science image convolved the same with the roles exchanged, the sign turned and all divided by ΣK.
+    """
+    target, reference = (template, science) if convolved == "template" else (science, template)
+    if reference.psf is None:
+        raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
+    scale = np.float32(1.0 if convolved == "template" else -1.0 / kernel.sum)
+    filled = without_holes(target)
+    matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
+    matched += background.over(reference.box)
+    variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
+    mask = combined_mask(
+        science.masked_image,
+        template.masked_image,
+        kernel,
+        convolved=convolved,
+        filled=filled,
+        variance=variance,
+    )
+    del filled
+    variance *= scale**2
+    good = reference.masked_image.usable() & target.masked_image.usable()
+    pixels = _plain(reference, matched, good, scale)
+    if whitening is not None:
+        pixels = whiten(pixels, good, science.box, whitening, n_threads=n_threads)
+    width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
+    _flatten(pixels, mask, variance, psf_sigma_px=width)
+    pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
+    return Difference(
+        exposure=replace(
+            science,
+            masked_image=MaskedImage(pixels, mask, variance, science.box),
+            psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
+            noise_correlation=None,
+            has_variance=True,
+            has_mask=True,
+        ),
+        kernel=kernel,
+        background=background,
+        convolved=convolved,
+        matched_template=_template_as_subtracted(template, matched, background, convolved, kernel.sum),
+        whitening=whitening,
+    )
+
+
+def _plain(reference: Exposure, matched: Float32Array, good: BoolArray, scale: np.float32) -> Float32Array:
+    """Reference minus matched target, scaled; of minus the match where a pixel is unusable."""
+    plain = np.where(good, reference.masked_image.image, np.float32(0.0))
+    plain -= matched
+    plain *= scale
+    return plain
+
+
+def _flatten(pixels: Float32Array, mask: MaskArray, variance: Float32Array, *, psf_sigma_px: float) -> None:
+    """Take what background is left out of ``pixels``, in place."""
+    pull = pixels / np.sqrt(variance)
+    level = residual_background(pull, mask, int(UNUSABLE_DIFFERENCE), psf_sigma_px=psf_sigma_px)
+    if level is not None:
+        level *= np.sqrt(variance)
+        pixels -= level
+
+
+def _template_as_subtracted(
+    template: Exposure, matched: Float32Array, background: ChebyshevField, convolved: str, kernel_sum: float
+) -> MaskedImage:
+    """The template on the science flux scale: convolved and with the background, or scaled where science was
+    convolved.
+    """
+    if convolved == "template":
+        return replace(template.masked_image, image=matched)
+    pixels = (template.masked_image.image - background.over(template.box)) / np.float32(kernel_sum)
+    return replace(template.masked_image, image=pixels)

@@ -1,7 +1,7 @@
 """Grade the default recipe on simulated pairs: several seeds, depths and seeing ratios.
 
-    python benchmarks/simulated_pairs.py --seeds 5 --depths 10 1
-    python benchmarks/simulated_pairs.py --seeds 3 --ratios 0.8 1 1.25 2 3
+    python -m benchmarks.simulated_pairs --seeds 5 --depths 10 1
+    python -m benchmarks.simulated_pairs --seeds 3 --ratios 0.8 1 1.25 2 3
 
 Prints one line a pair, then over all pairs of a kind: mean grades, and flux bias and pull width over all their changes.
 """
@@ -18,10 +18,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks.grading import Grade, flux_pulls, grade
 from diapipe.flow import difference_pair
 from diapipe.simulate.pair import simulate_pair
 from diapipe.simulate.spec import PairSpec
-from grading import Grade, flux_pulls, grade
 
 COLUMNS = (
     ("complete", "completeness", "{:.3f}"),

@@ -13,6 +13,7 @@ from diapipe.images.fields import ImageField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics import whitening
+from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.stats import median, thinned
 from diapipe.steps.decorrelate.base import AbstractDecorrelator
@@ -36,32 +37,40 @@ class Afterburner(AbstractDecorrelator):
     def whitening(self, convolved: Exposure, other: Exposure, kernel: SpatialKernel) -> SpatialKernel:
         """Whitening kernel for (other - kernel ⊗ convolved)."""
         box = other.box
-        x, y, samples = [], [], []
-        order = 0 if kernel.field.order == 0 and self.cells == 1 else self.order
-        for cell in _cells(box, self.cells):
-            t, s = _sky_variance(convolved.masked_image, cell), _sky_variance(other.masked_image, cell)
-            if not (np.isfinite(t) and np.isfinite(s)):
-                continue
-            x.append(cell.x_center)
-            y.append(cell.y_center)
-            samples.append(
-                whitening.whitening_kernel(
-                    kernel.image_at(x=cell.x_center, y=cell.y_center),
-                    convolved_variance=t,
-                    other_variance=s,
-                    convolved_correlation=convolved.noise_correlation,
-                    other_correlation=other.noise_correlation,
-                )
-            )
-        if not samples:
+        cells = _cells(box, self.cells)
+        samples = [_whitening_in(cell, convolved, other, kernel) for cell in cells]
+        if all(sample is None for sample in samples):
             return SpatialKernel.constant(np.ones((1, 1)), box)
-        stack = np.array(samples)
+        x, y = np.array([cell.x_center for cell in cells]), np.array([cell.y_center for cell in cells])
+        stack = _with_neighbours(samples, x, y)
         reach, half = whitening.effective_reach(stack), stack.shape[-1] // 2
         cut = stack[:, half - reach : half + reach + 1, half - reach : half + reach + 1]
         cut = cut / cut.sum(axis=(1, 2), keepdims=True)
+        order = 0 if kernel.field.order == 0 and self.cells == 1 else self.order
         while order > 0 and n_terms(order) > len(cut):
             order -= 1
-        return SpatialKernel(ImageField.fitted(cut, x=np.array(x), y=np.array(y), order=order, box=box))
+        return SpatialKernel(ImageField.fitted(cut, x=x, y=y, order=order, box=box))
+
+
+def _whitening_in(cell: Box, convolved: Exposure, other: Exposure, kernel: SpatialKernel) -> FloatArray | None:
+    """Whitening kernel for the middle of a cell, from its sky variances; None where there are none."""
+    t, s = _sky_variance(convolved.masked_image, cell), _sky_variance(other.masked_image, cell)
+    if not (np.isfinite(t) and np.isfinite(s)):
+        return None
+    return whitening.whitening_kernel(
+        kernel.image_at(x=cell.x_center, y=cell.y_center),
+        convolved_variance=t,
+        other_variance=s,
+        convolved_correlation=convolved.noise_correlation,
+        other_correlation=other.noise_correlation,
+    )
+
+
+def _with_neighbours(samples: list[FloatArray | None], x: FloatArray, y: FloatArray) -> FloatArray:
+    """Samples, the nearest known one in place of each unknown: a field fitted to a part of the frame alone runs off."""
+    known = np.array([k for k, sample in enumerate(samples) if sample is not None])
+    nearest = [known[np.argmin((x[known] - x[k]) ** 2 + (y[known] - y[k]) ** 2)] for k in range(len(samples))]
+    return np.array([samples[k] for k in nearest], dtype=np.float64)
 
 
 def _cells(box: Box, per_axis: int) -> list[Box]:

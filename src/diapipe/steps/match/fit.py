@@ -37,8 +37,12 @@ STAMP_CLIP = 5.0
 STAMPS_PER_TERM = 4
 """A spatial order is tried if there are this many stamps for each of its terms."""
 
-ORDER_SIGMA = 2.0
+ORDER_SIGMA = 1.0
 """A higher spatial order must lower the held-out χ² by this many standard errors, or the lower one is kept."""
+
+
+RESIDUAL_MARGIN = 1.2
+"""Squared residuals may exceed what noise explains by this factor before the noise is taken to be shared."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +87,8 @@ def fit_stamps(
         sums = stamps.sums(good)
         clean = noise_free(sums, basis_products)
         strength = None if penalty is None else penalty * _information(clean.select(kept))
+        if _noise_is_shared(sums.select(kept), clean.select(kept), strength):
+            clean = sums
         back = _affordable(background_order, len(kept), 1)
         if spatial_order is None:
             scores, order = _best_order(
@@ -98,6 +104,19 @@ def fit_stamps(
         if round_ < N_ROUNDS - 1:
             _clip(stamps, local, reduced, good, why)
     return Fit(solution, order, back, reduced, why, scores)
+
+
+def _noise_is_shared(sums: StampSums, clean: StampSums, penalty: FloatArray | None) -> bool:
+    """Whether the noise of the two images is partly one, as on a template that the science image went into.
+
+    Taking the noise out of the matrix then makes the kernel worse instead of better. It shows in the residuals: those
+    of a right kernel exceed the least possible ones by no more than the noise that the convolved image adds.
+    """
+    f = g = np.ones((1, len(sums.matrix)))
+    plain, corrected = (solve(s, f, g, penalty=penalty) for s in (sums, clean))
+    least, found = (float(chi_squares(sums, s.local(f, g)).sum()) for s in (plain, corrected))
+    added = float(plain.kernel[0, 0] ** 2 * sums.noise.sum() / max(sums.n_pixels.sum(), 1.0))
+    return found > RESIDUAL_MARGIN * (1.0 + added) * least
 
 
 def _kept(why: list[str], min_stamps: int) -> IntArray:

@@ -109,10 +109,11 @@ def test_correlated_noise_is_in_the_error(rng):
 
 def test_moves_the_psf_as_the_slow_twin(rng):
     """The compiled shift equals `shift_stamp` wherever that has the whole image."""
-    out, scratch = np.empty((15, 15)), np.empty((25, 15))
-    for dx, dy in ((0.0, 0.0), (0.3, -0.45), (-1.7, 2.2), (0.5, 0.5)):
-        psf_photometry._shift(PSF, dx, dy, scratch, out)
-        np.testing.assert_allclose(out, shift_stamp(PSF, dx=dx, dy=dy)[5:20, 5:20], atol=1e-12)
+    dx, dy = np.array([0.0, 0.3, -1.7, 0.5]), np.array([0.0, -0.45, 2.2, 0.5])
+    out = np.empty((4, 1, 15, 15))
+    psf_photometry._draw(PSF[None, None], np.zeros(4, np.int64), dx, dy, out)
+    for k in range(4):
+        np.testing.assert_allclose(out[k, 0], shift_stamp(PSF, dx=dx[k], dy=dy[k])[5:20, 5:20], atol=1e-12)
 
 
 def test_runaway_and_hopeless_positions_keep_the_start(rng):

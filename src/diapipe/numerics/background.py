@@ -47,8 +47,8 @@ def block_means(image: Float32Array, mask: MaskArray, bad_bits: int, size: int) 
     total = np.empty(n_columns, np.float32)
     count = np.empty(n_columns, np.int32)
     for row in range(n_rows):
-        total[:] = 0.0
-        count[:] = 0
+        for column in range(n_columns):
+            total[column], count[column] = 0.0, 0
         for y in range(row * size, (row + 1) * size):
             for column in range(n_columns):
                 partial, good = np.float32(0.0), 0
@@ -66,6 +66,19 @@ def block_means(image: Float32Array, mask: MaskArray, bad_bits: int, size: int) 
 
 
 @jit
+def _first_above(ordered: Float32Array, value: np.float32, or_equal: bool) -> int:
+    """Index of the first sample above (or equal to) a value, by bisection; the number of samples if there is none."""
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] > value or (or_equal and ordered[middle] == value):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@jit
 def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
     """Mode and scatter of sorted samples that have a tail towards high values.
 
@@ -74,8 +87,8 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
     the tail is so heavy that this fails, as the median of the clipped samples (Bertin & Arnouts 1996, section 3).
     """
     n = len(ordered)
-    sums = np.zeros(n + 1)
-    squares = np.zeros(n + 1)
+    sums, squares = np.empty(n + 1), np.empty(n + 1)
+    sums[0], squares[0] = 0.0, 0.0
     origin = np.float64(ordered[n // 2])
     for i in range(n):
         value = ordered[i] - origin
@@ -89,8 +102,8 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
         mean = (sums[high] - sums[low]) / kept
         spread = (squares[high] - squares[low]) / kept - mean * mean
         sigma = min(np.sqrt(max(spread, 0.0)), median - (ordered[low + int(0.1587 * kept)] - origin))
-        first = int(np.searchsorted(ordered, np.float32(origin + median - n_sigma * sigma)))
-        last = int(np.searchsorted(ordered, np.float32(origin + median + n_sigma * sigma), side="right"))
+        first = _first_above(ordered, np.float32(origin + median - n_sigma * sigma), True)
+        last = _first_above(ordered, np.float32(origin + median + n_sigma * sigma), False)
         if (first == low and last == high) or last - first < 8:
             break
         low, high = first, last
@@ -100,11 +113,14 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
     return origin + mode, sigma
 
 
-@jit
-def cell_modes(
-    blocks: Float32Array, rows: IntArray, columns: IntArray, n_sigma: float
-) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Mode, scatter and number of the finite values of each cell.
+def cell_edges(length: int, cell: int) -> IntArray:
+    """Borders of the cells along one axis, as equal as whole numbers allow; at least one cell."""
+    n_cells = max(1, round(length / cell))
+    return np.linspace(0, length, n_cells + 1).round().astype(np.int64)
+
+
+def cell_statistics(blocks: Float32Array, *, rows: IntArray, columns: IntArray, n_sigma: float = 3.0) -> CellStatistics:
+    """Mode, scatter and number of the finite values of each cell of an image of block means.
 
     Parameters
     ----------
@@ -115,34 +131,16 @@ def cell_modes(
     n_sigma
         Half-width of the clipping interval.
     """
-    n_y, n_x = len(rows) - 1, len(columns) - 1
-    level, sigma = np.full((n_y, n_x), np.nan), np.full((n_y, n_x), np.nan)
-    number = np.zeros((n_y, n_x), np.int64)
-    for i in range(n_y):
-        for j in range(n_x):
-            values = np.empty((rows[i + 1] - rows[i]) * (columns[j + 1] - columns[j]), np.float32)
-            n = 0
-            for y in range(rows[i], rows[i + 1]):
-                for x in range(columns[j], columns[j + 1]):
-                    if np.isfinite(blocks[y, x]):
-                        values[n] = blocks[y, x]
-                        n += 1
-            number[i, j] = n
-            if n >= 8:
-                step = max(1, n // SAMPLES_PER_CELL)
-                level[i, j], sigma[i, j] = clipped_mode(np.sort(values[:n:step]), n_sigma)
-    return level, sigma, number
-
-
-def cell_edges(length: int, cell: int) -> IntArray:
-    """Borders of the cells along one axis, as equal as whole numbers allow; at least one cell."""
-    n_cells = max(1, round(length / cell))
-    return np.linspace(0, length, n_cells + 1).round().astype(np.int64)
-
-
-def cell_statistics(blocks: Float32Array, *, rows: IntArray, columns: IntArray, n_sigma: float = 3.0) -> CellStatistics:
-    """Mode and scatter of each cell of an image of block means; see `cell_modes`."""
-    return CellStatistics(*cell_modes(blocks, rows, columns, n_sigma))
+    shape = len(rows) - 1, len(columns) - 1
+    level, sigma, number = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64)
+    for i, j in np.ndindex(shape):
+        cell = blocks[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
+        values = cell[np.isfinite(cell)]
+        number[i, j] = len(values)
+        if len(values) >= 8:
+            ordered = np.sort(values[:: max(1, len(values) // SAMPLES_PER_CELL)])
+            level[i, j], sigma[i, j] = clipped_mode(ordered, float(n_sigma))
+    return CellStatistics(level, sigma, number)
 
 
 def smooth_mesh(level: FloatArray, trusted: BoolArray, *, tolerance: FloatArray | float) -> FloatArray:

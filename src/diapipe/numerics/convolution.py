@@ -85,12 +85,14 @@ def _separable_band(
     for strip in range((width + STRIP - 1) // STRIP):
         x0 = strip * STRIP
         n = min(STRIP, width - x0)
-        here[:] = np.float32(0.0)
-        change[:] = np.float32(0.0)
+        for y in range(BLOCK):
+            for x in range(STRIP):
+                here[y, x], change[y, x] = np.float32(0.0), np.float32(0.0)
         for r in range(n_rank):
-            filtered[:] = np.float32(0.0)
             for y in range(height):
-                _add_taps(padded, first + y, x0, rows[r], filtered, y, 0, n)
+                for x in range(STRIP):
+                    filtered[y, x] = np.float32(0.0)
+                _add_taps(padded, first + y, x0, rows[r], filtered, y, np.int64(0), n)
             for corner in range(4):
                 _column_filter(columns, fields, r, band + corner // 2, strip + corner % 2, corners, corner)
             for y in range(last - first):

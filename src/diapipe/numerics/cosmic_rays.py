@@ -10,6 +10,9 @@ from diapipe.numerics.jit import jit
 GROWTH_PASSES = 3
 """How often the neighbours of flagged pixels are looked at again, with the lower threshold."""
 
+_EXPECTED_SEEDS = 65536
+"""Room for the first look; where there are more, a second one follows."""
+
 
 @jit
 def _is_sharp(
@@ -69,11 +72,14 @@ def _seeds(
     ratios: FloatArray,
     n_sigma: float,
     floor_sigma: float,
-) -> IntArray:
-    """Flat indices of the sharp pixels above ``floor_sigma``."""
+    found: IntArray,
+) -> int:
+    """Write the flat indices of the sharp pixels above ``floor_sigma``; how many there are, room for them or not.
+
+    Pixels with ``bit`` in ``out`` are no neighbours.
+    """
     n_rows, n_columns = image.shape
-    capacity, n = 1024, 0
-    found = np.empty(capacity, np.int64)
+    n = 0
     floor = np.float32(floor_sigma * floor_sigma)
     for y in range(1, n_rows - 1):
         for x in range(1, n_columns - 1):
@@ -82,13 +88,11 @@ def _seeds(
                 continue
             if (mask[y, x] & skip_bits) != 0:
                 continue
-            if _is_sharp(image, variance, mask, skip_bits, out, 0, y, x, ratios, n_sigma, 1.0):
-                if n == capacity:
-                    found = np.append(found, np.empty_like(found))
-                    capacity *= 2
-                found[n] = y * n_columns + x
+            if _is_sharp(image, variance, mask, skip_bits, out, bit, y, x, ratios, n_sigma, 1.0):
+                if n < len(found):
+                    found[n] = y * n_columns + x
                 n += 1
-    return found[:n]
+    return n
 
 
 @jit
@@ -129,7 +133,7 @@ def _grow(
             if (out[y, x] & bit) == 0:
                 out[y, x] |= bit
                 total += 1
-        front = added[:n].copy()
+        front = added[:n]
         if n == 0:
             break
     return total
@@ -191,5 +195,11 @@ def flag_cosmic_rays(
     sampling.
     """
     ratios = neighbour_ratios(sigma, sharpness=sharpness)
-    seeds = _seeds(image, variance, mask, skip_bits, out, bit, ratios, n_sigma, floor_sigma)
-    return _grow(image, variance, mask, skip_bits, out, bit, seeds, ratios, n_sigma, 0.5 * floor_sigma)
+    seeds = np.empty(_EXPECTED_SEEDS, np.int64)
+    no_bit = 0
+    for _ in range(2):
+        n = _seeds(image, variance, mask, skip_bits, out, no_bit, ratios, n_sigma, floor_sigma, seeds)
+        if n <= len(seeds):
+            break
+        seeds = np.empty(n, np.int64)
+    return _grow(image, variance, mask, skip_bits, out, bit, seeds[:n], ratios, n_sigma, 0.5 * floor_sigma)

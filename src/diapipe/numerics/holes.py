@@ -61,8 +61,11 @@ def _fill_rows(
         for x in range(image.shape[1]):
             if not hole[y, x]:
                 continue
-            gap_x, value_x, variance_x = _across(image, variance, hole, y, x, 0, 1)
-            gap_y, value_y, variance_y = _across(image, variance, hole, y, x, 1, 0)
+            for axis in range(2):
+                gap, value, spread_here = _across(image, variance, hole, y, x, axis, 1 - axis)
+                if axis == 0:
+                    gap_x, value_x, variance_x = gap, value, spread_here
+            gap_y, value_y, variance_y = gap, value, spread_here
             if gap_x < gap_y:
                 filled[y, x], spread[y, x] = value_x, variance_x
             elif gap_y < gap_x:

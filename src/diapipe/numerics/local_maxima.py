@@ -39,7 +39,8 @@ def _load_band(image: Float32Array, mask: MaskArray, bad_bits: int, first: int, 
     for r in range(band.shape[0]):
         y = first + r
         if y < 0 or y >= n_rows:
-            band[r, :] = 0.0
+            for x in range(n_columns):
+                band[r, x] = 0.0
             continue
         n_bad = 0
         for x in range(n_columns):
@@ -64,7 +65,8 @@ def _smooth_band(band: Float32Array, profile: Float32Array, column: Float32Array
     half = n_taps // 2
     n_columns = band.shape[1]
     for r in range(out.shape[0]):
-        column[:] = 0.0
+        for x in range(len(column)):
+            column[x] = 0.0
         for k in range(n_taps):
             weight = profile[k]
             for x in range(n_columns):
@@ -79,22 +81,25 @@ def _smooth_band(band: Float32Array, profile: Float32Array, column: Float32Array
 
 @jit
 def smoothed_maxima(
-    image: Float32Array, mask: MaskArray, variance: Float32Array, bad_bits: int, profile: Float32Array, n_sigma: float
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Local maxima of the smoothed image above ``n_sigma`` of its own noise; see `find_maxima`."""
+    image: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    bad_bits: int,
+    profile: Float32Array,
+    n_sigma: float,
+    found: FloatArray,
+) -> int:
+    """Write (y, x, significance) of the local maxima above ``n_sigma`` of the smoothed noise; returns how many."""
     n_rows, n_columns = image.shape
     half = len(profile) // 2
     norm = 0.0
     for weight in profile:
         norm += weight * weight
-    capacity = 1024
-    ys, xs = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    values = np.empty(capacity, np.float64)
     n = 0
     band = np.empty((BAND + 2 + 2 * half, n_columns), np.float32)
     smooth = np.empty((BAND + 2, n_columns), np.float32)
-    column = np.zeros(n_columns + 2 * half, np.float32)
-    candidate = np.zeros(n_columns, np.bool_)
+    column = np.empty(n_columns + 2 * half, np.float32)
+    candidate = np.empty(n_columns, np.bool_)
     limit = np.float32(n_sigma * n_sigma * norm * norm)
     for first in range(0, n_rows, BAND):
         _load_band(image, mask, bad_bits, first - 1 - half, band)
@@ -114,13 +119,10 @@ def smoothed_maxima(
                     highest = highest and value > smooth[r - 1, x + dx] and value >= smooth[r + 1, x + dx]
                 if not highest:
                     continue
-                if n == capacity:
-                    ys, xs = np.append(ys, np.empty_like(ys)), np.append(xs, np.empty_like(xs))
-                    values = np.append(values, np.empty_like(values))
-                    capacity *= 2
-                ys[n], xs[n], values[n] = y, x, value / (norm * np.sqrt(np.float64(variance[y, x])))
+                found[n, 0], found[n, 1] = y, x
+                found[n, 2] = value / (norm * np.sqrt(np.float64(variance[y, x])))
                 n += 1
-    return ys[:n], xs[:n], values[:n]
+    return n
 
 
 def find_maxima(
@@ -152,6 +154,9 @@ def find_maxima(
     Maxima
         Brightest first. The outermost columns hold no maximum.
     """
-    y, x, value = smoothed_maxima(image, mask, variance, bad_bits, gaussian_profile(sigma), n_sigma)
-    order = np.argsort(-value, kind="stable")
-    return Maxima(y[order], x[order], value[order])
+    profile = gaussian_profile(sigma)
+    # no two neighbours are both maxima: there is room for one in every square of four pixels
+    found = np.empty((((image.shape[0] + 1) // 2) * ((image.shape[1] + 1) // 2), 3))
+    n = smoothed_maxima(image, mask, variance, int(bad_bits), profile, float(n_sigma), found)
+    found = found[np.argsort(-found[:n, 2], kind="stable")]
+    return Maxima(found[:, 0].astype(np.int64), found[:, 1].astype(np.int64), found[:, 2].copy())

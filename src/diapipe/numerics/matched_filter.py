@@ -151,11 +151,14 @@ def correlate_separable(
         The sums Σ_ij Q_ij plane[margin + r + i, margin + c + j].
     """
     needed = out.shape[0] + columns.shape[1] - 1
-    out[:, :] = 0.0
+    for r in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[r, c] = 0.0
     for k in range(columns.shape[0]):
         for r in range(needed):
             row = scratch[r]
-            row[:] = 0.0
+            for c in range(len(row)):
+                row[c] = 0.0
             _add_taps(plane[margin + r], margin, rows[k], row)
         for r in range(out.shape[0]):
             _add_rows(scratch, r, columns[k], out[r])
@@ -182,7 +185,6 @@ def _significance(
             row[c] = value if seen else np.float32(np.nan)
 
 
-@jit
 def filter_block(
     image: Float32Array,
     mask: MaskArray,
@@ -232,8 +234,8 @@ def filter_block(
     margin, trim = (reach - filter_columns.shape[1] + 1) // 2, (reach - square_columns.shape[1] + 1) // 2
     correlate_separable(d_w, margin, filter_columns, filter_rows, scratch, numerator)
     correlate_separable(v_w2, trim, square_columns, square_rows, scratch, noise)
-    covered, least = np.ones_like(noise), 0.0
+    covered, least = noise, 0.0
     if n_bad > 0:
+        covered, least = np.empty_like(noise), least_coverage * float(square_columns[0].sum() * square_rows[0].sum())
         correlate_separable(good, MEAN_HALF + trim, square_columns[:1], square_rows[:1], scratch, covered)
-        least = least_coverage * square_columns[0].sum() * square_rows[0].sum()
-    _significance(numerator, noise, covered, least, noise_factor, y_first, x_first, score)
+    _significance(numerator, noise, covered, least, float(noise_factor), y_first, x_first, score)

@@ -62,7 +62,8 @@ def _weighted_sums(
     reach_x, reach_y = min(radius, WEIGHT_REACH * np.sqrt(ixx) + 1.0), min(radius, WEIGHT_REACH * np.sqrt(iyy) + 1.0)
     y_first, y_last = max(0, int(np.ceil(y0 - reach_y))), min(image.shape[0] - 1, int(np.floor(y0 + reach_y)))
     x_first, x_last = max(0, int(np.ceil(x0 - reach_x))), min(image.shape[1] - 1, int(np.floor(x0 + reach_x)))
-    sums[:] = 0.0
+    for i in range(len(sums)):
+        sums[i] = 0.0
     n_good = 0
     step = np.exp(-a)
     for y in range(y_first, y_last + 1):
@@ -135,10 +136,11 @@ def _measure(
     radius: int,
     max_shift: float,
     state: FloatArray,
+    sums: FloatArray,
 ) -> tuple[int, float]:
     """Iterate one source to convergence; ``state`` gets the result. Returns the flag and the flux error."""
-    sums = np.zeros(8)
-    state[:] = start
+    for i in range(len(state)):
+        state[i] = start[i]
     flux_err = np.nan
     largest = (0.5 * radius) ** 2
     for _ in range(MAX_ITERATIONS):
@@ -176,18 +178,16 @@ def _measure_all(
     sigma_start: float,
     radius: int,
     max_shift: float,
-) -> tuple[FloatArray, FloatArray, IntArray]:
-    """States, shape (n, 6), flux errors and flags."""
-    n = len(x)
-    states = np.full((n, 6), np.nan)
-    flux_err = np.full(n, np.nan)
-    flags = np.zeros(n, np.int64)
-    start = np.zeros(6)
-    for i in range(n):
+    states: FloatArray,
+    flux_err: FloatArray,
+    flags: IntArray,
+) -> None:
+    """Fill states, shape (n, 6), flux errors and flags."""
+    start, sums = np.empty(6), np.empty(8)
+    for i in range(len(x)):
         start[0], start[1], start[3], start[5] = x[i], y[i], 0.0, 0.0
         start[2] = start[4] = sigma_start * sigma_start
-        flags[i], flux_err[i] = _measure(image, variance, mask, bad_bits, start, radius, max_shift, states[i])
-    return states, flux_err, flags
+        flags[i], flux_err[i] = _measure(image, variance, mask, bad_bits, start, radius, max_shift, states[i], sums)
 
 
 def adaptive_moments(
@@ -233,16 +233,21 @@ def adaptive_moments(
     Cov(M_ij, M_kl) = 4 (M_ik M_jl + M_il M_jk) / ν² (inverse of the Fisher matrix).
     """
     flags = np.zeros(image.shape, np.int32) if mask is None else mask
-    states, flux_err, flag = _measure_all(
+    n = len(x)
+    states, flux_err, flag = np.full((n, 6), np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
+    _measure_all(
         image,
         variance,
         flags,
-        bad_bits,
-        np.asarray(x, np.float64),
-        np.asarray(y, np.float64),
-        sigma_start,
-        radius,
-        max_shift,
+        int(bad_bits),
+        np.ascontiguousarray(x, np.float64),
+        np.ascontiguousarray(y, np.float64),
+        float(sigma_start),
+        int(radius),
+        float(max_shift),
+        states,
+        flux_err,
+        flag,
     )
     at_x, at_y, ixx, ixy, iyy, flux = np.ascontiguousarray(states.T)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -97,7 +97,9 @@ def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, out: FloatArr
         whole = int(np.floor(-dx[i]))
         fill_weights(-dx[i] - whole, weights)
         first = whole + 1 - LOBES
-        rows[:] = 0.0
+        for v in range(size):
+            for u in range(size):
+                rows[v, u], out[i, v, u] = 0.0, 0.0
         for k in range(2 * LOBES):
             offset, weight = first + k, weights[k]
             for v in range(size):
@@ -106,7 +108,6 @@ def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, out: FloatArr
         whole = int(np.floor(-dy[i]))
         fill_weights(-dy[i] - whole, weights)
         first = whole + 1 - LOBES
-        out[i] = 0.0
         for k in range(2 * LOBES):
             offset, weight = first + k, weights[k]
             for v in range(max(0, -offset), min(size, size - offset)):
@@ -128,8 +129,10 @@ def _normal_equations(
     """Normal equations of one star for flux, flux x step in x, in y, and a constant."""
     size = values.shape[0]
     row = np.empty(4)
-    matrix[:] = 0.0
-    vector[:] = 0.0
+    for i in range(4):
+        vector[i] = 0.0
+        for j in range(4):
+            matrix[i, j] = 0.0
     for v in range(1, size - 1):
         for u in range(1, size - 1):
             floor = SYSTEMATIC * rough * model[v, u]

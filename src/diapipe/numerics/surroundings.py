@@ -6,33 +6,8 @@ import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
-from diapipe.numerics.weighting import load_block
 
 _LOOK = 64
-
-
-@jit
-def stack_cutouts(
-    image: Float32Array,
-    mask: MaskArray,
-    variance: Float32Array,
-    bits: int,
-    rows: IntArray,
-    columns: IntArray,
-    signs: FloatArray,
-    values: Float32Array,
-    spread: Float32Array,
-) -> None:
-    """Cut a square around each pixel, times its sign, one below the other; unusable pixels have spread 0.
-
-    ``values`` and ``spread`` have shape (n side, side).
-    """
-    side = values.shape[1]
-    good = np.empty((side, side), np.float32)
-    for k in range(len(rows)):
-        v, s = values[k * side : (k + 1) * side], spread[k * side : (k + 1) * side]
-        load_block(image, mask, variance, bits, rows[k] - side // 2, columns[k] - side // 2, v, s, good)
-        v *= np.float32(signs[k])
 
 
 @jit

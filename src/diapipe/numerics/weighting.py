@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 
 MEAN_HALF = 2
 """Half-width of the square over which the variance is averaged for the weights: 5x5 pixels."""
+
+_HUGE = 1e30
+"""A value or variance beyond this is none."""
 
 
 @jit
@@ -31,19 +34,19 @@ def load_block(
     """Copy a block that may stick out of the image; unusable pixels, whose number it returns, become 0 everywhere."""
     n_rows, n_columns = image.shape
     height, width = values.shape
-    values[:, :] = 0.0
-    spread[:, :] = 0.0
-    good[:, :] = 0.0
     low, high = max(0, -x_first), min(width, n_columns - x_first)
-    bad_bits, huge, zero, one = np.int32(bits), np.float32(1e30), np.float32(0.0), np.float32(1.0)
+    bad_bits, huge, zero, one = np.int32(bits), np.float32(_HUGE), np.float32(0.0), np.float32(1.0)
     n_good = 0
-    if high <= low:
-        return int(height * width)
-    for r in range(max(0, -y_first), min(height, n_rows - y_first)):
+    for r in range(height):
         y = y_first + r
+        to_values, to_spread, to_good = values[r], spread[r], good[r]
+        for c in range(width):
+            to_values[c], to_spread[c], to_good[c] = zero, zero, zero
+        if y < 0 or y >= n_rows or high <= low:
+            continue
+        to_values, to_spread, to_good = values[r, low:high], spread[r, low:high], good[r, low:high]
         pixels, flags = image[y, x_first + low : x_first + high], mask[y, x_first + low : x_first + high]
         spreads = variance[y, x_first + low : x_first + high]
-        to_values, to_spread, to_good = values[r, low:high], spread[r, low:high], good[r, low:high]
         n = 0
         for c in range(high - low):
             d, v = pixels[c], spreads[c]
@@ -66,8 +69,8 @@ def weigh(
     sum_v = np.empty(n_columns + 2 * half, np.float32)
     sum_g = np.empty(n_columns + 2 * half, np.float32)
     for r in range(n_rows):
-        sum_v[:] = spread[r]
-        sum_g[:] = good[r]
+        for c in range(n_columns + 2 * half):
+            sum_v[c], sum_g[c] = spread[r, c], good[r, c]
         for k in range(1, side):
             for c in range(n_columns + 2 * half):
                 sum_v[c] += spread[r + k, c]
@@ -80,18 +83,62 @@ def weigh(
             v_w2[r, c] = weight * weight * spread[r + half, c + half]
 
 
-@jit
-def local_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
-    """Fill ``weights`` with 1 / (mean of V over the usable 5x5 pixels around); 0 on unusable pixels."""
-    side = 2 * MEAN_HALF + 1
-    for r in range(weights.shape[0]):
-        for c in range(weights.shape[1]):
-            weights[r, c] = 0.0
-            if good[r + MEAN_HALF, c + MEAN_HALF] == 0.0:
-                continue
-            total, n = 0.0, 0.0
-            for j in range(side):
-                for i in range(side):
-                    total += spread[r + j, c + i]
-                    n += good[r + j, c + i]
-            weights[r, c] = n / total
+def cut_blocks(
+    image: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    *,
+    bits: int,
+    rows: IntArray,
+    columns: IntArray,
+    half: int,
+) -> tuple[Float32Array, Float32Array, BoolArray]:
+    """Squares of ``2 half + 1`` pixels around pixels, as `load_block` copies them.
+
+    Parameters
+    ----------
+    image, mask, variance
+        Planes of one shape.
+    bits
+        Mask bits of unusable pixels.
+    rows, columns
+        Array indices of the middles, shape (n,); they may lie outside.
+    half
+        Half-width of the squares.
+
+    Returns
+    -------
+    tuple
+        Values and variance, 0 where unusable, and whether a pixel is usable; shape (n, 2 half + 1, 2 half + 1).
+    """
+    offset = np.arange(-half, half + 1)
+    y, x = rows[:, None] + offset, columns[:, None] + offset
+    inside_y, inside_x = (y >= 0) & (y < image.shape[0]), (x >= 0) & (x < image.shape[1])
+    at = np.clip(y, 0, image.shape[0] - 1)[:, :, None], np.clip(x, 0, image.shape[1] - 1)[:, None, :]
+    values, spread = image[at], variance[at]
+    good = inside_y[:, :, None] & inside_x[:, None, :] & ((mask[at] & np.int32(bits)) == 0)
+    good &= (np.abs(values) < _HUGE) & (spread > 0.0) & (spread < _HUGE)
+    values[~good], spread[~good] = 0.0, 0.0
+    return values, spread, good
+
+
+def local_weights(spread: Float32Array, good: BoolArray) -> Float32Array:
+    """1 / (mean of V over the usable 5x5 pixels around); 0 on unusable pixels.
+
+    Parameters
+    ----------
+    spread, good
+        Stacks of blocks as `cut_blocks` gives them; the result is smaller by `MEAN_HALF` a side.
+    """
+    side, inner = 2 * MEAN_HALF + 1, slice(MEAN_HALF, -MEAN_HALF)
+    height, width = spread.shape[1] - side + 1, spread.shape[2] - side + 1
+    total, number = np.zeros((len(spread), height, width)), np.zeros((len(spread), height, width))
+    rows, row_numbers = np.zeros((*spread.shape[:2], width)), np.zeros((*spread.shape[:2], width))
+    for k in range(side):
+        rows += spread[:, :, k : k + width]
+        row_numbers += good[:, :, k : k + width]
+    for k in range(side):
+        total += rows[:, k : k + height]
+        number += row_numbers[:, k : k + height]
+    usable = good[:, inner, inner]
+    return np.asarray(np.divide(number, total, out=np.zeros_like(total), where=usable), dtype=np.float32)

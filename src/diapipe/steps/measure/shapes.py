@@ -6,9 +6,9 @@ import numpy as np
 
 from diapipe.images import MaskPlane
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
+from diapipe.numerics.weighting import cut_blocks
 from diapipe.steps.measure.planes import Planes, Sources
 
 _MARGIN = 4
@@ -39,11 +39,12 @@ def _moments_of_sources(
     """Moments from cut-outs turned positive, one below the other."""
     n, side = len(sources), 2 * (radius + _MARGIN) + 1
     rows, columns = (np.floor(v + 0.5).astype(np.int64) for v in (sources.y, sources.x))
-    values, spread = np.zeros((n * side, side), np.float32), np.zeros((n * side, side), np.float32)
-    surroundings.stack_cutouts(*planes.arrays, int(bits), rows, columns, sources.sign, values, spread)
+    values, spread, _ = cut_blocks(*planes.arrays, bits=int(bits), rows=rows, columns=columns, half=side // 2)
+    values *= sources.sign.astype(np.float32)[:, None, None]
     x = sources.x - columns + side // 2
     y = sources.y - rows + side // 2 + side * np.arange(n)
-    return adaptive_moments(values, spread, x, y, sigma_start=sigma, radius=radius)
+    shape = n * side, side
+    return adaptive_moments(values.reshape(shape), spread.reshape(shape), x, y, sigma_start=sigma, radius=radius)
 
 
 def _moments_of_psf(lattice: PsfLattice, *, sigma: float) -> tuple[FloatArray, FloatArray, FloatArray]:

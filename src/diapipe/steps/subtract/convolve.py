@@ -15,7 +15,7 @@ from diapipe.images.mask import UNUSABLE
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.whitening import effective_reach, noise_gain
-from diapipe.steps.subtract.cores import rebuild_cores
+from diapipe.steps.subtract.cores import Core, rebuild_cores
 
 WHITENING_TOLERANCE = 1e-4
 """Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
@@ -30,12 +30,14 @@ VARIANCE_TILES = (32, 16)
 """Tiles along y and x over which the squared kernel is constant: as many on a small image, where it varies as much."""
 
 
-def without_holes(exposure: Exposure) -> Float32Array:
-    """Pixels ready for a convolution: unusable ones filled from their neighbours, saturated cores from the PSF."""
+def without_holes(exposure: Exposure) -> tuple[Float32Array, list[Core]]:
+    """Pixels ready for a convolution: unusable ones filled from their neighbours, saturated cores from the PSF; and
+    those cores.
+    """
     image = exposure.masked_image
     good = image.usable(UNUSABLE)
     pixels = image.image if good.all() else convolution.filled(image.image, good)
-    return pixels if exposure.psf is None else rebuild_cores(pixels, image, exposure.psf)
+    return (pixels, []) if exposure.psf is None else rebuild_cores(pixels, image, exposure.psf)
 
 
 def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:

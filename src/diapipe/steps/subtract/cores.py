@@ -8,6 +8,8 @@ of them becomes right.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -27,11 +29,30 @@ MIN_RING_PX = 30
 MODEL_ERROR = 0.05
 """Relative error allowed to the PSF's wings, so that the innermost pixels do not outvote the others."""
 
+MODEL_FLOOR = 1e-3
+"""Error allowed to the PSF's wings in units of its peak: far out no model is right to a few per cent of itself."""
+
 N_ITERATIONS = 6
 
 
-def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> Float32Array:
-    """A copy of ``pixels`` whose saturated stars carry the PSF that fits their wings best.
+@dataclass(frozen=True, slots=True, eq=False)
+class Core:
+    """The light put into one saturated core.
+
+    Attributes
+    ----------
+    box
+        Where it lies, in array coordinates.
+    light
+        Zero outside the core; shape ``box.shape``.
+    """
+
+    box: Box
+    light: FloatArray
+
+
+def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> tuple[Float32Array, list[Core]]:
+    """A copy of ``pixels`` whose saturated stars carry the PSF that fits their wings best, and what was put there.
 
     Parameters
     ----------
@@ -44,17 +65,22 @@ def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> Float32
     """
     saturated = (image.mask & np.int32(int(MaskPlane.SAT))) != 0
     if not saturated.any():
-        return pixels
-    out = pixels.copy()
+        return pixels, []
+    out, cores = pixels.copy(), []
     for cut in _neighbourhoods(saturated):
         labels, _ = ndimage.label(saturated[cut], structure=np.ones((3, 3)))
         for index, part in enumerate(ndimage.find_objects(labels), start=1):
             region = labels[part] == index
-            if np.count_nonzero(region) >= MIN_CORE_PX:
-                row, column = _core_centre(region)
-                place = row + part[0].start + cut[0].start, column + part[1].start + cut[1].start
-                _rebuild(out, saturated, image, psf, *place)
-    return out
+            if np.count_nonzero(region) < MIN_CORE_PX:
+                continue
+            corner = part[0].start + cut[0].start, part[1].start + cut[1].start
+            core = _rebuilt(pixels, saturated, image, psf, region, corner)
+            if core is not None:
+                cores.append(core)
+    for core in cores:
+        target = out[core.box.slices_in(Box.from_shape(out.shape))]
+        np.copyto(target, core.light.astype(np.float32), where=core.light > 0)
+    return out, cores
 
 
 def _neighbourhoods(saturated: BoolArray) -> list[tuple[slice, slice]]:
@@ -81,38 +107,41 @@ def _core_centre(region: BoolArray) -> tuple[float, float]:
     return float(rows.mean()), float(columns.mean())
 
 
-def _rebuild(
-    out: Float32Array,
+def _rebuilt(
+    pixels: Float32Array,
     saturated: BoolArray,
     image: MaskedImage,
     psf: Psf,
-    row: float,
-    column: float,
-) -> None:
-    """Fit flux, place and a constant to the wings around one core, and put the PSF into its saturated pixels."""
-    half = psf.size // 2
-    frame = Box.from_shape(out.shape)
-    x, y = column, row
+    region: BoolArray,
+    corner: tuple[int, int],
+) -> Core | None:
+    """The PSF in one saturated region, with the flux, place and constant that fit the wings; None if nothing fits."""
+    half, frame = psf.size // 2, Box.from_shape(pixels.shape)
+    row, column = _core_centre(region)
+    x, y = column + corner[1], row + corner[0]
     stamp = Box.around(x=x, y=y, half=half)
     inside = stamp.intersect(frame)
     if inside is None:
-        return
+        return None
     here, there = inside.slices_in(frame), inside.slices_in(stamp)
     model = psf.kernel_image(x=x + image.box.x0, y=y + image.box.y0)
     shift = np.array([x - np.floor(x + 0.5), y - np.floor(y + 0.5)])
-    ring = image[inside.shifted(x=image.box.x0, y=image.box.y0)].usable() & ~ndimage.maximum_filter(
-        saturated[here], size=3
-    )
+    ring = image[inside.shifted(x=image.box.x0, y=image.box.y0)].usable()
+    ring &= ~ndimage.maximum_filter(saturated[here], size=3)
     if np.count_nonzero(ring) < MIN_RING_PX:
-        return
-    values, variance = out[here].astype(np.float64), image.variance[here].astype(np.float64)
+        return None
+    values, variance = pixels[here].astype(np.float64), image.variance[here].astype(np.float64)
     flux = _fit_wings(values, variance, ring, model, there, shift)
     if not flux > 0:
-        return
+        return None
     drawn = flux * shift_stamp(model, dx=shift[0], dy=shift[1])[there]
-    core = saturated[here]
-    target = out[here]
-    target[core] = drawn[core].astype(np.float32)
+    own = np.zeros(pixels.shape, dtype=np.bool_)[here]
+    whole = Box(corner[0], corner[0] + region.shape[0], corner[1], corner[1] + region.shape[1])
+    shared = whole.intersect(inside)
+    if shared is None:
+        return None
+    own[shared.slices_in(inside)] = region[shared.slices_in(whole)]
+    return Core(inside, np.where(own, np.maximum(drawn, 0.0), 0.0))
 
 
 def _fit_wings(
@@ -130,7 +159,7 @@ def _fit_wings(
         drawn = shift_stamp(model, dx=shift[0], dy=shift[1])
         dy, dx = np.gradient(drawn, axis=0), np.gradient(drawn, axis=1)
         scale = max(flux, 0.0)
-        noise = variance[ring] + (MODEL_ERROR * scale * drawn[there][ring]) ** 2
+        noise = variance[ring] + (scale * (MODEL_ERROR * drawn[there][ring] + MODEL_FLOOR * drawn.max())) ** 2
         weight = 1.0 / np.sqrt(noise)
         columns = [drawn[there][ring], np.ones(np.count_nonzero(ring))]
         if flux > 0:

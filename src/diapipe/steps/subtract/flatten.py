@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from diapipe.numerics import background as meshes
-from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray, RealArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray, RealArray
 from diapipe.numerics.stats import robust_sigma, thinned
 
 BLOCK_PX = 4
@@ -21,6 +22,9 @@ SIGNIFICANT = 2.0
 """A mesh is used where the scatter of its cells is above this many times their variance: else it would only add
 noise.
 """
+
+OUTLIER = 5.0
+"""A cell this many scatters away from its surroundings holds the light of a saturated star, and takes their level."""
 
 MEDIAN_CHI2 = 0.455
 """Median of χ² with one degree of freedom."""
@@ -59,9 +63,19 @@ def residual_background(
         known = np.isfinite(level)
         if not known.any() or np.median((level[known] / error[known]) ** 2) < MEDIAN_CHI2 * SIGNIFICANT:
             continue
-        smooth = meshes.smooth_mesh(level, known, tolerance=np.where(known, 5.0 * error, 0.0))
+        smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
         return _over(smooth, cell, pull.shape)
     return None
+
+
+def _tolerance(level: FloatArray, error: FloatArray, known: BoolArray) -> FloatArray:
+    """How far a cell may lie from the median of those around it: its error, or what cells usually do on this mesh."""
+    if min(level.shape) < 3:
+        return np.where(known, np.inf, 0.0)
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    whole = level[tuple(nearest)]
+    usual = robust_sigma((whole - ndimage.median_filter(whole, size=3, mode="nearest"))[known])
+    return np.where(known, OUTLIER * np.maximum(error, usual), 0.0)
 
 
 def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:

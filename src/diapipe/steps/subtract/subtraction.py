@@ -17,6 +17,7 @@ from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
 from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.masks import combined_mask
+from diapipe.steps.subtract.settle import settle_cores
 
 
 def subtract(
@@ -58,9 +59,11 @@ def subtract(
     if reference.psf is None:
         raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
     scale = np.float32(1.0 if convolved == "template" else -1.0 / kernel.sum)
-    filled = without_holes(target)
+    filled, cores = without_holes(target)
+    good = reference.masked_image.usable() & target.masked_image.usable()
     matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
     matched += background.over(reference.box)
+    settle_cores(matched, filled, cores, kernel, reference=reference.masked_image, good=good)
     variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
     mask = combined_mask(
         science.masked_image,
@@ -72,7 +75,6 @@ def subtract(
     )
     del filled
     variance *= scale**2
-    good = reference.masked_image.usable() & target.masked_image.usable()
     pixels = _plain(reference, matched, good, scale)
     if whitening is not None:
         pixels = whiten(pixels, good, science.box, whitening, n_threads=n_threads)

@@ -76,7 +76,7 @@ class KernelSolution:
         return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
 
 
-NOISE_RIDGE = 0.05
+NOISE_RIDGE = 0.3
 """Part of the noise term that is left in place, see `noise_free`."""
 
 
@@ -206,6 +206,7 @@ def chi_squares(sums: StampSums, local: FloatArray) -> FloatArray:
 
 def cross_validated(
     sums: StampSums,
+    scored: StampSums,
     kernel_terms: FloatArray,
     background_terms: FloatArray,
     *,
@@ -213,7 +214,19 @@ def cross_validated(
     penalty: FloatArray | None = None,
     max_terms: IntArray | None = None,
 ) -> FloatArray:
-    """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``."""
+    """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``.
+
+    Parameters
+    ----------
+    sums
+        What is fitted: `noise_free`, so that the kernel is not biased.
+    scored
+        What is held out: with its noise, so that a kernel which amplifies noise pays for it.
+    kernel_terms, background_terms, penalty, max_terms
+        As in `solve`.
+    n_folds
+        Parts into which the stamps are split.
+    """
     index = np.arange(len(sums.matrix))
     chi2 = np.empty(len(index))
     for fold in range(n_folds):
@@ -221,5 +234,5 @@ def cross_validated(
         f, g = kernel_terms[:, rest], background_terms[:, rest]
         solution = solve(sums.select(rest), f, g, penalty=penalty, max_terms=max_terms)
         local = solution.local(kernel_terms[:, out], background_terms[:, out])
-        chi2[out] = chi_squares(sums.select(out), local)
+        chi2[out] = chi_squares(scored.select(out), local)
     return chi2

@@ -92,7 +92,7 @@ def fit_stamps(
         back = _affordable(background_order, len(kept), 1)
         if spatial_order is None:
             scores, order = _best_order(
-                clean.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders
+                clean.select(kept), sums.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders
             )
         else:
             order = _affordable(spatial_order, len(kept), 1)
@@ -154,6 +154,7 @@ def _affordable(order: int, n_stamps: int, stamps_per_term: int) -> int:
 
 def _best_order(
     clean: StampSums,
+    noisy: StampSums,
     stamps: Stamps,
     kept: IntArray,
     box: Box,
@@ -172,7 +173,7 @@ def _best_order(
     scores, chosen, best = {}, 0, np.empty(0)
     for order in range(_affordable(max_order, len(kept), STAMPS_PER_TERM) + 1):
         f = _terms(stamps, box, order)[:, kept]
-        chi2 = cross_validated(clean, f, g, penalty=penalty, max_terms=_term_limits(max_orders))
+        chi2 = cross_validated(clean, noisy, f, g, penalty=penalty, max_terms=_term_limits(max_orders))
         chi2 /= np.maximum(clean.n_pixels, 1.0)
         usual = chi2 <= np.quantile(chi2, 0.95)
         scores[order] = float(chi2[usual].mean())

@@ -83,6 +83,10 @@ def landing(out: Path, *, names: tuple[str, ...] = OUR_FILES) -> Iterator[Path]:
         made = []
     except OSError as error:
         raise WriteError(_sentence(out, error), path=str(out)) from error
+    except WriteError as error:
+        if isinstance(error.__cause__, OSError):
+            raise WriteError(_sentence(out, error.__cause__), path=str(out)) from error
+        raise
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
@@ -114,4 +118,4 @@ def _sentence(out: Path, error: OSError) -> str:
         return f"cannot write the results to {out}: the disk is full ({free / 1e6:.0f} MB free); nothing was written"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot write the results to {out}: the folder is not writable ({error.strerror})"
-    return f"cannot write the results to {out}: {error.strerror or error}"
+    return f"cannot write the results to {out}: {error.strerror or error}; nothing was written"

@@ -159,7 +159,9 @@ def _about(name: str) -> Iterator[None]:
     except (UsageError, InternalError):
         raise
     except DiapipeError as error:
-        raise type(error)(f"cannot difference {name}: {error}", **error.context) from error
+        said = str(error)
+        sentence = said if said.startswith("cannot difference") else f"cannot difference {name}: {said}"
+        raise type(error)(sentence, **error.context) from error
 
 
 def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -> None:

@@ -97,7 +97,9 @@ class Sky:
         return free
 
 
-def measure_sky(image: Float32Array, mask: MaskArray, box: Box, *, options: BackgroundMesh) -> Sky:
+def measure_sky(
+    image: Float32Array, mask: MaskArray, box: Box, *, options: BackgroundMesh, name: str = "the image"
+) -> Sky:
     """Measure the smooth level under the sources.
 
     Statistics are taken of means over blocks of 4 x 4 pixels (2 x 2 on small images): the scatter of the pixels is then
@@ -116,7 +118,10 @@ def measure_sky(image: Float32Array, mask: MaskArray, box: Box, *, options: Back
     rows, columns = meshes.cell_edges(blocks.shape[0], cell // block), meshes.cell_edges(blocks.shape[1], cell // block)
     first = meshes.cell_statistics(blocks, rows=rows, columns=columns)
     if not np.isfinite(first.level).any():
-        raise InputError(f"the image {box} has no usable pixels to measure the sky on")
+        found = int(np.count_nonzero((mask & np.int32(int(UNUSABLE))) == 0))
+        raise InputError(
+            f"{found} of the {box.area} pixels of {name} are usable, too few to measure its sky", found=found
+        )
     centre_x, centre_y = _centres(columns, block, box.x0), _centres(rows, block, box.y0)
     level = meshes.smooth_mesh(first.level, np.isfinite(first.level), tolerance=_tolerance(first))
     is_source = _sources(blocks, level, float(np.nanmedian(first.sigma)), rows, columns, block, options)

@@ -23,6 +23,10 @@ SMALLEST_PIXELS = 48
 """Shorter side of the smallest image that a background and a PSF can be measured on."""
 
 
+LARGEST_VALUE = 1e15
+"""Typical pixel values above this have a variance that nears the largest float32."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Characterize:
     """Parameters of all that `characterize` does, one group a measurement."""
@@ -93,7 +97,7 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
     notes = _Notes()
     _require_an_image(exposure)
     mask, saturation = defects.flag_defects(exposure, options=options.defects)
-    sky = measure_sky(exposure.masked_image.image, mask, exposure.box, options=options.background)
+    sky = measure_sky(exposure.masked_image.image, mask, exposure.box, options=options.background, name=exposure.name)
     image = _without_sky(exposure, sky, n_threads)
     free = sky.source_free(image.shape) & ((mask & np.int32(UNUSABLE)) == 0)
     size = _first_size(exposure, image, mask, free, options)
@@ -136,6 +140,12 @@ def _require_an_image(exposure: Exposure) -> None:
         raise InputError(f"all pixels of {exposure.name} have the value {image[0, 0]:g}; an image of the sky has noise")
     if not np.isfinite(sample).any() and not np.isfinite(image).any():
         raise InputError(f"{exposure.name} has no finite pixel")
+    typical = float(np.median(np.abs(sample[np.isfinite(sample)]))) if np.isfinite(sample).any() else 0.0
+    if typical > LARGEST_VALUE:
+        raise InputError(
+            f"half of the pixels of {exposure.name} are above {typical:.3g}, whose squares overflow single precision; "
+            f"scale the image to values below {LARGEST_VALUE:g}"
+        )
 
 
 def _without_sky(exposure: Exposure, sky: Sky, n_threads: int) -> Float32Array:

@@ -18,6 +18,9 @@ from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.stats import median, thinned
 from diapipe.steps.decorrelate.base import AbstractDecorrelator
 
+DFT_SIDE = 128
+"""Side of the DFT that the filter is computed on, for kernels of the usual sizes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Afterburner(AbstractDecorrelator):
@@ -63,6 +66,7 @@ def _whitening_in(cell: Box, convolved: Exposure, other: Exposure, kernel: Spati
         other_variance=s,
         convolved_correlation=convolved.noise_correlation,
         other_correlation=other.noise_correlation,
+        n=max(DFT_SIDE, 2 * kernel.size),
     )
 
 

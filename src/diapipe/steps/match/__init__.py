@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import InputError, TooFewStarsError
+from diapipe.errors import InputError, TooFewStarsError, UsageError
 from diapipe.images.exposure import Exposure
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
@@ -42,6 +42,8 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
         If too few candidates are usable.
     InputError
         If an image has no PSF or the grids differ.
+    UsageError
+        If the kernel asked for is larger than the image.
     """
     if science.psf is None or template.psf is None:
         raise InputError(f"{science.name} and {template.name} must both have a PSF before they are matched")
@@ -51,6 +53,11 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
     sized = algorithm.sized_basis(
         target_sigma_px=direction.target_sigma_px, reference_sigma_px=direction.reference_sigma_px
     )
+    if sized.basis.size > min(science.box.shape):
+        raise UsageError(
+            f"a kernel of {sized.basis.size} px is larger than {science.name}, which has {science.box.height} x "
+            f"{science.box.width} px; give a smaller kernel size"
+        )
     half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 30))
     index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=3, distance=half)
     if len(index) < algorithm.min_stamps:

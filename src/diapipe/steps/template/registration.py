@@ -19,6 +19,8 @@ SIGMA_WITHOUT_PSF_PX = 2.0
 """Width taken for the centroid errors of an image whose PSF is not known."""
 
 _LEAST_COARSE_SIGNIFICANCE = 5.0
+_LEAST_COARSE_PAIRS = 5
+_LEAST_COARSE_SHARE = 0.25  # of the stars that could have a partner; a few agree by chance on some shift
 _CROWDING = 0.2
 
 
@@ -231,8 +233,12 @@ def _coarse(points: _Points, targets: _Points, area: float, options: Register) -
     found = coarse_offset(bright, others, radius=options.search_radius_px)
     if found is None or found.significance < _LEAST_COARSE_SIGNIFICANCE:
         return np.zeros(2)
+    shift = np.array([found.dx, found.dy])
+    moved, low, high = bright + shift, others.min(axis=0), others.max(axis=0)
+    could = min(int(((moved >= low) & (moved <= high)).all(axis=1).sum()), len(others))
     in_place = len(mutual_pairs(bright, others, radius=3.0).first)
-    return np.array([found.dx, found.dy]) if found.n_pairs > 1.5 * in_place else np.zeros(2)
+    agree = found.n_pairs > 1.5 * in_place and found.n_pairs >= max(_LEAST_COARSE_PAIRS, _LEAST_COARSE_SHARE * could)
+    return shift if agree else np.zeros(2)
 
 
 def _evaluated(fit: DisplacementFit, points: _Points) -> FloatArray:

@@ -31,6 +31,8 @@ class Sky:
         Template counts for one of science.
     background
         Science above template.
+    jitter_px
+        How far stars may stand from a regular grid; a large value makes it a sky without a pattern.
     """
 
     sigma_science: float = 1.9
@@ -43,6 +45,7 @@ class Sky:
     n_stars: int = 60
     brightest: float = 2e5
     faintest: float = 5e3
+    jitter_px: float = 3.0
 
     def stars(self, rng: np.random.Generator, *, grid: bool = True) -> StarList:
         """Stars on a jittered grid (so that they are isolated), or anywhere; brightest first."""
@@ -52,7 +55,8 @@ class Sky:
             n_y = int(np.ceil(self.n_stars / n_x))
             x, y = np.meshgrid((np.arange(n_x) + 0.5) * width / n_x, (np.arange(n_y) + 0.5) * height / n_y)
             x, y = x.ravel()[: self.n_stars], y.ravel()[: self.n_stars]
-            x, y = x + rng.uniform(-3, 3, x.shape), y + rng.uniform(-3, 3, y.shape)
+            j = self.jitter_px
+            x, y = x + rng.uniform(-j, j, x.shape), y + rng.uniform(-j, j, y.shape)
         else:
             x, y = rng.uniform(5, width - 6, self.n_stars), rng.uniform(5, height - 6, self.n_stars)
         flux = np.geomspace(self.brightest, self.faintest, self.n_stars)

@@ -76,6 +76,7 @@ def _separable_band(
     width = out.shape[1]
     height = last - first + size - 1
     band = first // BLOCK
+    start = int(np.int64(0))  # a literal 0 would be a type of its own and compile `_add_taps` twice
     filtered = np.empty((height, STRIP), np.float32)
     corners = np.empty((4, size), np.float32)
     left = np.empty(size, np.float32)
@@ -92,7 +93,7 @@ def _separable_band(
             for y in range(height):
                 for x in range(STRIP):
                     filtered[y, x] = np.float32(0.0)
-                _add_taps(padded, first + y, x0, rows[r], filtered, y, np.int64(0), n)
+                _add_taps(padded, first + y, x0, rows[r], filtered, y, start, n)
             for corner in range(4):
                 _column_filter(columns, fields, r, band + corner // 2, strip + corner % 2, corners, corner)
             for y in range(last - first):

@@ -129,11 +129,11 @@ def _improve(model: FloatArray, d: Float32Array, w: Float32Array, step: FloatArr
     if not pp > 0.0:
         return np.nan
     flux = pd / pp
-    a, b, c = xx - px * px / pp, xy - px * py / pp, yy - py * py / pp
-    gx, gy, det = xd - flux * px, yd - flux * py, a * c - b * b
+    a, b, e = xx - px * px / pp, xy - px * py / pp, yy - py * py / pp
+    gx, gy, det = xd - flux * px, yd - flux * py, a * e - b * b
     if not (xx > 0.0 and yy > 0.0 and flux != 0.0 and det > 1e-12 * xx * yy):
         return np.nan
-    step[0], step[1] = (c * gx - b * gy) / (flux * det), (a * gy - b * gx) / (flux * det)
+    step[0], step[1] = (e * gx - b * gy) / (flux * det), (a * gy - b * gx) / (flux * det)
     return flux
 
 
@@ -320,7 +320,7 @@ def _cores(stamps: _Stamps, half: int) -> tuple[Float32Array, Float32Array]:
 def _on_image(middle: IntArray, half: int, length: int) -> IntArray:
     """How many pixels of a stamp lie on the image along one axis."""
     inside = np.minimum(middle + half + 1, length) - np.maximum(middle - half, 0)
-    return np.maximum(inside, 0)
+    return np.asarray(np.maximum(inside, 0))
 
 
 def _summarize(models: FloatArray, stamps: _Stamps, rho: FloatArray) -> FloatArray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,6 @@ class ConvolvedPsf(Psf):
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The convolved image at a position; its sum is one, less what lies outside the stamp."""
-        image = signal.fftconvolve(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y), mode="full")
+        image = convolved_in_full(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y))
         margin = self.kernel.half
         return np.asarray(image[margin : margin + self.size, margin : margin + self.size], dtype=np.float64)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import signal
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import (
@@ -23,6 +22,7 @@ from diapipe.images import (
 from diapipe.numerics import components, matched_filter, peaks
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.matched_filter import BLOCK_ROWS, SeparableFilter
+from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.threads import over_bands
 from diapipe.steps.detect.base import AbstractDetector
 
@@ -183,7 +183,7 @@ def _cell_psfs(psf: Psf, box: Box, side: int) -> tuple[FloatArray, int]:
 
 def _response(stamp: FloatArray, filter_image: FloatArray) -> FloatArray:
     """What the filter makes of the PSF, 1 at the centre: R(d) = Σ_u Q(u) P(u + d) / Σ_u Q(u) P(u)."""
-    full = signal.fftconvolve(stamp, filter_image[::-1, ::-1], mode="full")
+    full = convolved_in_full(stamp, filter_image[::-1, ::-1])
     middle = full.shape[0] // 2
     return np.asarray(full / full[middle, middle], dtype=np.float64)
 

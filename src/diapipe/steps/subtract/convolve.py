@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import signal
 
 from diapipe.images.box import Box
 from diapipe.images.exposure import Exposure
@@ -14,6 +13,7 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.whitening import effective_reach, noise_gain
 from diapipe.steps.subtract.cores import Core, rebuild_cores
 
@@ -102,7 +102,7 @@ def propagated_variance(
         image = kernel.image_at(x=x, y=y)
         if whitening is None:
             return image
-        return np.asarray(signal.fftconvolve(image, whitening.image_at(x=x, y=y)), dtype=np.float64)
+        return convolved_in_full(image, whitening.image_at(x=x, y=y))
 
     carried = _carried_variance(target, of_target, n_threads=n_threads)
     if whitening is None:

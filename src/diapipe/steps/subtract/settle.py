@@ -8,12 +8,12 @@ regressed on what the kernel carries out of the core, and on its slopes for an e
 from __future__ import annotations
 
 import numpy as np
-from scipy import signal
 
 from diapipe.images.box import Box
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.steps.subtract.cores import Core
 
 LEAST_CARRIED = 1.0
@@ -66,7 +66,7 @@ def settle_cores(
         inside = wide.intersect(frame)
         if inside is None:
             continue
-        carried = signal.fftconvolve(core.light, image, mode="full")[inside.slices_in(wide)]
+        carried = convolved_in_full(core.light, image)[inside.slices_in(wide)]
         here = inside.slices_in(frame)
         regressors = np.stack([carried, -np.gradient(carried, axis=1), -np.gradient(carried, axis=0)])
         change = _regressed(

@@ -76,7 +76,7 @@ class KernelSolution:
         return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
 
 
-NOISE_RIDGE = 0.3
+NOISE_RIDGE = 0.08
 """Part of the noise term that is left in place, see `noise_free`."""
 
 

@@ -82,8 +82,8 @@ def mean_template(frames: list[Epoch], cache: dict[str, Characterized] | None = 
 
     Characterized, registered and warped by the program's own steps; relative fluxes are those of the log. Only pixels
     that every frame covers have data: elsewhere the PSF would jump. Where some frames have a bad pixel the others make
-    the mean, and its variance says what that costs: s²/m (1 - m/n) for m of n frames that scatter by s, since their PSFs
-    differ.
+    the mean, and its variance says what that costs: s²/m (1 - m/n) for m of n frames that scatter by s, since their
+    PSFs differ.
     """
     cache = {} if cache is None else cache
     for frame in frames:

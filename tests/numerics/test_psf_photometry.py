@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.psf_photometry import CHI2, COVERAGE, FLUX, FLUX_VARIANCE, N_USED, STATUS, XX, YY, X, Y
-from diapipe.numerics.shifting import shift_stamp
+from diapipe.numerics.shifting import shift_stacks, shift_stamp
 
 CELL, N_SIDE = 40, 20
 
@@ -111,7 +111,7 @@ def test_moves_the_psf_as_the_slow_twin(rng):
     """The compiled shift equals `shift_stamp` wherever that has the whole image."""
     dx, dy = np.array([0.0, 0.3, -1.7, 0.5]), np.array([0.0, -0.45, 2.2, 0.5])
     out = np.empty((4, 1, 15, 15))
-    psf_photometry._draw(PSF[None, None], np.zeros(4, np.int64), dx, dy, out)
+    shift_stacks(PSF[None, None], np.zeros(4, np.int64), dx, dy, out)
     for k in range(4):
         np.testing.assert_allclose(out[k, 0], shift_stamp(PSF, dx=dx[k], dy=dy[k])[5:20, 5:20], atol=1e-12)
 

@@ -66,16 +66,19 @@ def block_means(image: Float32Array, mask: MaskArray, bad_bits: int, size: int) 
 
 
 @jit
-def _first_above(ordered: Float32Array, value: np.float32, or_equal: bool) -> int:
-    """Index of the first sample above (or equal to) a value, by bisection; the number of samples if there is none."""
-    low, high = 0, len(ordered)
-    while low < high:
-        middle = (low + high) // 2
-        if ordered[middle] > value or (or_equal and ordered[middle] == value):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _interval(ordered: Float32Array, least: float, most: float) -> tuple[int, int]:
+    """First and last + 1 of the sorted samples from ``least`` to ``most``, by bisection."""
+    first, last = 0, 0
+    for end in range(2):
+        low, high = first, len(ordered)
+        while low < high:
+            middle = (low + high) // 2
+            if ordered[middle] > most or (end == 0 and ordered[middle] >= least):
+                high = middle
+            else:
+                low = middle + 1
+        first, last = (low, low) if end == 0 else (first, low)
+    return first, last
 
 
 @jit
@@ -102,8 +105,8 @@ def clipped_mode(ordered: Float32Array, n_sigma: float) -> tuple[float, float]:
         mean = (sums[high] - sums[low]) / kept
         spread = (squares[high] - squares[low]) / kept - mean * mean
         sigma = min(np.sqrt(max(spread, 0.0)), median - (ordered[low + int(0.1587 * kept)] - origin))
-        first = _first_above(ordered, np.float32(origin + median - n_sigma * sigma), True)
-        last = _first_above(ordered, np.float32(origin + median + n_sigma * sigma), False)
+        reach = n_sigma * sigma
+        first, last = _interval(ordered, origin + median - reach, origin + median + reach)
         if (first == low and last == high) or last - first < 8:
             break
         low, high = first, last

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
-from diapipe.numerics.components import label_runs
+from diapipe.numerics.components import label_runs, pixels_of, runs_of_bits
 from diapipe.numerics.jit import jit
-from diapipe.numerics.surroundings import runs_of_bits
 
 
 class Blobs(NamedTuple):
@@ -43,7 +42,5 @@ def blobs_of(mask: MaskArray, bits: int) -> Blobs:
     """Groups of 8-connected pixels that have any of ``bits``; ``mask`` has shape (rows, columns)."""
     runs = runs_of_bits(mask, bits)
     labels, n_groups = label_runs(runs)
-    lengths = runs[:, 2] - runs[:, 1]
-    run = np.repeat(np.arange(len(runs)), lengths)
-    along = np.arange(len(run)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return Blobs(runs[run, 0], runs[run, 1] + along, labels[run], int(n_groups))
+    y, x, run = pixels_of(runs)
+    return Blobs(y, x, labels[run], int(n_groups))

@@ -77,6 +77,58 @@ def runs_above(image: Float32Array, threshold: float) -> IntArray:
 
 
 @jit
+def _count_bits(mask: MaskArray, bits: int) -> int:
+    """Number of pixels with any of the bits."""
+    total, wanted = 0, np.int32(bits)
+    for r in range(mask.shape[0]):
+        n = 0
+        for c in range(mask.shape[1]):
+            n += 1 if (mask[r, c] & wanted) != 0 else 0
+        total += n
+    return total
+
+
+@jit
+def _fill_bit_runs(mask: MaskArray, bits: int, runs: IntArray) -> int:
+    """Write (row, first, last + 1) of every run of pixels with any of the bits; returns how many there are."""
+    n, width, wanted = 0, mask.shape[1], np.int32(bits)
+    for r in range(mask.shape[0]):
+        inside = False
+        for first in range(0, width, _LOOK):
+            last = min(first + _LOOK, width)
+            seen = np.int32(0)
+            for c in range(first, last):
+                seen |= mask[r, c]
+            if (seen & wanted) == 0 and not inside:
+                continue
+            for c in range(first, last):
+                here = (mask[r, c] & wanted) != 0
+                if here and not inside:
+                    runs[n, 0], runs[n, 1] = r, c
+                    n += 1
+                elif inside and not here:
+                    runs[n - 1, 2] = c
+                inside = here
+        if inside:
+            runs[n - 1, 2] = width
+    return n
+
+
+def runs_of_bits(mask: MaskArray, bits: int) -> IntArray:
+    """Runs of pixels with any of the bits; shape (n, 3), sorted."""
+    runs = np.zeros((_count_bits(mask, bits), 3), np.int64)
+    return runs[: _fill_bit_runs(mask, bits, runs)]
+
+
+def pixels_of(runs: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Row and column of every pixel of the runs, in order, and the index of its run."""
+    lengths = runs[:, 2] - runs[:, 1]
+    run = np.repeat(np.arange(len(runs)), lengths)
+    along = np.arange(len(run)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return runs[run, 0], runs[run, 1] + along, run
+
+
+@jit
 def _root(parent: IntArray, i: int) -> int:
     """Representative of a set, halving the path on the way."""
     while parent[i] != i:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
+from diapipe.numerics.components import pixels_of, runs_of_bits
 from diapipe.numerics.jit import jit
 
 NEAR_PX = 4
@@ -27,23 +28,6 @@ class _Defects(NamedTuple):
     """What to set on the pixels that it spoils."""
     reach: IntArray
     """How far it is followed."""
-
-
-@jit
-def _positions(mask: MaskArray, bits: int) -> IntArray:
-    """Flat indices of the pixels with any of ``bits``."""
-    flat = mask.ravel()
-    n = 0
-    for i in range(flat.shape[0]):
-        if flat[i] & bits != 0:
-            n += 1
-    found = np.empty(n, np.int64)
-    n = 0
-    for i in range(flat.shape[0]):
-        if flat[i] & bits != 0:
-            found[n] = i
-            n += 1
-    return found
 
 
 @jit
@@ -144,7 +128,7 @@ def _inside(
     mask: MaskArray, bits: int, filled: Float32Array, weight: Float32Array, variance: Float32Array, least: float
 ) -> _Defects:
     """The bad pixels of the image."""
-    rows, columns = np.divmod(_positions(np.ascontiguousarray(mask), bits), mask.shape[1])
+    rows, columns, _ = pixels_of(runs_of_bits(np.ascontiguousarray(mask), bits))
     values = np.abs(filled[rows, columns])
     full = weight.shape[0] // 2
     near = min(NEAR_PX, full)

@@ -20,7 +20,7 @@ from scipy import fft
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
-from diapipe.numerics.shifting import LOBES, fill_weights
+from diapipe.numerics.shifting import LOBES, shift_stack, shift_stacks
 from diapipe.numerics.weighting import MEAN_HALF, cut_blocks, local_weights
 
 FLUX, FLUX_VARIANCE, CHI2, N_USED, N_ON_IMAGE, COVERAGE, X, Y, XX, YY, XY, STATUS = range(12)
@@ -59,50 +59,6 @@ class _Stamps(NamedTuple):
     weights: Float32Array
     rows: IntArray
     columns: IntArray
-
-
-@jit
-def _shift(images: FloatArray, dx: float, dy: float, weights: FloatArray, scratch: FloatArray, out: FloatArray) -> None:
-    """Move a stack of images by any amount on to smaller stamps with the same middle; zero where they do not reach.
-
-    ``scratch`` has the rows of an image and the columns of a stamp, ``weights`` the 2 `LOBES` taps of x and of y.
-    """
-    n, m, taps = images.shape[1], out.shape[1], 2 * LOBES
-    middle = n // 2 - m // 2 + 1 - LOBES
-    whole_x, whole_y = int(np.floor(-dx)), int(np.floor(-dy))
-    first, first_row = middle + whole_x, middle + whole_y
-    fill_weights(-dx - whole_x, weights[0])
-    fill_weights(-dy - whole_y, weights[1])
-    for i in range(out.shape[0]):
-        for r in range(max(first_row, 0), min(first_row + m + taps - 1, n)):
-            for c in range(m):
-                scratch[r, c] = 0.0
-            for k in range(taps):
-                weight, start = weights[0, k], first + k
-                low, high = max(0, -start), min(m, n - start)
-                if high <= low:
-                    continue
-                source, target = images[i, r, low + start : high + start], scratch[r, low:high]
-                for c in range(high - low):
-                    target[c] += weight * source[c]
-        for r in range(m):
-            for c in range(m):
-                out[i, r, c] = 0.0
-            for k in range(taps):
-                row = first_row + r + k
-                if 0 <= row < n:
-                    weight = weights[1, k]
-                    for c in range(m):
-                        out[i, r, c] += weight * scratch[row, c]
-
-
-@jit
-def _draw(images: FloatArray, owner: IntArray, dx: FloatArray, dy: FloatArray, out: FloatArray) -> None:
-    """Fill ``out[k]`` with the stack ``images[owner[k]]``, moved by (dx, dy)."""
-    weights = np.empty((2, 2 * LOBES))
-    scratch = np.empty((images.shape[2], out.shape[3]))
-    for k in range(len(owner)):
-        _shift(images[owner[k]], dx[k], dy[k], weights, scratch, out[k])
 
 
 @jit
@@ -158,7 +114,7 @@ def _fit_positions(
         x, y = found[k, 0], found[k, 1]
         fitted[k] = 0
         for _ in range(_MAX_ITERATIONS):
-            _shift(bases[k], x, y, taps, scratch, model)
+            shift_stack(bases[k], x, y, taps, scratch, model)
             if not _improve(model, values[k], weights[k], step) * signs[k] > 0.0:
                 break
             x += min(max(step[0], -_MAX_STEP), _MAX_STEP)
@@ -243,7 +199,7 @@ def fit_point_sources(
         sign = np.ones(len(chosen)) if signs is None else np.ascontiguousarray(signs[chosen], np.float64)
         fitted = _fit_positions(bases, *_cores(stamps, half), sign, max_shift, found) == 1
     models = np.empty((len(chosen), bases.shape[1], 2 * half + 1, 2 * half + 1))
-    _draw(bases, np.arange(len(chosen)), found[:, 0].copy(), found[:, 1].copy(), models)
+    shift_stacks(bases, np.arange(len(chosen)), found[:, 0].copy(), found[:, 1].copy(), models)
     rho = np.ones((1, 1)) if correlation is None else np.asarray(correlation, np.float64)
     out = _summarize(models, stamps, rho)
     measured = np.isfinite(out[:, FLUX])
@@ -306,7 +262,7 @@ def _remove_neighbours(
     order = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     other = neighbours.found[neighbours.members[neighbours.offsets[chosen][owner] + order]]
     drawn = np.empty((len(owner), 1, *values.shape[1:]))
-    _draw(bases, owner, other[:, X] - stamps.columns[owner], other[:, Y] - stamps.rows[owner], drawn)
+    shift_stacks(bases, owner, other[:, X] - stamps.columns[owner], other[:, Y] - stamps.rows[owner], drawn)
     np.subtract.at(values, owner, (other[:, FLUX, None, None] * drawn[:, 0]).astype(np.float32))
 
 

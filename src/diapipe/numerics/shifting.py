@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.jit import jit
 
 LOBES = 5
@@ -41,6 +41,52 @@ def fill_weights(fraction: float, weights: FloatArray) -> None:
         total += weight
     for k in range(2 * LOBES):
         weights[k] /= total
+
+
+@jit
+def shift_stack(
+    images: FloatArray, dx: float, dy: float, weights: FloatArray, scratch: FloatArray, out: FloatArray
+) -> None:
+    """Move a stack of images by any amount on to smaller stamps with the same middle; zero where they do not reach.
+
+    ``scratch`` has the rows of an image and the columns of a stamp, ``weights`` the 2 `LOBES` taps of x and of y.
+    """
+    n, m, taps = images.shape[1], out.shape[1], 2 * LOBES
+    middle = n // 2 - m // 2 + 1 - LOBES
+    whole_x, whole_y = int(np.floor(-dx)), int(np.floor(-dy))
+    first, first_row = middle + whole_x, middle + whole_y
+    fill_weights(-dx - whole_x, weights[0])
+    fill_weights(-dy - whole_y, weights[1])
+    for i in range(out.shape[0]):
+        for r in range(max(first_row, 0), min(first_row + m + taps - 1, n)):
+            for c in range(m):
+                scratch[r, c] = 0.0
+            for k in range(taps):
+                weight, start = weights[0, k], first + k
+                low, high = max(0, -start), min(m, n - start)
+                if high <= low:
+                    continue
+                source, target = images[i, r, low + start : high + start], scratch[r, low:high]
+                for c in range(high - low):
+                    target[c] += weight * source[c]
+        for r in range(m):
+            for c in range(m):
+                out[i, r, c] = 0.0
+            for k in range(taps):
+                row = first_row + r + k
+                if 0 <= row < n:
+                    weight = weights[1, k]
+                    for c in range(m):
+                        out[i, r, c] += weight * scratch[row, c]
+
+
+@jit
+def shift_stacks(images: FloatArray, owner: IntArray, dx: FloatArray, dy: FloatArray, out: FloatArray) -> None:
+    """Fill ``out[k]`` with the stack ``images[owner[k]]``, moved by (dx, dy)."""
+    weights = np.empty((2, 2 * LOBES))
+    scratch = np.empty((images.shape[2], out.shape[3]))
+    for k in range(len(owner)):
+        shift_stack(images[owner[k]], dx[k], dy[k], weights, scratch, out[k])
 
 
 def sinc_weights(fraction: float) -> FloatArray:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray, RealArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray, RealArray
 from diapipe.numerics.jit import jit
-from diapipe.numerics.shifting import LOBES, fill_weights
+from diapipe.numerics.shifting import shift_stacks
+from diapipe.numerics.weighting import cut_blocks
 
 SYSTEMATIC = 0.01
 """Error of the model, as a fraction of it, added to the noise: so that one very bright star does not decide alone."""
@@ -40,29 +41,6 @@ class StarFits(NamedTuple):
     """Star less flux x model and background, 0 where the weight is 0."""
 
 
-@jit
-def _cut(
-    image: Float32Array,
-    variance: Float32Array,
-    mask: MaskArray,
-    bad_bits: int,
-    rows: IntArray,
-    columns: IntArray,
-    half: int,
-    values: FloatArray,
-    weights: FloatArray,
-) -> None:
-    """Copy stamps around whole pixels; what lies outside or is not good keeps value and weight 0."""
-    for i in range(len(rows)):
-        for v in range(max(0, half - rows[i]), min(2 * half + 1, image.shape[0] - rows[i] + half)):
-            for u in range(max(0, half - columns[i]), min(2 * half + 1, image.shape[1] - columns[i] + half)):
-                y, x = rows[i] + v - half, columns[i] + u - half
-                good = (mask[y, x] & bad_bits) == 0 and variance[y, x] > 0.0
-                if good and np.isfinite(image[y, x]) and np.isfinite(variance[y, x]):
-                    values[i, v, u] = image[y, x]
-                    weights[i, v, u] = 1.0 / variance[y, x]
-
-
 def cut_stamps(
     image: Float32Array,
     variance: Float32Array,
@@ -75,10 +53,10 @@ def cut_stamps(
 ) -> Stamps:
     """Cut ``2 half + 1`` pixels around each star, at array positions ``x``, ``y`` of shape (n,)."""
     columns, rows = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
-    shape = (len(x), 2 * half + 1, 2 * half + 1)
-    values, weights = np.zeros(shape), np.zeros(shape)
-    _cut(image, variance, mask, bad_bits, rows, columns, half, values, weights)
-    return Stamps(values, weights, np.asarray(x - columns, np.float64), np.asarray(y - rows, np.float64))
+    values, spread, good = cut_blocks(image, mask, variance, bits=bad_bits, rows=rows, columns=columns, half=half)
+    weights = np.divide(1.0, spread, out=np.zeros(spread.shape), where=good)
+    dx, dy = np.asarray(x - columns, np.float64), np.asarray(y - rows, np.float64)
+    return Stamps(values.astype(np.float64), weights, dx, dy)
 
 
 def radii(size: int) -> FloatArray:
@@ -87,78 +65,43 @@ def radii(size: int) -> FloatArray:
     return np.hypot(offset[:, None], offset[None, :])
 
 
-@jit
-def _shift_all(stamps: FloatArray, dx: FloatArray, dy: FloatArray, out: FloatArray) -> None:
-    """Move each stamp by its own shift: rows first, then columns; zero outside."""
-    n, size, _ = stamps.shape
-    weights = np.empty(2 * LOBES)
-    rows = np.empty((size, size))
-    for i in range(n):
-        whole = int(np.floor(-dx[i]))
-        fill_weights(-dx[i] - whole, weights)
-        first = whole + 1 - LOBES
-        for v in range(size):
-            for u in range(size):
-                rows[v, u], out[i, v, u] = 0.0, 0.0
-        for k in range(2 * LOBES):
-            offset, weight = first + k, weights[k]
-            for v in range(size):
-                for u in range(max(0, -offset), min(size, size - offset)):
-                    rows[v, u] += weight * stamps[i, v, u + offset]
-        whole = int(np.floor(-dy[i]))
-        fill_weights(-dy[i] - whole, weights)
-        first = whole + 1 - LOBES
-        for k in range(2 * LOBES):
-            offset, weight = first + k, weights[k]
-            for v in range(max(0, -offset), min(size, size - offset)):
-                for u in range(size):
-                    out[i, v, u] += weight * rows[v + offset, u]
-
-
 def shifted(stamps: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:
     """Each stamp moved by its own sub-pixel shift, as `shifting.shift_stamp` moves one; shape (n, size, size)."""
     out = np.empty(stamps.shape)
-    _shift_all(np.ascontiguousarray(stamps), dx, dy, out)
+    images, every = np.ascontiguousarray(stamps)[:, None], np.arange(len(stamps))
+    shift_stacks(images, every, np.ascontiguousarray(dx), np.ascontiguousarray(dy), out[:, None])
     return out
 
 
 @jit
 def _normal_equations(
-    values: FloatArray, weights: FloatArray, model: FloatArray, rough: float, matrix: FloatArray, vector: FloatArray
-) -> None:
-    """Normal equations of one star for flux, flux x step in x, in y, and a constant."""
-    size = values.shape[0]
-    row = np.empty(4)
-    for i in range(4):
-        vector[i] = 0.0
-        for j in range(4):
-            matrix[i, j] = 0.0
-    for v in range(1, size - 1):
-        for u in range(1, size - 1):
-            floor = SYSTEMATIC * rough * model[v, u]
-            weight = weights[v, u] / (1.0 + weights[v, u] * floor * floor)
-            row[0] = model[v, u]
-            row[1] = 0.5 * (model[v, u - 1] - model[v, u + 1])
-            row[2] = 0.5 * (model[v - 1, u] - model[v + 1, u])
-            row[3] = 1.0
-            for i in range(4):
-                vector[i] += weight * row[i] * values[v, u]
-                for j in range(4):
-                    matrix[i, j] += weight * row[i] * row[j]
-
-
-@jit
-def _all_normal_equations(
     values: FloatArray, weights: FloatArray, models: FloatArray, matrices: FloatArray, vectors: FloatArray
 ) -> None:
-    """Normal equations of every star, with the model's own error from a first estimate of the flux."""
-    for i in range(len(values)):
+    """Normal equations of every star for flux, flux x step in x, in y, and a constant.
+
+    The weights take in the model's own error, from a first estimate of the flux. ``matrices`` and ``vectors`` are 0.
+    """
+    n, size, _ = values.shape
+    row = np.empty(4)
+    for star in range(n):
         above, below = 0.0, 1e-300
-        for v in range(values.shape[1]):
-            for u in range(values.shape[2]):
-                above += weights[i, v, u] * models[i, v, u] * values[i, v, u]
-                below += weights[i, v, u] * models[i, v, u] ** 2
-        _normal_equations(values[i], weights[i], models[i], above / below, matrices[i], vectors[i])
+        for v in range(size):
+            for u in range(size):
+                above += weights[star, v, u] * models[star, v, u] * values[star, v, u]
+                below += weights[star, v, u] * models[star, v, u] ** 2
+        rough, model = above / below, models[star]
+        for v in range(1, size - 1):
+            for u in range(1, size - 1):
+                floor = SYSTEMATIC * rough * model[v, u]
+                weight = weights[star, v, u] / (1.0 + weights[star, v, u] * floor * floor)
+                row[0] = model[v, u]
+                row[1] = 0.5 * (model[v, u - 1] - model[v, u + 1])
+                row[2] = 0.5 * (model[v - 1, u] - model[v + 1, u])
+                row[3] = 1.0
+                for i in range(4):
+                    vectors[star, i] += weight * row[i] * values[star, v, u]
+                    for j in range(4):
+                        matrices[star, i, j] += weight * row[i] * row[j]
 
 
 @jit
@@ -206,8 +149,8 @@ def fit_stars(stamps: Stamps, models: FloatArray, *, core: float) -> StarFits:
         Radius in pixels within which chi2 is counted.
     """
     n = len(models)
-    matrix, vector = np.empty((n, 4, 4)), np.empty((n, 4))
-    _all_normal_equations(stamps.values, stamps.weights, models, matrix, vector)
+    matrix, vector = np.zeros((n, 4, 4)), np.zeros((n, 4))
+    _normal_equations(stamps.values, stamps.weights, models, matrix, vector)
     scale = 1.0 / np.sqrt(np.einsum("nii->ni", matrix) + 1e-300)
     scaled = matrix * scale[:, :, None] * scale[:, None, :] + 1e-10 * np.eye(4)
     solution = np.linalg.solve(scaled, (vector * scale)[:, :, None])[:, :, 0] * scale

@@ -62,14 +62,11 @@ def template_ratio(
     """
     if template is None:
         return np.full(len(sources), np.nan)
-    image = np.ascontiguousarray(template.image)
-    brightest = np.empty(len(sources))
-    surroundings.brightest_around(image, sources.x, sources.y, radius, brightest)
-    faded = sources.sign < 0
-    if faded.any():
-        beneath = np.empty(np.count_nonzero(faded))
-        surroundings.brightest_around(image + difference, sources.x[faded], sources.y[faded], radius, beneath)
-        brightest[faded] = beneath
+    image, faded = template.image, sources.sign < 0
+    brightest = surroundings.brightest_around(image, x=sources.x, y=sources.y, radius=radius)
+    brightest[faded] = surroundings.brightest_around(
+        image, x=sources.x[faded], y=sources.y[faded], radius=radius, plus=difference
+    )
     light = brightest - median(thinned(image, _SKY_SAMPLES))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(light > 0, np.abs(fits.flux) * peak / light, np.where(np.isnan(light), np.nan, np.inf))
@@ -95,7 +92,7 @@ def saturated_distance(planes: Planes, sources: Sources) -> FloatArray:
     A bleed trail runs along columns, so the widest row measures the star and not its trail; at least one pixel.
     """
     bits = int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE)
-    runs = surroundings.runs_of_bits(planes.mask, bits)
+    runs = components.runs_of_bits(planes.mask, bits)
     labels, n = components.label_runs(runs)
     half_width = np.ones(n)
     np.maximum.at(half_width, labels, 0.5 * (runs[:, 2] - runs[:, 1]))

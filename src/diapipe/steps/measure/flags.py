@@ -25,8 +25,7 @@ _FLAGS = {
 
 def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:
     """Columns ``pixelFlags_*`` and ``dp_badPixel``."""
-    center = np.zeros(len(sources), np.int64)
-    surroundings.mask_around(planes.mask, sources.x, sources.y, 1, center)
+    center = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1)
     anywhere = _in_footprints(planes, footprints)[sources.footprint] | center
     columns: dict[str, BoolArray] = {}
     for name, plane in _FLAGS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,9 @@ from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError, UsageError
 
 USAGE, DEFECT, INTERRUPTED, TERMINATED = 2, 3, 130, 143
+
+BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to one unless the user says otherwise: threads of a BLAS only spin on matrices as small as ours."""
 
 
 EXAMPLES = """\b
@@ -41,6 +45,8 @@ for command in (subtract, demo, simulate, report, warmup):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the data, 2 wrong use, 3 a defect, 130 interrupted."""
+    for name in BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)

@@ -64,10 +64,7 @@ def _power(correlation: FloatArray | None, n: int) -> FloatArray | float:
     """Noise power spectrum of an autocorrelation, positive; 1 for white noise."""
     if correlation is None:
         return 1.0
-    half = correlation.shape[0] // 2
-    # a measured autocorrelation ends abruptly; a taper keeps its spectrum from turning negative
-    taper = np.cos(0.5 * np.pi * np.arange(-half, half + 1) / (half + 1.0)) ** 2
-    spectrum = centred_spectrum(correlation * np.outer(taper, taper), n).real
+    spectrum = centred_spectrum(correlation, n).real
     return np.maximum(spectrum, 1e-2 * spectrum.max())
 
 

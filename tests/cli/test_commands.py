@@ -277,6 +277,28 @@ def test_help_answers_at_once():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.e2e
+def test_a_run_waits_for_no_package_that_it_does_not_use():
+    """What only some commands need, or what a dependency would load beside what is asked of it, stays unloaded."""
+    code = "import sys, diapipe.cli.pair; print([m for m in sys.argv[1:] if m in sys.modules])"
+    heavy = "scipy.optimize scipy.interpolate scipy.signal scipy.stats matplotlib jinja2 pandas rich diapipe.simulate"
+    found = subprocess.run([sys.executable, "-c", code, *heavy.split()], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.e2e
+def test_pyarrow_does_not_bring_pandas(tmp_path):
+    """It imports that wherever it is installed, for a quarter of a second, if it is given a chance."""
+    code = (
+        "import sys; from astropy.table import Table; from diapipe.io import write_parquet;"
+        "write_parquet(Table({'x': [1.0, 2.0], 'name': ['a', 'b'], 'good': [True, False]}), sys.argv[1]);"
+        "print('pandas' in sys.modules)"
+    )
+    path = tmp_path / "t.parquet"
+    found = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "False"
+
+
 def test_simulated_files_are_read_back(pair, tmp_path, capsys):
     status, out, _ = run(capsys, "simulate", "--out", tmp_path / "s", "--size", 128, "--seed", 2)
     assert status == 0

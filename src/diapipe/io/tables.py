@@ -69,10 +69,27 @@ def read_parquet(path: PathLike) -> Table:
 
 
 def _array(column: Column) -> pa.Array:
+    """The column from its own memory: `pyarrow.array` would import pandas first, wherever that is installed."""
     values = np.asarray(column)
-    mask = np.asarray(column.mask) if isinstance(column, MaskedColumn) else None
-    values = values.astype(values.dtype.newbyteorder("=")) if values.dtype.kind in "iuf" else values
-    return pa.array(values.tolist() if values.dtype.kind in "US" else values, mask=mask)
+    missing = np.asarray(column.mask) if isinstance(column, MaskedColumn) else np.zeros(len(values), np.bool_)
+    valid = _bits(~missing) if missing.any() else None
+    if values.dtype.kind in "US":
+        words = [str(word).encode() for word in values]
+        ends = np.cumsum([0, *(len(word) for word in words)], dtype=np.int32)
+        return pa.Array.from_buffers(
+            pa.string(), len(values), [valid, pa.py_buffer(ends), pa.py_buffer(b"".join(words))], int(missing.sum())
+        )
+    if values.dtype.kind == "b":
+        kind, data = pa.bool_(), _bits(values)
+    else:
+        native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        kind, data = pa.from_numpy_dtype(native.dtype), pa.py_buffer(native)
+    return pa.Array.from_buffers(kind, len(values), [valid, data], int(missing.sum()))
+
+
+def _bits(flags: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Buffer:
+    """One bit for each flag, as arrow packs them."""
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def _field(column: Column, array: pa.Array) -> pa.Field:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import interpolate, ndimage
+from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
@@ -174,10 +174,28 @@ def spline_matrix(centres: FloatArray, positions: FloatArray) -> FloatArray:
     n = len(centres)
     if n == 1:
         return np.ones((len(positions), 1))
-    if n == 2:
-        t = (positions - centres[0]) / (centres[1] - centres[0])
-        return np.stack([1.0 - t, t], axis=1)
-    spline = interpolate.CubicSpline(centres, np.eye(n), bc_type="natural")
+    step, curvature, unit = np.diff(centres), _curvatures(centres), np.eye(n)
     inside = np.clip(positions, centres[0], centres[-1])
-    slope = np.asarray(spline(inside, 1))
-    return np.asarray(spline(inside) + slope * (positions - inside)[:, None], dtype=np.float64)
+    left = np.clip(np.searchsorted(centres, inside, side="right") - 1, 0, n - 2)
+    h, b = step[left][:, None], ((inside - centres[left]) / step[left])[:, None]
+    a = 1.0 - b
+    bend = ((a**3 - a) * curvature[left] + (b**3 - b) * curvature[left + 1]) * h**2 / 6.0
+    tilt = ((1.0 - 3.0 * a**2) * curvature[left] + (3.0 * b**2 - 1.0) * curvature[left + 1]) * h / 6.0
+    slope = (unit[left + 1] - unit[left]) / h + tilt
+    beyond = (positions - inside)[:, None]
+    return np.asarray(a * unit[left] + b * unit[left + 1] + bend + slope * beyond, dtype=np.float64)
+
+
+def _curvatures(centres: FloatArray) -> FloatArray:
+    """Matrix that turns values at ``centres`` into second derivatives of the natural spline there; shape (n, n).
+
+    The first derivative is continuous at every inner centre (Press et al. 1992, equation 3.3.7).
+    """
+    n, step = len(centres), np.diff(centres)
+    inner = np.arange(1, n - 1)
+    system, change = np.eye(n), np.zeros((n, n))
+    system[inner, inner - 1], system[inner, inner + 1] = step[:-1] / 6.0, step[1:] / 6.0
+    system[inner, inner] = (step[:-1] + step[1:]) / 3.0
+    change[inner, inner - 1], change[inner, inner + 1] = 1.0 / step[:-1], 1.0 / step[1:]
+    change[inner, inner] = -(1.0 / step[:-1] + 1.0 / step[1:])
+    return np.linalg.solve(system, change)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.least_squares import least_squares
 from diapipe.numerics.star_stamps import SYSTEMATIC, Stamps, StarFits, shifted
 
 PRIOR_FRACTION = 0.2
@@ -72,9 +72,15 @@ def fit_moffat(stack: FloatArray, weight: FloatArray, *, fwhm: float) -> FloatAr
         return design @ solution - target, profile
 
     start = np.array([np.log(0.5 * fwhm / np.sqrt(2.0 ** (1.0 / 3.0) - 1.0)), np.log(2.0), 0.0, 0.0])
-    bounds = ([np.log(0.2), np.log(0.6), -0.6, -0.6], [np.log(size), np.log(30.0), 0.6, 0.6])
-    fit = optimize.least_squares(lambda p: amplitudes(p)[0], start, bounds=bounds, x_scale=0.1, xtol=1e-5, ftol=1e-6)
-    return amplitudes(fit.x)[1]
+    low, high = np.log([0.2, 0.6]), np.log([size, 30.0])
+    ellipticity = np.array([0.6, 0.6])
+    best = least_squares(
+        lambda p: amplitudes(p)[0],
+        start,
+        low=np.concatenate([low, -ellipticity]),
+        high=np.concatenate([high, ellipticity]),
+    )
+    return amplitudes(best)[1]
 
 
 def mean_star(stamps: Stamps, flux: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -65,8 +65,8 @@ def test_correlated_input_is_whitened_too(rng: np.random.Generator) -> None:
 
 
 def test_noise_of_a_resampling_is_white_to_its_statistics(rng: np.random.Generator) -> None:
-    """An image interpolated at 0.4 px along x, its autocorrelation known: each lag is 0
-    to 4 / 460 on 460 x 460 pixels, where the plain image has 0.2 and more; a taper on the autocorrelation would leave 0.1 at lag 2.
+    """An image interpolated at 0.4 px along x, its autocorrelation known: each lag is 0 to 4 / 460 on
+    460 x 460 pixels, where the plain image has 0.2 and more. A taper on the autocorrelation would leave 0.1 at lag 2.
     """
     weights = lanczos_weights(0.4)
     correlation = np.zeros((11, 11))

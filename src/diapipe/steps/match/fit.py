@@ -35,7 +35,8 @@ STAMP_CLIP = 5.0
 """Stamps whose reduced χ² lies this many robust sigma above the median are left out."""
 
 STAMPS_PER_TERM = 4
-"""A spatial order is tried if there are this many stamps for each of its terms."""
+"""A spatial order, of kernel or background, is tried if there are this many stamps for each of its terms: a background
+of order 2 through seven stamps left the noise by 1.5 sigma in a corner of the frame."""
 
 ORDER_SIGMA = 1.0
 """A higher spatial order must lower the held-out χ² by this many standard errors, or the lower one is kept."""
@@ -89,7 +90,7 @@ def fit_stamps(
         strength = None if penalty is None else penalty * _information(clean.select(kept))
         if _noise_is_shared(sums.select(kept), clean.select(kept), strength):
             clean = sums
-        back = _affordable(background_order, len(kept), 1)
+        back = _affordable(background_order, len(kept), STAMPS_PER_TERM)
         if spatial_order is None:
             scores, order = _best_order(
                 clean.select(kept), sums.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders

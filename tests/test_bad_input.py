@@ -17,6 +17,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from diapipe.cli.main import main
+from diapipe.io import read_parquet
 from gaussian_sky import Sky
 
 SKY = Sky(shape=(200, 210), n_stars=25, jitter_px=13.0)
@@ -205,6 +206,22 @@ def test_an_overlap_of_a_half_is_differenced_and_said(pixels, tmp_path, capsys):
     science = write(tmp_path / "a.fits", pixels[0], at=wcs())
     half = write(tmp_path / "half.fits", pixels[1][:, :110], at=wcs())
     assert_differenced(capsys, tmp_path, science, half, says=["of the pixels have no difference"])
+
+
+@pytest.mark.parametrize("which", ["science", "template"])
+@pytest.mark.parametrize("value", [0.0, -999.0])
+def test_padding_is_no_data(which, value, pixels, tmp_path, capsys):
+    """A border filled with a number, as resampling programs leave it: no difference there, and no false source."""
+    planes = [p.copy() for p in pixels]
+    planes[which == "template"][:, :60] = value
+    files = [write(tmp_path / name, p, at=wcs()) for name, p in zip(("a.fits", "b.fits"), planes, strict=True)]
+    assert_differenced(capsys, tmp_path, *files, says=["of the pixels have no difference"])
+    found = read_parquet(tmp_path / "result" / "dia_sources.parquet")
+    assert np.count_nonzero(~found["dp_bad"]) <= 1
+    with fits.open(tmp_path / "result" / "difference.fits") as difference:
+        flags, planes_of = difference["MASK"].data, difference["MASK"].header
+        bit = planes_of["MP_NO_DATA" + ("_TEMPLATE" if which == "template" else "")]
+        assert ((flags[:, :60] >> bit) & 1).all()
 
 
 @pytest.mark.parametrize("which", ["science", "template"])

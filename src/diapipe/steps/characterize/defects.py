@@ -1,4 +1,4 @@
-"""What an image without a mask tells of its own bad pixels: no value, saturated, bled over."""
+"""What an image tells of its own bad pixels: no value, padded, saturated, bled over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.images import Exposure, MaskPlane
-from diapipe.numerics import blobs
+from diapipe.numerics import blobs, padding
 from diapipe.numerics.arrays import Float32Array, MaskArray
 
 
@@ -44,10 +44,14 @@ class Saturation:
 def flag_defects(exposure: Exposure, *, options: Defects) -> tuple[MaskArray, Saturation]:
     """Mask of an exposure: its own where it brought one, else NO_DATA and SAT from the pixels.
 
-    Pixels without a finite value are NO_DATA in either case.
+    Pixels without a finite value, and regions filled with one value as resampling programs leave them beyond the data,
+    are NO_DATA in either case.
     """
     pixels = exposure.masked_image
     lost = ~np.isfinite(pixels.image)
+    padded = padding.constant_regions(pixels.image, below=_half_height(pixels.image))
+    if padded is not None:
+        lost |= padded
     any_lost = bool(lost.any())
     if exposure.has_mask:
         mask = pixels.mask | (lost * np.int32(MaskPlane.NO_DATA)) if any_lost else pixels.mask
@@ -69,6 +73,16 @@ def _saturation(exposure: Exposure, options: Defects) -> Saturation:
         return Saturation(exposure.info.saturation, "given")
     level = flat_top_level(exposure.masked_image.image, tolerance=options.plateau_tolerance)
     return Saturation(level, "none found" if level is None else "measured")
+
+
+def _half_height(image: Float32Array) -> float:
+    """Middle between the sky and the highest value: flat tops of sources lie above, padding below."""
+    sample = image[:: max(1, len(image) // 64)]
+    finite = sample[np.isfinite(sample)]
+    if len(finite) == 0:
+        return float("inf")
+    highest = float(np.fmax.reduce(image, axis=None))
+    return 0.5 * (float(np.median(finite)) + (highest if np.isfinite(highest) else float(finite.max())))
 
 
 def flat_top_level(image: Float32Array, *, tolerance: float) -> float | None:

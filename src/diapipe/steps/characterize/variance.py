@@ -12,6 +12,9 @@ from diapipe.numerics.arrays import Float32Array, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.steps.characterize.noise import SkyNoise
 
+LEAST = np.float32(1e-30)
+"""Variances below this have an inverse that overflows single precision in sums: no noise is so small."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variance:
@@ -175,7 +178,7 @@ def flag_impossible(variance: Float32Array, mask: MaskArray, name: str) -> MaskA
     InputError
         If that is so everywhere that the mask leaves.
     """
-    possible = (variance > 0) & (variance < np.float32(np.inf))
+    possible = (variance > LEAST) & (variance < np.float32(np.inf))
     if possible.all():
         return mask
     if not possible.any():

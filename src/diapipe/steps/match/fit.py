@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,8 +125,10 @@ def _kept(why: list[str], min_stamps: int) -> IntArray:
     """Indices of the stamps still in, or the error that there are too few."""
     kept = np.array([k for k, reason in enumerate(why) if not reason], dtype=np.int64)
     if len(kept) < min_stamps:
+        lost = ", ".join(f"{n} for {reason}" for reason, n in Counter(filter(None, why)).items())
         raise TooFewStarsError(
-            f"{len(kept)} of {len(why)} candidate stars are usable for the matching kernel, {min_stamps} are needed",
+            f"{len(kept)} of {len(why)} candidate stars are usable for the matching kernel, {min_stamps} are needed; "
+            f"left out were {lost or 'none'}",
             found=len(kept),
             needed=min_stamps,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,23 @@ def test_the_changes_are_found_and_little_else(pair, plain):
     for x, y in zip(truth["x"], truth["y"], strict=True):
         assert np.hypot(found[:, 0] - x, found[:, 1] - y).min() < 1.0
     assert len(found) <= len(pair.transients) + 3
+
+
+def test_pixels_that_are_needed_no_more_are_given_back(pair):
+    """When the kernel is fitted the raw images are gone, and the template is there on the science grid alone."""
+    given = [with_pixels(exposure, np.copy) for exposure in (pair.science, pair.template)]
+    raw = [weakref.ref(exposure.masked_image.image) for exposure in given]
+    alive: dict[str, list[bool]] = {}
+    result = difference_pair(
+        given.pop(0),
+        given.pop(),
+        progress=lambda stage: alive.update({stage: [pixels() is not None for pixels in raw]}),
+    )
+    assert alive["characterize science"] == [True, True]
+    assert alive["characterize template"] == [False, True]
+    assert alive["match PSFs"] == [False, False]
+    assert not result.template.exposure.masked_image.usable().any()
+    assert result.aligned.exposure.masked_image.usable().mean() > 0.9
 
 
 def test_each_stage_is_announced_once_and_timed(pair, plain):

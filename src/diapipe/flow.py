@@ -57,8 +57,10 @@ class DifferenceResult:
 
     Attributes
     ----------
-    science, template
-        The inputs as characterized, each on its own grid.
+    science
+        The science image as characterized.
+    template
+        What was measured on the template on its own grid; its pixels are in ``aligned``.
     registration
         How template pixels lie on science pixels beyond what the WCSs say.
     aligned
@@ -138,8 +140,10 @@ def difference_pair(
     stage = _Stopwatch(progress)
     with stage("characterize science"):
         of_science = characterize(science, options=recipe.characterize, n_threads=n)
+        del science  # whoever holds it no more gives its memory back here
     with stage("characterize template"):
         of_template = characterize(template, options=recipe.characterize, n_threads=n)
+        del template
     with stage("align template"):
         registration = register(
             of_science.stars,
@@ -151,6 +155,7 @@ def difference_pair(
         aligned = warp_onto(
             of_template.exposure, of_science.exposure, registration=registration, warp=recipe.warp, n_threads=n
         )
+        of_template = of_template.without_pixels()
     with stage("match PSFs"):
         matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
     with stage("subtract"):

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 import diapipe
+from diapipe.cli.first_use import NOTICE
 from diapipe.cli.main import main
 from diapipe.cli.truth import recovery, simulated, write_truth
 from diapipe.flow import difference_pair
@@ -58,8 +59,8 @@ def run(capsys, *words):
 
 
 def one_sentence(text):
-    """The only line of stderr, without progress."""
-    lines = [line for line in text.splitlines() if line and " s  " not in line]
+    """The only line of stderr, without progress and the notice of a first use."""
+    lines = [line for line in text.splitlines() if line and " s  " not in line and line != NOTICE]
     assert len(lines) == 1
     assert lines[0].startswith("diapipe: ")
     assert "Traceback" not in text

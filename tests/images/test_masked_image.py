@@ -36,6 +36,17 @@ def test_cutting_twice_is_cutting_once():
     np.testing.assert_array_equal(whole[Box(10, 20, 10, 30)][inner].image, whole[inner].image)
 
 
+def test_empty_planes_have_no_usable_pixel_and_no_memory():
+    """All pixels are one: nothing is usable, nothing can be written, and a cut has its place in the parent."""
+    empty = MaskedImage.empty(Box(10, 40_010, 5, 50_005))
+    assert {plane.strides for plane in (empty.image, empty.mask, empty.variance)} == {(0, 0)}
+    assert not empty.image.flags.writeable
+    part = empty[Box(20, 25, 30, 33)]
+    assert part.shape == (5, 3)
+    assert not part.usable().any()
+    assert (part.mask == int(MaskPlane.NO_DATA)).all()
+
+
 def test_a_cut_copies_nothing():
     whole = coordinate_image(Box(0, 30, 0, 40))
     part = whole[Box(3, 5, 7, 9)]

@@ -15,7 +15,7 @@ import click
 from diapipe.cli.first_use import announce_compilation
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
-from diapipe.cli.progress import progress_for
+from diapipe.cli.progress import Progress, progress_for
 from diapipe.cli.recipes import merged, recipe_of
 from diapipe.errors import DiapipeError, InternalError, UsageError
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
@@ -128,14 +128,8 @@ def run_pair(request: PairRequest) -> DifferenceResult:
     check_free(request.out, inputs=tuple(inputs), overwrite=request.overwrite)
     replaces = is_earlier_result(request.out)
     with landing(request.out) as folder, progress_for(quiet=request.quiet) as progress:
-        if not request.quiet:
-            announce_compilation()
-        begun = time.perf_counter()
         with _about(request.science.path.name):
-            progress("read images")
-            science, template = request.science.read(), request.template.read()
-            read_seconds = time.perf_counter() - begun
-            result = difference_pair(science, template, recipe=request.recipe, progress=progress)
+            result, read_seconds = _difference(request, progress)
         files = {"science": request.science.facts(), "template": request.template.facts()}
         summary = write_products(
             result,
@@ -149,6 +143,18 @@ def run_pair(request: PairRequest) -> DifferenceResult:
     if not request.quiet:
         _tell(summary, request, replaces=replaces)
     return result
+
+
+def _difference(request: PairRequest, progress: Progress) -> tuple[DifferenceResult, float]:
+    """What the pair gives, and the seconds that reading took."""
+    begun = time.perf_counter()
+    progress("read images")
+    exposures = [request.science.read(), request.template.read()]
+    seconds = time.perf_counter() - begun
+    if not request.quiet:
+        announce_compilation()
+    # popped, so that the flow alone holds the images and can give their memory back when it needs them no more
+    return difference_pair(exposures.pop(0), exposures.pop(), recipe=request.recipe, progress=progress), seconds
 
 
 @contextmanager

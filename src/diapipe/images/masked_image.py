@@ -69,6 +69,16 @@ class MaskedImage:
         )
         return cls(pixels, flags, spread, Box.from_shape(pixels.shape) if box is None else box)
 
+    @classmethod
+    def empty(cls, box: Box) -> MaskedImage:
+        """Planes over ``box`` on which no pixel has a value; they take no memory."""
+        return cls(
+            image=np.broadcast_to(np.float32(np.nan), box.shape),
+            mask=np.broadcast_to(np.int32(int(MaskPlane.NO_DATA)), box.shape),
+            variance=np.broadcast_to(np.float32(np.inf), box.shape),
+            box=box,
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""

@@ -63,6 +63,11 @@ class Characterized:
     background: MeshBackground
     summary: dict[str, Any]
 
+    def without_pixels(self) -> Characterized:
+        """The same with an exposure of which only what was measured on it is left: it takes no memory."""
+        empty = MaskedImage.empty(self.exposure.box)
+        return replace(self, exposure=replace(self.exposure, masked_image=empty))
+
 
 @dataclass(slots=True)
 class _Notes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import fft
 
 from diapipe.numerics import stats
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
@@ -24,27 +25,6 @@ class Covariance(NamedTuple):
     """Rows and columns from one pixel to the other, shape (n_lags, 2)."""
     values: FloatArray
     pairs: IntArray
-
-
-@jit
-def _pair_sums(tiles: Float32Array, good: BoolArray, lags: IntArray, sums: FloatArray, counts: IntArray) -> None:
-    """Add up, tile by tile and row by row, the products of good pixels with the good pixel at each lag.
-
-    ``tiles`` is 0 where it is not good.
-    """
-    n_tiles, n_rows, n_columns = tiles.shape
-    for t in range(n_tiles):
-        for y in range(n_rows):
-            for k in range(len(lags)):
-                row, shift = y + lags[k, 0], lags[k, 1]
-                if row >= n_rows:
-                    continue
-                total, number = np.float32(0.0), np.int32(0)
-                for x in range(max(0, -shift), min(n_columns, n_columns - shift)):
-                    total += tiles[t, y, x] * tiles[t, row, x + shift]
-                    number += np.int32(good[t, y, x] & good[t, row, x + shift])
-                sums[k] += total
-                counts[k] += number
 
 
 def half_plane(reach: int) -> IntArray:
@@ -65,9 +45,23 @@ def pixel_covariance(tiles: Float32Array, good: BoolArray, lags: IntArray) -> Co
     lags
         Rows (not negative) and columns to the neighbour, shape (n_lags, 2).
     """
-    sums, counts = np.zeros(len(lags)), np.zeros(len(lags), np.int64)
-    _pair_sums(tiles, good, lags, sums, counts)
+    reach = int(np.abs(lags).max())
+    sums, counts = _pair_sums(tiles, lags, reach), np.rint(_pair_sums(good, lags, reach)).astype(np.int64)
     return Covariance(lags, sums / np.maximum(counts, 1), counts)
+
+
+def _pair_sums(tiles: Float32Array | BoolArray, lags: IntArray, reach: int) -> FloatArray:
+    """Products of the pixels with the pixel at each lag, summed over all tiles: from their summed power spectrum.
+
+    The tiles are continued by ``reach`` zeros, so that no pixel meets one from the opposite border.
+    """
+    shape = tuple(fft.next_fast_len(length + reach, real=True) for length in tiles.shape[1:])
+    power = np.zeros((shape[0], shape[1] // 2 + 1))
+    for tile in tiles:
+        spectrum = fft.rfft2(tile.astype(np.float64), shape)
+        power += spectrum.real**2 + spectrum.imag**2
+    products = fft.irfft2(power, shape)
+    return np.asarray(products[lags[:, 0], lags[:, 1]], dtype=np.float64)
 
 
 @jit

@@ -87,10 +87,11 @@ def mean_star(stamps: Stamps, flux: FloatArray) -> tuple[FloatArray, FloatArray]
     """Median of the centred stars of unit flux, and the inverse variance of their mean; shapes (size, size)."""
     centred = shifted(stamps.values / flux[:, None, None], dx=-stamps.dx, dy=-stamps.dy)
     centred[stamps.weights == 0.0] = np.nan
+    number = np.count_nonzero(stamps.weights, axis=0)
+    centred.sort(axis=0)  # NaN last
+    middle = [np.take_along_axis(centred, at[None], axis=0)[0] for at in (np.maximum(number - 1, 0) // 2, number // 2)]
     weight = (stamps.weights * flux[:, None, None] ** 2).sum(axis=0)
-    empty = np.isnan(centred).all(axis=0)
-    centred[:, empty] = 0.0
-    return np.nanmedian(centred, axis=0), np.where(empty, 0.0, weight)
+    return np.where(number > 0, 0.5 * (middle[0] + middle[1]), 0.0), weight
 
 
 def models_at(series: PsfSeries, terms: FloatArray, *, dx: FloatArray, dy: FloatArray) -> FloatArray:

@@ -88,12 +88,14 @@ class Sky:
     is_source: BoolArray
     block: int
 
-    def source_free(self, shape: tuple[int, int]) -> BoolArray:
-        """Pixels outside all sources; shape ``shape``. The rest of an incomplete block counts as a source."""
-        free = np.zeros(shape, np.bool_)
+    def source_free(self, mask: MaskArray) -> BoolArray:
+        """Usable pixels outside all sources; shape of ``mask``. The rest of an incomplete block counts as a source."""
+        free = np.zeros(mask.shape, np.bool_)
         wide = np.repeat(~self.is_source, self.block, axis=1)
+        bits = np.int32(int(UNUSABLE))
         for row, line in enumerate(wide):
-            free[row * self.block : (row + 1) * self.block, : wide.shape[1]] = line
+            rows = np.s_[row * self.block : (row + 1) * self.block, : wide.shape[1]]
+            np.equal(mask[rows] & bits, 0, out=free[rows], where=line)
         return free
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError
-from diapipe.images import UNUSABLE, ChebyshevField, Exposure, MaskedImage, Psf
+from diapipe.images import ChebyshevField, Exposure, MaskedImage, Psf
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics import stats
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.numerics.threads import over_bands
 from diapipe.steps.characterize import apertures, cosmic_rays, defects, psf, stars, variance
@@ -104,7 +105,7 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
     mask, saturation = defects.flag_defects(exposure, options=options.defects)
     sky = measure_sky(exposure.masked_image.image, mask, exposure.box, options=options.background, name=exposure.name)
     image = _without_sky(exposure, sky, n_threads)
-    free = sky.source_free(image.shape) & ((mask & np.int32(UNUSABLE)) == 0)
+    free = sky.source_free(mask)
     size = _first_size(exposure, image, mask, free, options)
     plane, mask = _variance(exposure, image, mask, sky, free, size, options, notes)
     noise = measure_noise(image, free, variance=plane, psf_sigma=size, options=options.noise)
@@ -176,10 +177,9 @@ def _first_size(
     if exposure.psf is not None:
         return exposure.psf.sigma_at(x=exposure.box.x_center, y=exposure.box.y_center)
     how = options.detection
-    sample = image[free]
-    scatter = (
-        np.subtract(*np.percentile(sample[:: max(1, len(sample) // 100_000)], [50.0, 15.87])) if len(sample) else 0.0
-    )
+    rows = np.s_[:: max(1, len(image) // 256)]
+    sample = stats.thinned(image[rows][free[rows]], 100_000)
+    scatter = np.subtract(*np.percentile(sample, [50.0, 15.87])) if len(sample) else 0.0
     if not scatter > 0:
         return how.first_sigma_pixels
     for side in (how.first_tile_pixels, max(image.shape)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import spatial
 
 from diapipe.errors import TooFewStarsError
 from diapipe.images import UNUSABLE, Box, MaskedImage, PolynomialPsf
@@ -135,16 +136,17 @@ def without_neighbours(
     half = size // 2
     weights = stamps.weights.copy()
     offset = np.arange(size) - half
+    places = np.stack([sources.x, sources.y], axis=1)
+    middles = np.floor(places[chosen] + 0.5)
+    around = spatial.cKDTree(places).query_ball_point(middles, half + 2 * fwhm, p=np.inf, return_sorted=True)
     for i, k in enumerate(chosen):
-        dx, dy = sources.x - np.floor(sources.x[k] + 0.5), sources.y - np.floor(sources.y[k] + 0.5)
-        near = (
-            (np.abs(dx) <= half + 2 * fwhm) & (np.abs(dy) <= half + 2 * fwhm) & (sources.flux > 0.003 * sources.flux[k])
-        )
-        near[k] = False
-        for j in np.flatnonzero(near):
+        for j in around[i]:
+            if j == k or sources.flux[j] <= 0.003 * sources.flux[k]:
+                continue
             bright = np.log2(1.0 + 30.0 * sources.flux[j] / sources.flux[k])
             radius = fwhm * min(0.7 + 0.25 * bright, 3.0)
-            away = np.hypot(offset[None, :] - dx[j], offset[:, None] - dy[j])
+            dx, dy = places[j] - middles[i]
+            away = np.hypot(offset[None, :] - dx, offset[:, None] - dy)
             own = np.hypot(offset[None, :] - stamps.dx[i], offset[:, None] - stamps.dy[i])
             weights[i][(away < radius) & (own > 0.6 * fwhm)] = 0.0
     return stamps._replace(weights=weights, values=np.where(weights > 0, stamps.values, 0.0))
@@ -231,7 +233,7 @@ def _core(half: int, fwhm: float) -> BoolArray:
 
 def _picked[T: (star_stamps.Stamps, star_stamps.StarFits)](group: T, which: BoolArray) -> T:
     """The chosen entries of each array."""
-    return type(group)(*(part[which] for part in group))
+    return group if which.all() else type(group)(*(part[which] for part in group))
 
 
 def _recentred(stamps: star_stamps.Stamps, fits: star_stamps.StarFits) -> star_stamps.Stamps:

@@ -14,20 +14,24 @@ from diapipe.images.mask import UNUSABLE
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.numerics.stats import thinned
 from diapipe.numerics.whitening import effective_reach, noise_gain
 from diapipe.steps.subtract.cores import Core, rebuild_cores
-
-WHITENING_TOLERANCE = 1e-4
-"""Error of a pixel of the whitening kernel: a difference of 10,000 counts is then right to one."""
-
-CORE_HALF_PX = 9
-"""Half-size of the part of a large kernel that is applied with all its factors."""
 
 VARIANCE_GRID = 6
 """Positions per axis at which the kernels are squared."""
 
-VARIANCE_TILES = (32, 16)
-"""Tiles along y and x over which the squared kernel is constant: as many on a small image, where it varies as much."""
+VARIANCE_ORDER = 3
+"""Order of the field through the squares."""
+
+VARIANCE_TOLERANCE = 5e-3
+"""Part of a squared kernel that may be left out: less than the 2% to which variances are claimed."""
+
+LEAST_VARIANCE = np.float32(1e-3)
+"""No propagated variance is below this part of the median."""
+
+LARGEST_VARIANCE = 1e6
+"""A pixel whose variance is this many times the median says by it that it is unusable; it is filled like others."""
 
 
 def without_holes(exposure: Exposure) -> tuple[Float32Array, list[Core]]:
@@ -42,15 +46,7 @@ def without_holes(exposure: Exposure) -> tuple[Float32Array, list[Core]]:
 
 def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
     """Kernel ⊗ finite pixels that lie at ``box``."""
-    fields_at = _terms_of(kernel, box)
-    core, rest = _core_and_rest(kernel.field.images)
-    factored = convolution.factor(core)
-    if len(factored.rows) > convolution.RANK_LIMIT:
-        return convolution.convolve_fft(pixels, kernel.field.images, fields_at, n_threads=n_threads)
-    out = convolution.convolve_separable(pixels, factored, fields_at, n_threads=n_threads)
-    if rest is not None:
-        out += convolution.convolve_separable(pixels, convolution.factor(rest), fields_at, n_threads=n_threads)
-    return out
+    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel, box), n_threads=n_threads)
 
 
 def whiten(
@@ -60,14 +56,9 @@ def whiten(
 
     ``pixels`` is used up.
     """
-    change = whitening.field.images.copy()
-    # ψ is almost a delta function: what it adds to the image needs fewer factors than ψ itself
-    change[0, whitening.half, whitening.half] -= 1.0
-    factored = convolution.factor(change, tolerance=WHITENING_TOLERANCE)
     kept = pixels[~good]
     pixels[~good] = 0.0
-    white = convolution.convolve_separable(pixels, factored, _terms_of(whitening, box), n_threads=n_threads)
-    white += pixels
+    white = convolve_pixels(pixels, box, whitening, n_threads=n_threads)
     white[~good] = kept
     return white
 
@@ -82,17 +73,6 @@ def _terms_of(kernel: SpatialKernel, box: Box) -> Callable[[FloatArray, FloatArr
     return fields_at
 
 
-def _core_and_rest(images: FloatArray) -> tuple[FloatArray, FloatArray | None]:
-    """A kernel as its small core and the faint wings around it: the wings have few factors, the core is short."""
-    half = images.shape[-1] // 2
-    if half <= CORE_HALF_PX + 2:
-        return images, None
-    cut = slice(half - CORE_HALF_PX, half + CORE_HALF_PX + 1)
-    rest = images.copy()
-    rest[:, cut, cut] = 0.0
-    return images[:, cut, cut], rest
-
-
 def propagated_variance(
     reference: Exposure, target: Exposure, kernel: SpatialKernel, whitening: SpatialKernel | None, *, n_threads: int
 ) -> Float32Array:
@@ -104,22 +84,27 @@ def propagated_variance(
             return image
         return convolved_in_full(image, whitening.image_at(x=x, y=y))
 
-    carried = _carried_variance(target, of_target, n_threads=n_threads)
-    if whitening is None:
-        return reference.masked_image.variance + carried
-    carried += _carried_variance(reference, lambda x, y: whitening.image_at(x=x, y=y), n_threads=n_threads)
-    return carried
+    def of_reference(x: float, y: float) -> FloatArray:
+        return np.ones((1, 1)) if whitening is None else whitening.image_at(x=x, y=y)
+
+    box = target.box
+    planes = [_usable_variance(exposure.masked_image.variance) for exposure in (target, reference)]
+    fields = [_squares(target, of_target), _squares(reference, of_reference)]
+    tolerance = VARIANCE_TOLERANCE * np.linalg.norm(fields[0].at(x=box.x_center, y=box.y_center))
+    carried = convolution.convolve_sum(
+        planes,
+        [field.images for field in fields],
+        _terms_of(SpatialKernel(fields[0]), box),
+        tolerance=float(tolerance),
+        n_threads=n_threads,
+    )
+    # what the brightest pixels leave of the rounding of a transform must not make a variance negative
+    return np.maximum(carried, LEAST_VARIANCE * np.float32(np.median(thinned(carried, 10_000))), out=carried)
 
 
-def _carried_variance(
-    exposure: Exposure, effective: Callable[[float, float], FloatArray], *, n_threads: int
-) -> Float32Array:
-    """Variance of an exposure's noise after a kernel that is sampled on a grid and made a smooth field of its
-    squares.
-    """
-    image, box = exposure.masked_image, exposure.box
-    good = np.isfinite(image.variance) & (image.variance > 0)
-    variance = image.variance if good.all() else convolution.filled(image.variance, good)
+def _squares(exposure: Exposure, effective: Callable[[float, float], FloatArray]) -> ImageField:
+    """Smooth field through the squares of a kernel, each with the gain that an exposure's correlated noise has."""
+    box = exposure.box
     at = (np.arange(VARIANCE_GRID) + 0.5) / VARIANCE_GRID
     x, y = (grid.ravel() for grid in np.meshgrid(box.x0 + at * box.width, box.y0 + at * box.height))
     kernels = [effective(*place) for place in zip(x, y, strict=True)]
@@ -128,11 +113,11 @@ def _carried_variance(
     reach = min(half, effective_reach(squares, lost=1e-3, least=1))
     core = squares[:, half - reach : half + reach + 1, half - reach : half + reach + 1]
     core = core * (squares.sum(axis=(1, 2)) / core.sum(axis=(1, 2)))[:, None, None]
-    field = ImageField.fitted(core, x=x, y=y, order=4, box=box)
+    return ImageField.fitted(core, x=x, y=y, order=VARIANCE_ORDER, box=box)
 
-    def squares_at(column: float, row: float) -> FloatArray:
-        # a field through squares may dip below zero where the kernel changes fast
-        return np.maximum(field.at(x=column + box.x0, y=row + box.y0), 0.0)
 
-    rows, columns = (max(16, -(-side // n)) for side, n in zip(box.shape, VARIANCE_TILES, strict=True))
-    return convolution.propagate_variance(variance, squares_at, tile=(rows, columns), n_threads=n_threads)
+def _usable_variance(variance: Float32Array) -> Float32Array:
+    """A variance plane without values that no noise has."""
+    limit = LARGEST_VARIANCE * float(np.nanmedian(thinned(variance, 10_000)))
+    good = (variance > 0) & (variance < limit)
+    return variance if good.all() else convolution.filled(variance, good)

@@ -41,42 +41,54 @@ def directly(image: Array, images: Array) -> Array:
     return out
 
 
-@pytest.mark.parametrize("way", ["separable", "fft"])
-def test_convolution_is_the_direct_sum(way: str, images: Array, rng: np.random.Generator) -> None:
-    """Both ways agree with the definition to the rounding of float32 sums of a few hundred terms."""
+@pytest.mark.parametrize("tile", [64, 128, convolution.TILE])
+def test_convolution_is_the_direct_sum(
+    tile: int, images: Array, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the tiles, it agrees with the definition to the rounding of float32 sums of a few hundred terms."""
+    monkeypatch.setattr(convolution, "TILE", tile)
     image = rng.normal(size=SHAPE).astype(np.float32)
-    if way == "separable":
-        found = convolution.convolve_separable(image, convolution.factor(images), fields_at)
-    else:
-        found = convolution.convolve_fft(image, images, fields_at)
+    found = convolution.convolve(image, images, fields_at, tolerance=0.0)
     expected = directly(image.astype(float), images)
     assert np.abs(found - expected).max() < 2e-5 * np.abs(expected).max()
 
 
-def test_threads_change_no_bit(images: Array, rng: np.random.Generator) -> None:
-    """Bands are the same for any number of threads."""
+def test_what_is_left_out_is_as_small_as_said(images: Array, rng: np.random.Generator) -> None:
+    """Of white noise of unit variance a term of norm ε makes noise of sigma ε: of two slopes less than 3 ε."""
     image = rng.normal(size=SHAPE).astype(np.float32)
-    factored = convolution.factor(images)
-    one = convolution.convolve_separable(image, factored, fields_at)
-    two = convolution.convolve_separable(image, factored, fields_at, n_threads=2)
+    exact = convolution.convolve(image, images, fields_at, tolerance=0.0)
+    for tolerance in (0.03, 0.1, 0.7):
+        found = convolution.convolve(image, images, fields_at, tolerance=tolerance)
+        assert np.std(found - exact) < 3 * tolerance
+    assert np.std(found - exact) > 0.1, "the slope along x has a norm of 0.5 and is left out"
+
+
+def test_threads_change_no_bit(images: Array, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles are the same for any number of threads."""
+    monkeypatch.setattr(convolution, "TILE", 64)
+    image = rng.normal(size=SHAPE).astype(np.float32)
+    one = convolution.convolve(image, images, fields_at)
+    two = convolution.convolve(image, images, fields_at, n_threads=2)
     np.testing.assert_array_equal(one, two)
 
 
-def test_factors_rebuild_the_images(images: Array) -> None:
-    """What is dropped is below the tolerance."""
-    factored = convolution.factor(images)
-    rebuilt = np.einsum("trv,ru->tvu", factored.columns, factored.rows)
-    assert np.abs(rebuilt - images).max() < convolution.FACTOR_TOLERANCE
+def test_a_sum_is_the_sum_of_its_parts(images: Array, rng: np.random.Generator) -> None:
+    """Images with kernels of different sizes share the transforms back, and nothing else."""
+    one, two = (rng.normal(size=SHAPE).astype(np.float32) for _ in range(2))
+    small = images[:, 2:-2, 2:-2]
+    together = convolution.convolve_sum([one, two], [images, small], fields_at, tolerance=0.0)
+    apart = convolution.convolve(one, images, fields_at, tolerance=0.0)
+    apart += convolution.convolve(two, small, fields_at, tolerance=0.0)
+    assert np.abs(together - apart).max() < 1e-5 * np.abs(apart).max()
 
 
-def test_variance_is_the_sum_of_squares(images: Array, rng: np.random.Generator) -> None:
-    """With one kernel everywhere, the variance plane is K² ⊗ V exactly."""
-    variance = rng.uniform(1, 2, SHAPE).astype(np.float32)
-    squares = images[0] ** 2
-    found = convolution.propagate_variance(variance, lambda x, y: squares, tile=(64, 100))
-    constant = np.zeros((3, *squares.shape))
-    constant[0] = squares
-    np.testing.assert_allclose(found, directly(variance.astype(float), constant), rtol=1e-5)
+def test_a_kernel_larger_than_a_tile(rng: np.random.Generator) -> None:
+    """Tiles grow with the kernel."""
+    image, kernel = rng.normal(size=(100, 90)).astype(np.float32), np.zeros((1, 81, 81))
+    kernel[0, 0, 80] = 1.0
+    found = convolution.convolve(image, kernel, lambda y, x: np.ones((1, len(y), x.shape[1])))
+    padded = np.pad(image, 40, mode="symmetric")
+    assert np.abs(found - padded[80:, : image.shape[1]]).max() < 1e-5
 
 
 def test_filling_is_smooth_and_leaves_good_pixels_alone(rng: np.random.Generator) -> None:

@@ -11,7 +11,8 @@ sums of these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -102,6 +103,52 @@ def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
     return StampSums(matrix, sums.vector, sums.square, sums.noise, sums.n_pixels)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalEquations:
+    """The stamps summed for one set of spatial terms, in the order k0; a_{1,0}, a_{1,1}, ...; b_0, b_1, ...
+
+    Attributes
+    ----------
+    matrix, vector
+        Shapes (n, n) and (n,).
+    n_basis, n_kernel, n_background
+        Basis images, spatial terms of each but the first, terms of the background.
+    """
+
+    matrix: FloatArray
+    vector: FloatArray
+    n_basis: int
+    n_kernel: int
+    n_background: int
+
+    def without(self, part: NormalEquations) -> NormalEquations:
+        """The sums of the stamps that are not in ``part``."""
+        return replace(self, matrix=self.matrix - part.matrix, vector=self.vector - part.vector)
+
+    def solution(self, *, penalty: FloatArray | None = None, max_terms: IntArray | None = None) -> KernelSolution:
+        """Kernel and background of least χ²; arguments as in `solve`."""
+        matrix = self.matrix
+        if penalty is not None:
+            matrix = matrix.copy()
+            shaped = np.kron(penalty[1:, 1:], np.eye(self.n_kernel))
+            matrix[1 : 1 + len(shaped), 1 : 1 + len(shaped)] += shaped
+        used = self._used(max_terms)
+        solution = np.zeros(len(self.vector))
+        solution[used] = _solved(matrix[np.ix_(used, used)], self.vector[used])
+        inner = (self.n_basis - 1) * self.n_kernel
+        kernel = np.zeros((self.n_basis, self.n_kernel))
+        kernel[0, 0] = solution[0]
+        kernel[1:] = solution[1 : 1 + inner].reshape(self.n_basis - 1, self.n_kernel)
+        return KernelSolution(kernel, solution[1 + inner :])
+
+    def _used(self, max_terms: IntArray | None) -> IntArray:
+        """Indices of the unknowns that are fitted."""
+        if max_terms is None:
+            return np.arange(len(self.vector))
+        free = np.arange(self.n_kernel) < max_terms[1:, None]
+        return np.flatnonzero(np.r_[True, free.ravel(), np.ones(self.n_background, dtype=bool)])
+
+
 def solve(
     sums: StampSums,
     kernel_terms: FloatArray,
@@ -128,33 +175,11 @@ def solve(
     numpy.linalg.LinAlgError
         If the normal matrix is not finite.
     """
-    n_basis, n_kernel = sums.matrix.shape[1] - 1, len(kernel_terms)
-    matrix, vector = _assembled(sums, kernel_terms, background_terms)
-    if penalty is not None:
-        matrix = matrix.copy()
-        shaped = np.kron(penalty[1:, 1:], np.eye(n_kernel))
-        matrix[1 : 1 + len(shaped), 1 : 1 + len(shaped)] += shaped
-    used = _used(n_basis, n_kernel, len(background_terms), max_terms)
-    solution = np.zeros(len(vector))
-    solution[used] = _solved(matrix[np.ix_(used, used)], vector[used])
-    kernel = np.zeros((n_basis, n_kernel))
-    kernel[0, 0] = solution[0]
-    kernel[1:] = solution[1 : 1 + (n_basis - 1) * n_kernel].reshape(n_basis - 1, n_kernel)
-    return KernelSolution(kernel, solution[1 + (n_basis - 1) * n_kernel :])
+    return assembled(sums, kernel_terms, background_terms).solution(penalty=penalty, max_terms=max_terms)
 
 
-def _used(n_basis: int, n_kernel: int, n_background: int, max_terms: IntArray | None) -> IntArray:
-    """Indices of the unknowns that are fitted."""
-    if max_terms is None:
-        return np.arange(1 + (n_basis - 1) * n_kernel + n_background)
-    free = np.arange(n_kernel) < max_terms[1:, None]
-    return np.flatnonzero(np.r_[True, free.ravel(), np.ones(n_background, dtype=bool)])
-
-
-def _assembled(
-    sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Global normal matrix and vector in the order k0; a_{1,0}, a_{1,1}, ...; b_0, b_1, ..."""
+def assembled(sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray) -> NormalEquations:
+    """Sum the stamps; arguments as in `solve`."""
     n_stamps, n_basis, n_kernel = len(sums.matrix), sums.matrix.shape[1] - 1, len(kernel_terms)
     f, g = kernel_terms, background_terms
     inner = sums.matrix[:, 1:n_basis, 1:n_basis].reshape(n_stamps, -1)
@@ -177,7 +202,7 @@ def _assembled(
     vector[0] = sums.vector[:, 0].sum()
     vector[1 : 1 + n_inner] = (f @ sums.vector[:, 1:n_basis]).T.ravel()
     vector[1 + n_inner :] = g @ sums.vector[:, n_basis]
-    return matrix, vector
+    return NormalEquations(matrix, vector, n_basis, n_kernel, len(g))
 
 
 CONDITION_FLOOR = 1e-10
@@ -210,10 +235,10 @@ def cross_validated(
     kernel_terms: FloatArray,
     background_terms: FloatArray,
     *,
+    max_terms: Sequence[IntArray],
     n_folds: int = 5,
     penalty: FloatArray | None = None,
-    max_terms: IntArray | None = None,
-) -> FloatArray:
+) -> list[FloatArray]:
     """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``.
 
     Parameters
@@ -222,17 +247,26 @@ def cross_validated(
         What is fitted: `noise_free`, so that the kernel is not biased.
     scored
         What is held out: with its noise, so that a kernel which amplifies noise pays for it.
-    kernel_terms, background_terms, penalty, max_terms
+    kernel_terms, background_terms, penalty
         As in `solve`.
+    max_terms
+        Models to try, each by the number of spatial terms of every basis image.
     n_folds
         Parts into which the stamps are split.
+
+    Returns
+    -------
+    list of FloatArray
+        For every model, shape (n_stamps,).
     """
-    index = np.arange(len(sums.matrix))
-    chi2 = np.empty(len(index))
-    for fold in range(n_folds):
-        out, rest = np.flatnonzero(index % n_folds == fold), np.flatnonzero(index % n_folds != fold)
-        f, g = kernel_terms[:, rest], background_terms[:, rest]
-        solution = solve(sums.select(rest), f, g, penalty=penalty, max_terms=max_terms)
-        local = solution.local(kernel_terms[:, out], background_terms[:, out])
-        chi2[out] = chi_squares(scored.select(out), local)
+    fold_of = np.arange(len(sums.matrix)) % n_folds
+    folds = [np.flatnonzero(fold_of == fold) for fold in range(n_folds)]
+    parts = [assembled(sums.select(out), kernel_terms[:, out], background_terms[:, out]) for out in folds]
+    whole = assembled(sums, kernel_terms, background_terms)
+    chi2 = [np.empty(len(fold_of)) for _ in max_terms]
+    for out, part in zip(folds, parts, strict=True):
+        rest, held_out = whole.without(part), scored.select(out)
+        for limits, found in zip(max_terms, chi2, strict=True):
+            solution = rest.solution(penalty=penalty, max_terms=limits)
+            found[out] = chi_squares(held_out, solution.local(kernel_terms[:, out], background_terms[:, out]))
     return chi2

@@ -99,7 +99,7 @@ def fit_stamps(
         else:
             order = _affordable(spatial_order, len(kept), 1)
         f, g = _terms(stamps, box, order), _terms(stamps, box, back)
-        limits = _term_limits(max_orders)
+        limits = _term_limits(max_orders, len(basis_products))
         solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=limits)
         local = solution.local(f, g)
         reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
@@ -135,9 +135,11 @@ def _kept(why: list[str], min_stamps: int) -> IntArray:
     return kept
 
 
-def _term_limits(max_orders: tuple[int, ...] | None) -> IntArray | None:
+def _term_limits(max_orders: tuple[int, ...] | None, n_basis: int) -> IntArray:
     """Number of spatial terms that each basis image may have."""
-    return None if max_orders is None else np.array([n_terms(order) for order in max_orders], dtype=np.int64)
+    if max_orders is None:
+        return np.full(n_basis, np.iinfo(np.int64).max)
+    return np.array([n_terms(order) for order in max_orders], dtype=np.int64)
 
 
 def _information(sums: StampSums) -> float:
@@ -174,10 +176,12 @@ def _best_order(
     if len(kept) < 2 * STAMPS_PER_TERM:
         return {}, 0
     g = _terms(stamps, box, background_order)[:, kept]
+    highest = _affordable(max_order, len(kept), STAMPS_PER_TERM)
+    limits = _term_limits(max_orders, clean.matrix.shape[1] - 1)
+    tried = [np.minimum(limits, n_terms(order)) for order in range(highest + 1)]
+    f = _terms(stamps, box, highest)[:, kept]
     scores, chosen, best = {}, 0, np.empty(0)
-    for order in range(_affordable(max_order, len(kept), STAMPS_PER_TERM) + 1):
-        f = _terms(stamps, box, order)[:, kept]
-        chi2 = cross_validated(clean, noisy, f, g, penalty=penalty, max_terms=_term_limits(max_orders))
+    for order, chi2 in enumerate(cross_validated(clean, noisy, f, g, penalty=penalty, max_terms=tried)):
         chi2 /= np.maximum(clean.n_pixels, 1.0)
         usual = chi2 <= np.quantile(chi2, 0.95)
         scores[order] = float(chi2[usual].mean())

@@ -59,9 +59,11 @@ class Stamps:
     def sums(self, good: BoolArray) -> StampSums:
         """Normal matrices over the pixels in ``good``, shape (n_stamps, n_pixels)."""
         weight = np.where(good, 1.0 / self.variance, 0.0).astype(np.float32)
-        weighted = self.regressors * weight[:, None]
-        matrix = np.matmul(weighted, self.regressors.transpose(0, 2, 1)).astype(np.float64)
-        vector = np.matmul(weighted, self.reference[:, :, None])[..., 0].astype(np.float64)
+        n = self.regressors.shape[1]
+        matrix, vector = np.empty((len(self), n, n)), np.empty((len(self), n))
+        for k, regressors in enumerate(self.regressors):  # one stamp at a time stays in the processor's cache
+            weighted = regressors * weight[k]
+            matrix[k], vector[k] = weighted @ regressors.T, weighted @ self.reference[k]
         square = (weight.astype(np.float64) * self.reference.astype(np.float64) ** 2).sum(axis=1)
         noise = weight.sum(axis=1, dtype=np.float64) * self.target_variance
         return StampSums(matrix, vector, square, noise, good.sum(axis=1).astype(np.float64))

@@ -33,7 +33,12 @@ MAX_CLIPPED = 0.1
 """A stamp that loses a larger part of its pixels holds something the model cannot describe."""
 
 STAMP_CLIP = 5.0
-"""Stamps whose reduced χ² lies this many robust sigma above the median are left out."""
+"""Stamps whose reduced χ² lies this many robust sigma above the median are left out; more where few tell the sigma."""
+
+FEW = 10.0
+"""The limit is widened by 1 + FEW / n for n stamps, nearly as Student's t has it: of seven stars the brightest, which
+holds most of what is known, is not to be lost to the scatter of six others.
+"""
 
 STAMPS_PER_TERM = 4
 """A spatial order, of kernel or background, is tried if there are this many stamps for each of its terms: a background
@@ -195,16 +200,22 @@ def _best_order(
 
 def _clip(stamps: Stamps, local: FloatArray, reduced: FloatArray, good: BoolArray, why: list[str]) -> None:
     """Take out of ``good`` the pixels, and name in ``why`` the stamps, that the model does not describe."""
-    level = float(np.median(reduced[[k for k, reason in enumerate(why) if not reason]]))
+    kept = [k for k, reason in enumerate(why) if not reason]
+    level, highest = float(np.median(reduced[kept])), _highest(reduced[kept])
     scale = np.sqrt(stamps.variance * max(level, 1.0))
     outlying = (np.abs(stamps.residuals(local)) > PIXEL_CLIP * scale) & good
     part = outlying.sum(axis=1) / np.maximum(good.sum(axis=1), 1)
-    spread = robust_sigma(reduced[[k for k, reason in enumerate(why) if not reason]])
     for k in range(len(why)):
         if why[k]:
             continue
         if part[k] > MAX_CLIPPED:
             why[k] = "pixels far from the model"
-        elif reduced[k] > level + STAMP_CLIP * max(spread, 0.05 * level):
+        elif reduced[k] > highest:
             why[k] = "high residuals"
     good &= ~outlying
+
+
+def _highest(reduced: FloatArray) -> float:
+    """Reduced χ² above which a stamp is left out."""
+    level = float(np.median(reduced))
+    return level + STAMP_CLIP * (1.0 + FEW / len(reduced)) * max(robust_sigma(reduced), 0.05 * level)

@@ -149,7 +149,9 @@ def _is_far(covariance: noise.Covariance) -> BoolArray:
 def _correlation(covariance: noise.Covariance, of_noise: FloatArray, options: NoiseCorrelation) -> FloatArray | None:
     """Autocorrelation, shape (9, 9), with what is not significant set to 0; None if nothing is.
 
-    The error of a correlation is taken from its scatter where there should be none.
+    The error of a correlation is taken from its scatter where there should be none. Off the axes a lag that is not
+    significant takes the product of those along the axes, which resampling makes it: small as they are, these terms
+    together decide how much noise is left at the highest frequencies, which whitening divides by.
     """
     scatter = max(float(np.std((of_noise / of_noise[0])[_is_far(covariance)])), 1.0 / np.sqrt(covariance.pairs.max()))
     limit = max(options.least_correlation, options.significance * scatter)
@@ -157,5 +159,6 @@ def _correlation(covariance: noise.Covariance, of_noise: FloatArray, options: No
     for (dy, dx), value in zip(covariance.lags, of_noise / of_noise[0], strict=True):
         if max(abs(dy), abs(dx)) <= REACH and abs(value) > 0.5 * limit:
             image[REACH + dy, REACH + dx] = image[REACH - dy, REACH - dx] = value
+    image = np.where(image == 0.0, np.outer(image[:, REACH], image[REACH]), image)
     beside = np.abs(image[REACH - 1 : REACH + 2, REACH - 1 : REACH + 2]).ravel()
     return image if np.delete(beside, 4).max() > limit else None

@@ -11,9 +11,10 @@ from scipy.spatial import cKDTree
 
 from diapipe.errors import InputError, TooFewStarsError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, ObservationInfo
+from diapipe.numerics.polynomials import chebyshev_terms
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.characterize import Characterize, characterize
-from diapipe.steps.characterize.background import BackgroundMesh
+from diapipe.steps.characterize.background import BackgroundMesh, measure_sky
 
 SIZE = 768
 
@@ -308,6 +309,26 @@ def test_crowded_field_is_not_called_correlated(rng):
     assert found.exposure.noise_correlation is None
     assert found.summary["variance_measured_over_claimed"] == pytest.approx(1.0, abs=0.1)
     assert found.summary["fwhm_px"] == pytest.approx(3.06, rel=0.07)
+
+
+def test_sky_of_a_crowded_field_is_smooth(rng):
+    """Where stars leave no sky a mesh would follow their density: the level is a polynomial of order 2, to rounding."""
+    x = np.r_[rng.uniform(16, 200, 3000), rng.uniform(200, 383, 1000)]
+    y, flux = rng.uniform(16, 383, 4000), 8000 * rng.pareto(1.2, 4000).clip(0, 100)
+    image = rng.normal(500.0, 15.0, (400, 400)) + 20.0 * np.linspace(-0.5, 0.5, 400)
+    for at_x, at_y, value in zip(np.round(x).astype(int), np.round(y).astype(int), flux, strict=True):
+        u = np.arange(-15, 16)
+        profile = (1 + (u[None, :] ** 2 + u[:, None] ** 2) / 9.0) ** -3.0 * 2 / (np.pi * 9.0)
+        image[at_y - 15 : at_y + 16, at_x - 15 : at_x + 16] += value * profile
+    pixels = image.astype(np.float32)
+    mask, box = np.zeros(pixels.shape, np.int32), Box.from_shape(pixels.shape)
+    sky = measure_sky(pixels, mask, box, options=BackgroundMesh())
+    assert sky.is_source.mean() > 0.8
+    values = sky.background.values
+    v, u = (np.linspace(-1, 1, n) for n in values.shape)
+    terms = chebyshev_terms(*np.meshgrid(u, v), 2).reshape(6, -1).T
+    solution, *_ = np.linalg.lstsq(terms, values.ravel(), rcond=None)
+    np.testing.assert_allclose(terms @ solution, values.ravel(), atol=1e-6)
 
 
 def test_options_reach_their_step(pair):

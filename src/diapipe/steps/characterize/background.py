@@ -12,6 +12,9 @@ from diapipe.errors import InputError
 from diapipe.images import UNUSABLE, Box
 from diapipe.numerics import background as meshes
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.numerics.polynomials import chebyshev_terms, n_terms
+
+N_REWEIGHTINGS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +31,19 @@ class BackgroundMesh:
         Sources are grown by this much.
     least_sky_fraction
         A cell with less source-free area takes its level from its neighbours.
+    crowded_sky_fraction
+        Where less of the whole image is free of sources, cells follow the density of the stars, not the sky: then only
+        a polynomial through them counts.
+    crowded_order
+        Order of that polynomial.
     """
 
     cell_pixels: int | None = None
     source_sigma: float = 3.0
     grow_pixels: int = 8
     least_sky_fraction: float = 0.1
+    crowded_sky_fraction: float = 0.2
+    crowded_order: int = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +116,8 @@ def measure_sky(
 
     Statistics are taken of means over blocks of 4 x 4 pixels (2 x 2 on small images): the scatter of the pixels is then
     small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources, the second,
-    with the sources masked and grown, is the result; where next to nothing is left, as in crowded fields, the first
-    stands.
+    with the sources masked and grown, is the result; where next to nothing is left, as in crowded fields, a polynomial
+    through the first is.
 
     Raises
     ------
@@ -132,7 +142,24 @@ def measure_sky(
     trusted = np.isfinite(second.level) & (second.n >= options.least_sky_fraction * area)
     if trusted.mean() >= 0.25:
         level = meshes.smooth_mesh(second.level, trusted, tolerance=_tolerance(second))
+    if np.mean(~is_source) < options.crowded_sky_fraction:
+        level = _polynomial(level, options.crowded_order)
     return Sky(MeshBackground(level, centre_x, centre_y), is_source, block)
+
+
+def _polynomial(level: FloatArray, order: int) -> FloatArray:
+    """A mesh as the polynomial through its own cells of least absolute deviation, by reweighting."""
+    v, u = (np.linspace(-1.0, 1.0, n) if n > 1 else np.zeros(1) for n in level.shape)
+    while order > 0 and 2 * n_terms(order) > level.size:
+        order -= 1
+    terms = chebyshev_terms(*np.meshgrid(u, v), order).reshape(n_terms(order), -1).T
+    values, weight = level.ravel(), np.ones(level.size)
+    for _ in range(N_REWEIGHTINGS):
+        root = np.sqrt(weight)[:, None]
+        solution, *_ = np.linalg.lstsq(root * terms, root[:, 0] * values, rcond=None)
+        left = np.abs(values - terms @ solution)
+        weight = 1.0 / np.maximum(left, max(1.4826 * float(np.median(left)), 1e-12))
+    return np.asarray((terms @ solution).reshape(level.shape), dtype=np.float64)
 
 
 def _tolerance(cells: meshes.CellStatistics) -> float:

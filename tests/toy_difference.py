@@ -70,6 +70,7 @@ class ToyMatch:
     reason: str = "the template was convolved because its PSF is the sharper one"
     spatial_order: int = 1
     basis: str = "one Gaussian"
+    relative_error: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -200,5 +200,6 @@ def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: R
         matched.background,
         convolved=matched.convolved,
         whitening=whitening,
+        relative_error=matched.relative_error,
         n_threads=recipe.n_threads,
     )

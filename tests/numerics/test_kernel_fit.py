@@ -82,6 +82,40 @@ def test_noise_in_the_template_does_not_bias_the_kernel_sum(rng: np.random.Gener
     assert corrected == pytest.approx(1.0, abs=0.03)
 
 
+def test_stamps_on_skies_of_their_own(rng: np.random.Generator) -> None:
+    """Constants that scatter at will: kernel to 1e-4 and skies to 0.01, as from a column for each stamp.
+
+    Without noise both are exact up to float32 pixels; the slow twin solves for kernel and all constants at once.
+    """
+    basis = gaussian_basis((1.0, 2.0), (2, 0), half=6)
+    true = rng.normal(0, 0.1, len(basis))
+    true[0] = 1.3
+    skies = rng.normal(0, 50.0, 8)
+    kernel = np.tensordot(true, basis.images, axes=1)
+    targets = [star(33, 1.6, 1000.0) + rng.normal(0, 1, (33, 33)) for _ in skies]
+    references = [signal.convolve2d(t, kernel, mode="valid") + sky for t, sky in zip(targets, skies, strict=True)]
+    sums, f = summed(targets, references, basis), np.ones((1, 8))
+    found = kernel_fit.solve(kernel_fit.loosened(sums, 1e4), f, f)
+    twin = kernel_fit.solve(sums, f, np.eye(8))
+    np.testing.assert_allclose(found.kernel[:, 0], true, atol=1e-4)
+    np.testing.assert_allclose(twin.kernel[:, 0], true, atol=1e-4)
+    local = found.local(f, f)
+    offset, variance = kernel_fit.offsets(sums, local)
+    np.testing.assert_allclose(local[:, -1] + offset, skies, atol=1e-2)
+    np.testing.assert_allclose(twin.background, skies, atol=1e-2)
+    np.testing.assert_allclose(variance, 1.0 / 21**2)
+
+
+def test_constants_without_scatter_are_the_field(rng: np.random.Generator) -> None:
+    """No scatter allowed: the sums are what they were."""
+    basis = gaussian_basis((1.0,), (1,), half=4)
+    targets = [rng.normal(size=(25, 25)) for _ in range(3)]
+    sums = summed(targets, [t[4:-4, 4:-4] for t in targets], basis)
+    same = kernel_fit.loosened(sums, 0.0)
+    np.testing.assert_array_equal(same.matrix, sums.matrix)
+    np.testing.assert_array_equal(same.vector, sums.vector)
+
+
 def test_limits_on_the_spatial_order_hold(rng: np.random.Generator) -> None:
     """A basis image that may not vary does not."""
     basis = gaussian_basis((1.0, 2.0), (1, 0), half=4)

@@ -77,6 +77,33 @@ class KernelSolution:
         return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
 
 
+def loosened(sums: StampSums, scatter: float) -> StampSums:
+    """The sums when the constant of a stamp may lie off the background field by ``scatter``, one sigma.
+
+    The offsets are integrated over, W' = W - W 1 1ᵀ W / (1ᵀ W 1 + 1/scatter²). A kernel fitted to these does not follow
+    what the two skies leave, which in a crowded field goes with the density of the stars and would end in its wings.
+    """
+    own = sums.matrix[:, -1, -1]
+    row, level = sums.matrix[:, -1], sums.vector[:, -1]
+    part = scatter**2 / (1.0 + scatter**2 * own)
+    return StampSums(
+        sums.matrix - row[:, :, None] * (row * part[:, None])[:, None, :],
+        sums.vector - row * (level * part)[:, None],
+        sums.square - level**2 * part,
+        sums.noise,
+        sums.n_pixels,
+    )
+
+
+def offsets(sums: StampSums, local: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """By how much the constant of each stamp lies off that in ``local``, and its variance; shape (n_stamps,).
+
+    ``sums`` are not loosened.
+    """
+    own = np.maximum(sums.matrix[:, -1, -1], 1e-300)
+    return (sums.vector[:, -1] - np.einsum("ci,ci->c", sums.matrix[:, -1], local)) / own, 1.0 / own
+
+
 NOISE_RIDGE = 0.08
 """Part of the noise term that is left in place, see `noise_free`."""
 
@@ -229,9 +256,8 @@ def chi_squares(sums: StampSums, local: FloatArray) -> FloatArray:
     return np.asarray(sums.square - 2.0 * (local * sums.vector).sum(axis=1) + quadratic, dtype=np.float64)
 
 
-def cross_validated(
+def held_out(
     sums: StampSums,
-    scored: StampSums,
     kernel_terms: FloatArray,
     background_terms: FloatArray,
     *,
@@ -239,15 +265,11 @@ def cross_validated(
     n_folds: int = 5,
     penalty: FloatArray | None = None,
 ) -> list[FloatArray]:
-    """χ² of every stamp under the model fitted to the other folds; stamp c is in fold c mod ``n_folds``.
+    """Coefficients of every stamp's own model as fitted to the other folds; stamp c is in fold c mod ``n_folds``.
 
     Parameters
     ----------
-    sums
-        What is fitted: `noise_free`, so that the kernel is not biased.
-    scored
-        What is held out: with its noise, so that a kernel which amplifies noise pays for it.
-    kernel_terms, background_terms, penalty
+    sums, kernel_terms, background_terms, penalty
         As in `solve`.
     max_terms
         Models to try, each by the number of spatial terms of every basis image.
@@ -257,16 +279,16 @@ def cross_validated(
     Returns
     -------
     list of FloatArray
-        For every model, shape (n_stamps,).
+        For every model, shape (n_stamps, n_basis + 1).
     """
     fold_of = np.arange(len(sums.matrix)) % n_folds
     folds = [np.flatnonzero(fold_of == fold) for fold in range(n_folds)]
     parts = [assembled(sums.select(out), kernel_terms[:, out], background_terms[:, out]) for out in folds]
     whole = assembled(sums, kernel_terms, background_terms)
-    chi2 = [np.empty(len(fold_of)) for _ in max_terms]
+    local = [np.empty(sums.vector.shape) for _ in max_terms]
     for out, part in zip(folds, parts, strict=True):
-        rest, held_out = whole.without(part), scored.select(out)
-        for limits, found in zip(max_terms, chi2, strict=True):
+        rest = whole.without(part)
+        for limits, found in zip(max_terms, local, strict=True):
             solution = rest.solution(penalty=penalty, max_terms=limits)
-            found[out] = chi_squares(held_out, solution.local(kernel_terms[:, out], background_terms[:, out]))
-    return chi2
+            found[out] = solution.local(kernel_terms[:, out], background_terms[:, out])
+    return local

@@ -135,7 +135,18 @@ def _kernel(summary: Summary) -> str:
     varies = "is the same everywhere" if order == 0 else f"varies over the field as a polynomial of order {order}"
     return (
         f"The matching kernel is {kernel['size_px']} × {kernel['size_px']} px ({kernel['basis']}), {varies}, "
-        f"and multiplies flux by {number(kernel['sum'], 5)}."
+        f"and multiplies flux by {number(kernel['sum'], 5)}.{_relative_error(kernel)}"
+    )
+
+
+def _relative_error(kernel: Summary) -> str:
+    """What the match gets wrong beyond the noise, if anything."""
+    error = kernel.get("relative_error")
+    if not error:
+        return ""
+    return (
+        f" Stars that it was not fitted to come out wrong by {percent(error)} of their light a pixel beyond the noise "
+        "(kernel, flat field, response of the pixels); the variance of the difference includes that."
     )
 
 

@@ -41,7 +41,7 @@ def test_kernel_sum_and_background_are_those_of_hotpants(n_stars: int, kernel_su
     x, y = (np.array(axis) for axis in zip(*STARS[:n_stars], strict=True))
     basis = gaussian_basis((3.0,), (3,), half=9)
     stamps = cut_stamps(template, science, basis, x=x, y=y, half=15, noise_gain=0.0)
-    stamps = replace(stamps, variance=np.ones_like(stamps.variance), target_variance=np.zeros(n_stars))
+    stamps = replace(stamps, variance=np.ones_like(stamps.variance), target_variance=np.zeros_like(stamps.variance))
     constant = field_terms(science.box, 0, x=x, y=y)
     solution = solve(stamps.sums(stamps.good), constant, constant)
     assert solution.kernel[0, 0] == pytest.approx(kernel_sum, abs=1e-6)

@@ -100,6 +100,7 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
         candidates=_candidates(stamps, stars.flux[index], fit),
         spatial_order=fit.spatial_order,
         basis=sized.description,
+        relative_error=fit.relative_error,
         cross_validation=fit.cross_validation,
     )
 

@@ -15,10 +15,13 @@ from diapipe.numerics.kernel_fit import (
     KernelSolution,
     StampSums,
     chi_squares,
-    cross_validated,
+    held_out,
+    loosened,
     noise_free,
+    offsets,
     solve,
 )
+from diapipe.numerics.model_error import relative_error
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.stats import robust_sigma
 from diapipe.steps.match.stamps import Stamps
@@ -47,6 +50,14 @@ of order 2 through seven stamps left the noise by 1.5 sigma in a corner of the f
 ORDER_SIGMA = 1.0
 """A higher spatial order must lower the held-out χ² by this many standard errors, or the lower one is kept."""
 
+OFFSETS_SHOW = 2.0
+"""Constants of the stamps that scatter by this much more than their errors, squared, are let loose."""
+
+LEAST_SKY_PART = 0.5
+"""That much of their squared scatter must not go with the light in the stamps."""
+
+ERROR_SIGMA = 5.0
+"""The relative error of the matched pixels counts where it is this significant."""
 
 RESIDUAL_MARGIN = 1.2
 """Squared residuals may exceed what noise explains by this factor before the noise is taken to be shared."""
@@ -54,13 +65,14 @@ RESIDUAL_MARGIN = 1.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What the fit found: coefficients, the order, and for every stamp its χ² and why it was left out ('' if it
-    was not).
+    """What the fit found: coefficients, orders, relative error of the matched pixels; for every stamp its χ² and why it
+    was left out ('' if it was not).
     """
 
     solution: KernelSolution
     spatial_order: int
     background_order: int
+    relative_error: float
     reduced_chi2: FloatArray
     why_rejected: list[str]
     cross_validation: dict[int, float]
@@ -88,10 +100,11 @@ def fit_stamps(
     good = stamps.good.copy()
     why = ["" if part > 0.3 else "masked pixels" for part in good.mean(axis=1)]
     scores: dict[int, float] = {}
-    order = 0 if spatial_order is None else spatial_order
+    order, scatter = 0 if spatial_order is None else spatial_order, 0.0
     for round_ in range(N_ROUNDS):
         kept = _kept(why, min_stamps)
-        sums = stamps.sums(good)
+        plain = stamps.sums(good)
+        sums = loosened(plain, scatter)
         clean = noise_free(sums, basis_products)
         strength = None if penalty is None else penalty * _information(clean.select(kept))
         if _noise_is_shared(sums.select(kept), clean.select(kept), strength):
@@ -109,8 +122,52 @@ def fit_stamps(
         local = solution.local(f, g)
         reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
         if round_ < N_ROUNDS - 1:
-            _clip(stamps, local, reduced, good, why)
-    return Fit(solution, order, back, reduced, why, scores)
+            _clip(stamps, _with_offsets(plain, local, scatter), reduced, good, why)
+            scatter = _offset_scatter(plain.select(kept), local[kept])
+    (unseen,) = held_out(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=[limits])
+    error = _relative_error(stamps, _with_offsets(plain.select(kept), unseen, scatter), kept, basis_products)
+    return Fit(solution, order, back, error, reduced, why, scores)
+
+
+def _offset_scatter(sums: StampSums, local: FloatArray) -> float:
+    """Scatter of the stamps' constants around the background field beyond their errors; 0 where it is not clear.
+
+    What goes with the light in the stamp is no sky but what the kernel gets wrong: it does not count, and where it is
+    most of the scatter none does.
+    """
+    offset, variance = offsets(sums, local)
+    sigma = np.sqrt(variance)
+    design = np.stack([sums.matrix[:, -1, 0] * sigma, 1.0 / sigma], axis=1)
+    solution, *_ = np.linalg.lstsq(design, offset / sigma, rcond=None)
+    whole, left = (robust_sigma(pull) ** 2 for pull in (offset / sigma, offset / sigma - design @ solution))
+    if left < OFFSETS_SHOW or left < LEAST_SKY_PART * whole:
+        return 0.0
+    return float(np.sqrt((left - 1.0) * np.median(variance)))
+
+
+def _with_offsets(sums: StampSums, local: FloatArray, scatter: float) -> FloatArray:
+    """Coefficients whose constants are those of the stamps, as far as their scatter lets them."""
+    offset, variance = offsets(sums, local)
+    found = local.copy()
+    found[:, -1] += offset * scatter**2 / (scatter**2 + variance)
+    return found
+
+
+def _relative_error(stamps: Stamps, local: FloatArray, kept: IntArray, basis_products: FloatArray) -> float:
+    """Error of the matched pixels as a fraction of their signal, from stamps the kernel was not fitted to; 0 where not
+    significant.
+    """
+    if len(kept) < 2 * STAMPS_PER_TERM:
+        return 0.0
+    every = np.zeros((len(stamps), local.shape[1]))
+    every[kept] = local
+    kernel = every[:, :-1]
+    noise = stamps.noise(np.einsum("ci,ij,cj->c", kernel, basis_products, kernel))
+    model = stamps.model(every)
+    signal = model - every[:, -1:].astype(np.float32)
+    residuals = stamps.reference - model
+    found = relative_error(residuals[kept], signal[kept], noise[kept], stamps.good[kept])
+    return found.value if found.significance > ERROR_SIGMA else 0.0
 
 
 def _noise_is_shared(sums: StampSums, clean: StampSums, penalty: FloatArray | None) -> bool:
@@ -186,8 +243,8 @@ def _best_order(
     tried = [np.minimum(limits, n_terms(order)) for order in range(highest + 1)]
     f = _terms(stamps, box, highest)[:, kept]
     scores, chosen, best = {}, 0, np.empty(0)
-    for order, chi2 in enumerate(cross_validated(clean, noisy, f, g, penalty=penalty, max_terms=tried)):
-        chi2 /= np.maximum(clean.n_pixels, 1.0)
+    for order, local in enumerate(held_out(clean, f, g, penalty=penalty, max_terms=tried)):
+        chi2 = chi_squares(noisy, local) / np.maximum(clean.n_pixels, 1.0)
         usual = chi2 <= np.quantile(chi2, 0.95)
         scores[order] = float(chi2[usual].mean())
         if order:

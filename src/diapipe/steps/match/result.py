@@ -61,6 +61,9 @@ class Match:
         Polynomial order of the kernel over the image.
     basis
         The basis in words.
+    relative_error
+        Error of the matched pixels beyond their noise, as a fraction of their signal: what the residuals at stars that
+        the kernel was not fitted to say of kernel, flat field and response; 0 where that is not significant.
     cross_validation
         Reduced χ² on held-out stamps for every spatial order tried.
     """
@@ -72,6 +75,7 @@ class Match:
     candidates: Candidates
     spatial_order: int
     basis: str
+    relative_error: float
     cross_validation: dict[int, float]
 
     @property

@@ -35,9 +35,10 @@ class Stamps:
     reference
         The other image, shape (n_stamps, n_pixels).
     variance
-        Expected variance of reference minus convolved target, shape (n_stamps, n_pixels).
-    target_variance
-        Variance of the target before the convolution, the mean over each stamp, shape (n_stamps,).
+        Expected variance of reference minus convolved target, and what is allowed to the kernel model; shape (n_stamps,
+        n_pixels).
+    reference_variance, target_variance
+        Variance of the reference, and of the target before the convolution, same shape.
     good
         Pixels to fit, shape (n_stamps, n_pixels).
     side
@@ -49,12 +50,18 @@ class Stamps:
     regressors: Float32Array
     reference: Float32Array
     variance: Float32Array
-    target_variance: FloatArray
+    reference_variance: Float32Array
+    target_variance: Float32Array
     good: BoolArray
     side: int
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def noise(self, gain: FloatArray | float) -> Float32Array:
+        """Variance of reference minus convolved target for kernels of this ΣK², a number or one a stamp."""
+        through = np.asarray(gain, dtype=np.float32).reshape(-1, 1)
+        return self.reference_variance + through * self.target_variance
 
     def sums(self, good: BoolArray) -> StampSums:
         """Normal matrices over the pixels in ``good``, shape (n_stamps, n_pixels)."""
@@ -65,13 +72,16 @@ class Stamps:
             weighted = regressors * weight[k]
             matrix[k], vector[k] = weighted @ regressors.T, weighted @ self.reference[k]
         square = (weight.astype(np.float64) * self.reference.astype(np.float64) ** 2).sum(axis=1)
-        noise = weight.sum(axis=1, dtype=np.float64) * self.target_variance
+        noise = (weight * self.target_variance).sum(axis=1, dtype=np.float64)
         return StampSums(matrix, vector, square, noise, good.sum(axis=1).astype(np.float64))
 
+    def model(self, local: FloatArray) -> Float32Array:
+        """The matched target for each stamp's coefficients (`KernelSolution.local`); shape (n_stamps, n_pixels)."""
+        return np.asarray(np.matmul(local[:, None].astype(np.float32), self.regressors)[:, 0], dtype=np.float32)
+
     def residuals(self, local: FloatArray) -> Float32Array:
-        """Reference minus model for each stamp's coefficients (`KernelSolution.local`); shape (n_stamps, n_pixels)."""
-        model = np.matmul(local[:, None].astype(np.float32), self.regressors)[:, 0]
-        return np.asarray(self.reference - model, dtype=np.float32)
+        """Reference minus model; shape (n_stamps, n_pixels)."""
+        return self.reference - self.model(local)
 
 
 def cut_stamps(
@@ -107,7 +117,7 @@ def cut_stamps(
     regressors = np.ones((n, len(basis) + 1, n_pixels), np.float32)
     values, variance = np.empty((n, n_pixels), np.float32), np.empty((n, n_pixels), np.float32)
     carried, fluxes = np.empty((n, n_pixels), np.float32), np.full((n, 2), np.nan)
-    target_variance, good = np.empty(n), np.empty((n, n_pixels), np.bool_)
+    good = np.empty((n, n_pixels), np.bool_)
     convolve = StampConvolver(basis, side)
     for k in range(n):
         inner = Box.around(x=float(x[k]), y=float(y[k]), half=half)
@@ -121,13 +131,19 @@ def cut_stamps(
         values[k] = np.where(fit, there.image, 0.0).ravel()
         variance[k] = np.where(fit, there.variance, 1.0).ravel()
         carried[k] = np.where(fit & np.isfinite(here), here, 0.0).ravel()
-        target_variance[k] = np.mean(here[fit]) if fit.any() else 0.0
         if fit.mean() > 0.5:
             fluxes[k] = _flux(there.image, fit), _flux(stamp[reach : reach + side, reach : reach + side], fit)
-    variance += np.float32(noise_gain * _flux_ratio(fluxes) ** 2) * carried
-    variance += (np.float32(MODEL_FLOOR) * np.clip(values, 0.0, None)) ** 2
+    expected = variance + np.float32(noise_gain * _flux_ratio(fluxes) ** 2) * carried
     return Stamps(
-        np.asarray(x, np.float64), np.asarray(y, np.float64), regressors, values, variance, target_variance, good, side
+        x=np.asarray(x, np.float64),
+        y=np.asarray(y, np.float64),
+        regressors=regressors,
+        reference=values,
+        variance=expected + (np.float32(MODEL_FLOOR) * np.clip(values, 0.0, None)) ** 2,
+        reference_variance=variance,
+        target_variance=carried,
+        good=good,
+        side=side,
     )
 
 

@@ -28,6 +28,7 @@ def subtract(
     *,
     convolved: str,
     whitening: SpatialKernel | None = None,
+    relative_error: float = 0.0,
     n_threads: int = 1,
 ) -> Difference:
     """Science minus template, on the science image's grid and flux scale.
@@ -42,6 +43,9 @@ def subtract(
         Which of the two is the target, ``"template"`` or ``"science"``.
     whitening
         Kernel of unit sum to convolve the difference with, or None to leave its noise correlated.
+    relative_error
+        Error of the matched pixels beyond their noise, as a fraction of their signal; its square times that of the
+        signal is part of the variance.
     n_threads
         Threads over row bands; they change no bit of the result.
 
@@ -53,7 +57,8 @@ def subtract(
     Notes
     -----
     With the template convolved D = ψ ⊗ (S - K ⊗ T - b), of variance ψ² ⊗ V_S + (ψ ⊗ K)² ⊗ V_T and PSF ψ ⊗ P_S. With the
-    science image convolved the same with the roles exchanged, the sign turned and all divided by ΣK.
+    science image convolved the same with the roles exchanged, the sign turned and all divided by ΣK. An error f of the
+    match adds f² (K ⊗ T)² to the variance of the reference: it is taken to differ from pixel to pixel.
     """
     target, reference = (template, science) if convolved == "template" else (science, template)
     if reference.psf is None:
@@ -62,9 +67,10 @@ def subtract(
     filled, cores = without_holes(target)
     good = reference.masked_image.usable() & target.masked_image.usable()
     matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
+    uncertain = _with_error(reference, matched, relative_error)
     matched += background.over(reference.box)
     settle_cores(matched, filled, cores, kernel, reference=reference.masked_image, good=good)
-    variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
+    variance = propagated_variance(uncertain, target, kernel, whitening, n_threads=n_threads)
     mask = combined_mask(
         science.masked_image,
         template.masked_image,
@@ -96,6 +102,15 @@ def subtract(
         matched_template=_template_as_subtracted(template, matched, background, convolved, kernel.sum),
         whitening=whitening,
     )
+
+
+def _with_error(reference: Exposure, matched: Float32Array, relative_error: float) -> Exposure:
+    """The reference with the error of the matched pixels in its variance."""
+    if relative_error == 0.0:
+        return reference
+    planes = reference.masked_image
+    error = np.float32(relative_error) * np.clip(matched, 0.0, None)
+    return replace(reference, masked_image=replace(planes, variance=planes.variance + error**2))
 
 
 def _plain(reference: Exposure, matched: Float32Array, good: BoolArray, scale: np.float32) -> Float32Array:

@@ -183,6 +183,7 @@ def _kernel_facts(match: MatchLike, *, whitened: bool) -> dict[str, Any]:
     return {
         "size_px": kernel.size,
         "spatial_order": match.spatial_order,
+        "relative_error": match.relative_error,
         "basis": match.basis,
         "sum": kernel.sum,
         "sum_range": [min(corners), max(corners)],

@@ -116,3 +116,7 @@ class MatchLike(Protocol):
     @property
     def basis(self) -> str:
         """The basis in words."""
+
+    @property
+    def relative_error(self) -> float:
+        """Error of the matched pixels beyond their noise, as a fraction of their signal."""

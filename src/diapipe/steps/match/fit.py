@@ -124,8 +124,10 @@ def fit_stamps(
         if round_ < N_ROUNDS - 1:
             _clip(stamps, _with_offsets(plain, local, scatter), reduced, good, why)
             scatter = _offset_scatter(plain.select(kept), local[kept])
-    (unseen,) = held_out(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=[limits])
-    error = _relative_error(stamps, _with_offsets(plain.select(kept), unseen, scatter), kept, basis_products)
+    error = 0.0
+    if len(kept) >= 2 * STAMPS_PER_TERM:
+        (unseen,) = held_out(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=[limits])
+        error = _relative_error(stamps, _with_offsets(plain.select(kept), unseen, scatter), kept, basis_products)
     return Fit(solution, order, back, error, reduced, why, scores)
 
 
@@ -157,8 +159,6 @@ def _relative_error(stamps: Stamps, local: FloatArray, kept: IntArray, basis_pro
     """Error of the matched pixels as a fraction of their signal, from stamps the kernel was not fitted to; 0 where not
     significant.
     """
-    if len(kept) < 2 * STAMPS_PER_TERM:
-        return 0.0
     every = np.zeros((len(stamps), local.shape[1]))
     every[kept] = local
     kernel = every[:, :-1]

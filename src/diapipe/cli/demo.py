@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @talk
 def demo(out: Path, seed: int, size: int, quiet: bool, verbose: bool) -> None:
     """Simulate a pair of images, subtract them, and compare what was found with the truth."""
+    from diapipe.cli.first_use import compilation_announced
     from diapipe.cli.landing import landing
     from diapipe.cli.pair import ImageFile, PairRequest, run_pair
     from diapipe.cli.products import ProductChoice
@@ -34,9 +35,6 @@ def demo(out: Path, seed: int, size: int, quiet: bool, verbose: bool) -> None:
     if not quiet:
         click.echo(f"diapipe: simulating a pair of {size} x {size} pixels with seed {seed}", err=True)
     images = out / "images"
-    with landing(images, names=TRUTH_FILES) as folder:
-        pair = simulated(size=size, seed=seed)
-        write_truth(pair, folder)
     request = PairRequest(
         science=ImageFile(path=images / "science.fits"),
         template=ImageFile(path=images / "template.fits"),
@@ -46,7 +44,11 @@ def demo(out: Path, seed: int, size: int, quiet: bool, verbose: bool) -> None:
         quiet=quiet,
         verbose=verbose,
     )
-    result = run_pair(request)
+    with compilation_announced(quiet=quiet):
+        with landing(images, names=TRUTH_FILES) as folder:
+            pair = simulated(size=size, seed=seed)
+            write_truth(pair, folder)
+        result = run_pair(request)
     if not quiet:
         _show(recovery(result.dia_sources, pair.transients))
 

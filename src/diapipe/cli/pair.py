@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import click
 
-from diapipe.cli.first_use import announce_compilation
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
 from diapipe.cli.progress import Progress, progress_for
@@ -151,8 +150,6 @@ def _difference(request: PairRequest, progress: Progress) -> tuple[DifferenceRes
     progress("read images")
     exposures = [request.science.read(), request.template.read()]
     seconds = time.perf_counter() - begun
-    if not request.quiet:
-        announce_compilation()
     # popped, so that the flow alone holds the images and can give their memory back when it needs them no more
     return difference_pair(exposures.pop(0), exposures.pop(), recipe=request.recipe, progress=progress), seconds
 

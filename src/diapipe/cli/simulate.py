@@ -35,11 +35,12 @@ def simulate(
 
     Stars up to saturated ones, galaxies, transients, variables, cosmic rays, bad columns; the PSFs vary over the field.
     """
+    from diapipe.cli.first_use import compilation_announced
     from diapipe.cli.landing import landing
     from diapipe.cli.truth import simulated, write_truth
 
     changes = {"science_fwhm_arcsec": seeing, "template_fwhm_arcsec": template_seeing, "template_depth": depth}
-    with landing(out, names=TRUTH_FILES) as folder:
+    with compilation_announced(quiet=quiet), landing(out, names=TRUTH_FILES) as folder:
         pair = simulated(size=size, seed=seed, **{name: value for name, value in changes.items() if value is not None})
         write_truth(pair, folder)
     if not quiet:

@@ -47,8 +47,10 @@ def subtract(science: Path, template: Path, out: Path, **options: Any) -> None:
     Any two FITS images of the same sky: the template is brought onto the science image's pixels by the WCS. Results are
     difference.fits, dia_sources.parquet, summary.json and report.html in the folder given by --out.
     """
+    from diapipe.cli.first_use import compilation_announced
     from diapipe.cli.pair import PairRequest, run_pair
     from diapipe.cli.recipes import read_settings
 
     settings = {} if options["config"] is None else read_settings(options["config"])
-    run_pair(PairRequest.of_options(science, template, out, settings, options))
+    with compilation_announced(quiet=options["quiet"]):
+        run_pair(PairRequest.of_options(science, template, out, settings, options))

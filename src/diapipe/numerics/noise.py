@@ -12,7 +12,6 @@ from scipy import fft
 
 from diapipe.numerics import stats
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from diapipe.numerics.jit import jit
 
 FOURTH_DIFFERENCE_GAIN = 70.0
 """Variance of the fourth difference (1, -4, 6, -4, 1) of unit white noise."""
@@ -64,26 +63,16 @@ def _pair_sums(tiles: Float32Array | BoolArray, lags: IntArray, reach: int) -> F
     return np.asarray(products[lags[:, 0], lags[:, 1]], dtype=np.float64)
 
 
-@jit
-def _fourth_differences(tiles: Float32Array, good: BoolArray, out: Float32Array) -> int:
-    """Fourth differences along rows and columns where all five pixels are good; returns how many were found."""
-    n_tiles, n_rows, n_columns = tiles.shape
-    n = 0
-    for t in range(n_tiles):
-        for y in range(2, n_rows - 2):
-            for x in range(2, n_columns - 2):
-                if not good[t, y, x]:
-                    continue
-                centre = np.float32(6.0) * tiles[t, y, x]
-                if good[t, y, x - 2] and good[t, y, x - 1] and good[t, y, x + 1] and good[t, y, x + 2]:
-                    beside = tiles[t, y, x - 1] + tiles[t, y, x + 1]
-                    out[n] = centre - np.float32(4.0) * beside + tiles[t, y, x - 2] + tiles[t, y, x + 2]
-                    n += 1
-                if good[t, y - 2, x] and good[t, y - 1, x] and good[t, y + 1, x] and good[t, y + 2, x]:
-                    beside = tiles[t, y - 1, x] + tiles[t, y + 1, x]
-                    out[n] = centre - np.float32(4.0) * beside + tiles[t, y - 2, x] + tiles[t, y + 2, x]
-                    n += 1
-    return n
+def _fourth_differences(tiles: Float32Array, good: BoolArray) -> Float32Array:
+    """Fourth differences along rows and columns wherever all five pixels are good; shape (n,)."""
+    found = []
+    for axis in (1, 2):
+        line, usable = np.moveaxis(tiles, axis, 2), np.moveaxis(good, axis, 2)
+        last = max(line.shape[2] - 4, 0)
+        a, b, c, d, e = (line[:, :, k : last + k] for k in range(5))
+        whole = np.logical_and.reduce([usable[:, :, k : last + k] for k in range(5)])
+        found.append((np.float32(6.0) * c - np.float32(4.0) * (b + d) + (a + e))[whole])
+    return np.concatenate(found)
 
 
 def white_variance(tiles: Float32Array, good: BoolArray) -> float:
@@ -102,6 +91,4 @@ def white_variance(tiles: Float32Array, good: BoolArray) -> float:
         NaN if no five good pixels lie in a row. The scatter is that of the interquartile range, so outliers do not
         count.
     """
-    out = np.empty(2 * tiles.size, np.float32)
-    n = _fourth_differences(tiles, good, out)
-    return stats.robust_sigma(out[:n]) ** 2 / FOURTH_DIFFERENCE_GAIN
+    return stats.robust_sigma(_fourth_differences(tiles, good)) ** 2 / FOURTH_DIFFERENCE_GAIN

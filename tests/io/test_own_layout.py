@@ -25,6 +25,7 @@ from diapipe.images import (
     ImageField,
     MaskedImage,
     MaskPlane,
+    MeshField,
     ObservationInfo,
     PhotoCalib,
     PolynomialPsf,
@@ -85,6 +86,9 @@ def difference() -> Difference:
         convolved="template",
         matched_template=exposure(seed=8).masked_image,
         whitening=whitening,
+        residual_background=MeshField(
+            rng.normal(0, 1, (3, 4)), np.array([7.5, 55.5, 103.5, 151.0]), np.arange(3) * 48.0
+        ),
     )
 
 
@@ -150,6 +154,9 @@ def test_difference_round_trip(tmp_path: Path) -> None:
             after.exposure.psf.kernel_image(x=x, y=y),  # type: ignore[union-attr]
             before.exposure.psf.kernel_image(x=x, y=y),  # type: ignore[union-attr]
         )
+    assert after.residual_background is not None
+    assert before.residual_background is not None
+    np.testing.assert_array_equal(after.residual_background.over(BOX), before.residual_background.over(BOX))
     header = fits.getheader(tmp_path / "d.fits")
     assert header["DPPROV SCIENCE"] == "a.fits"
     assert header["DPPROV CONFIG"] == '{"n": 3}'

@@ -8,6 +8,7 @@ from diapipe.images.footprints import Footprints, Peaks
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
+from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf import ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf
 
@@ -25,6 +26,7 @@ __all__ = [
     "ImageField",
     "MaskPlane",
     "MaskedImage",
+    "MeshField",
     "ObservationInfo",
     "Peaks",
     "PhotoCalib",

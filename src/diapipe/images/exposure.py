@@ -12,6 +12,7 @@ from diapipe.images.box import Box
 from diapipe.images.fields import ChebyshevField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
+from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
@@ -103,6 +104,9 @@ class Difference:
         The template as it was subtracted, on the science flux scale (unwhitened), or None if it was not kept.
     whitening
         The decorrelation kernel that was applied to the plain difference, or None.
+    residual_background
+        What smooth level was left after that and is already subtracted, in units of each pixel's noise; None if none
+        was seen.
     """
 
     exposure: Exposure
@@ -111,3 +115,4 @@ class Difference:
     convolved: str
     matched_template: MaskedImage | None = None
     whitening: SpatialKernel | None = None
+    residual_background: MeshField | None = None

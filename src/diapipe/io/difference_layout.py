@@ -87,6 +87,8 @@ def write_difference(
     hdus += hdus_of("BACKGROUND", models.field_record(difference.background))
     if difference.whitening is not None:
         hdus += hdus_of("WHITENING", models.kernel_record(difference.whitening))
+    if difference.residual_background is not None:
+        hdus += hdus_of("RESIDUAL_BACKGROUND", models.mesh_record(difference.residual_background))
     if with_template and difference.matched_template is not None:
         hdus += _plane_hdus(difference.matched_template, fits.Header(), compress, prefix="TEMPLATE_")
     _write(hdus, path)
@@ -227,7 +229,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
     kernel, background = read_record(file, "KERNEL"), read_record(file, "BACKGROUND")
     if kernel is None or background is None:
         raise ReadError(f"{file.name} is no difference of diapipe: it has no KERNEL or no BACKGROUND")
-    whitening = read_record(file, "WHITENING")
+    whitening, residual = read_record(file, "WHITENING"), read_record(file, "RESIDUAL_BACKGROUND")
     return Difference(
         exposure=exposure,
         kernel=models.kernel_of(kernel),
@@ -235,6 +237,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
         convolved=str(file.header(0)["CONVOLVD"]),
         matched_template=_matched_template(file, exposure.box),
         whitening=None if whitening is None else models.kernel_of(whitening),
+        residual_background=None if residual is None else models.mesh_of(residual),
     )
 
 

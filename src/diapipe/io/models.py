@@ -11,6 +11,7 @@ from diapipe.errors import ReadError, WriteError
 from diapipe.images.box import Box
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
+from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.base import Psf
@@ -40,6 +41,17 @@ def field_record(field: ChebyshevField) -> Record:
 def field_of(record: Record) -> ChebyshevField:
     """The ChebyshevField of a record."""
     return ChebyshevField(required(record), _box(record))
+
+
+def mesh_record(field: MeshField) -> Record:
+    """A level on a mesh: its values, the centres of the cells in two parts."""
+    parts = {"x": array_record("Centres", field.x), "y": array_record("Centres", field.y)}
+    return Record(kind="MeshField", array=field.values, parts=parts)
+
+
+def mesh_of(record: Record) -> MeshField:
+    """The MeshField of a record."""
+    return MeshField(required(record), required(record.parts["x"]), required(record.parts["y"]))
 
 
 def kernel_record(kernel: SpatialKernel) -> Record:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from diapipe.errors import InputError
-from diapipe.images import UNUSABLE, Box
+from diapipe.images import UNUSABLE, Box, MeshField
 from diapipe.numerics import background as meshes
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.polynomials import chebyshev_terms, n_terms
@@ -47,40 +46,6 @@ class BackgroundMesh:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeshBackground:
-    """A smooth level over an image: values at the centres of a mesh and the natural cubic spline through them.
-
-    Attributes
-    ----------
-    values
-        Level in the unit of the image, shape (n_y, n_x).
-    x, y
-        Centres of the cells in parent coordinates, shapes (n_x,) and (n_y,).
-    """
-
-    values: FloatArray
-    x: FloatArray
-    y: FloatArray
-
-    @property
-    def level(self) -> float:
-        """Median over the mesh."""
-        return float(np.median(self.values))
-
-    def over(self, box: Box) -> Float32Array:
-        """The level at every pixel of ``box``; float32, shape ``box.shape``."""
-        return self.rows(box)(0, box.height)
-
-    def rows(self, box: Box) -> Callable[[int, int], Float32Array]:
-        """Function that gives the level on rows ``first`` to ``last`` of ``box``: for work in bands."""
-        across = meshes.spline_matrix(self.x, np.arange(box.x0, box.x1, dtype=np.float64)).T.astype(np.float32)
-        down = meshes.spline_matrix(self.y, np.arange(box.y0, box.y1, dtype=np.float64)) @ self.values
-        along = np.ascontiguousarray(across)
-        level = down.astype(np.float32)
-        return lambda first, last: level[first:last] @ along
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Sky:
     """What was found out about the sky.
 
@@ -94,7 +59,7 @@ class Sky:
         Side of a block in pixels.
     """
 
-    background: MeshBackground
+    background: MeshField
     is_source: BoolArray
     block: int
 
@@ -144,7 +109,7 @@ def measure_sky(
         level = meshes.smooth_mesh(second.level, trusted, tolerance=_tolerance(second))
     if np.mean(~is_source) < options.crowded_sky_fraction:
         level = _polynomial(level, options.crowded_order)
-    return Sky(MeshBackground(level, centre_x, centre_y), is_source, block)
+    return Sky(MeshField(level, centre_x, centre_y), is_source, block)
 
 
 def _polynomial(level: FloatArray, order: int) -> FloatArray:

@@ -9,13 +9,13 @@ import numpy as np
 
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError
-from diapipe.images import ChebyshevField, Exposure, MaskedImage, Psf
+from diapipe.images import ChebyshevField, Exposure, MaskedImage, MeshField, Psf
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import stats
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.numerics.threads import over_bands
 from diapipe.steps.characterize import apertures, cosmic_rays, defects, psf, stars, variance
-from diapipe.steps.characterize.background import BackgroundMesh, MeshBackground, Sky, measure_sky
+from diapipe.steps.characterize.background import BackgroundMesh, Sky, measure_sky
 from diapipe.steps.characterize.findings import describe, warnings_about
 from diapipe.steps.characterize.noise import NoiseCorrelation, measure_noise
 from diapipe.steps.characterize.sources import SourceDetection, Sources, find_sources
@@ -61,7 +61,7 @@ class Characterized:
 
     exposure: Exposure
     stars: StarList
-    background: MeshBackground
+    background: MeshField
     summary: dict[str, Any]
 
     def without_pixels(self) -> Characterized:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
+from diapipe.images.box import Box
+from diapipe.images.fields import field_terms
+from diapipe.images.mesh_field import MeshField
 from diapipe.numerics import background as meshes
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray, RealArray
 from diapipe.numerics.stats import robust_sigma, thinned
@@ -14,6 +19,9 @@ BLOCK_PX = 4
 
 CELLS_PX = (48, 96, 192)
 """Sides of the meshes tried, finest first."""
+
+LEAST_CELLS = 3
+"""Along either axis: four cells do not tell by their scatter whether there is anything."""
 
 LEAST_CELL_SIGMAS = 14.0
 """Cells narrower than this many sigma of the PSF follow sources: at 9 a flux is low by 3%, at 14 by 0.3%."""
@@ -26,6 +34,12 @@ noise.
 OUTLIER = 5.0
 """A cell this many scatters away from its surroundings holds the light of a saturated star, and takes their level."""
 
+ORDER = 2
+"""Polynomial order of what is looked for where no mesh shows anything."""
+
+LEAST_EXPLAINED = 4.0
+"""χ² that each of its coefficients must explain on average; noise gives 1, and this with all six once in 2000."""
+
 MEDIAN_CHI2 = 0.455
 """Median of χ² with one degree of freedom."""
 
@@ -34,8 +48,8 @@ MEDIAN_ERROR = 1.2533
 
 
 def residual_background(
-    pull: RealArray, mask: MaskArray, bad_bits: int, *, psf_sigma_px: float = 0.0
-) -> Float32Array | None:
+    pull: RealArray, mask: MaskArray, bad_bits: int, box: Box, *, psf_sigma_px: float = 0.0
+) -> MeshField | None:
     """Smooth level of a difference in units of its noise, or None where there is none to be seen.
 
     Parameters
@@ -46,26 +60,52 @@ def residual_background(
         Same shape.
     bad_bits
         Planes whose pixels do not count.
+    box
+        Where the pixels lie.
     psf_sigma_px
         Width of a source: meshes that would follow it are not tried.
 
-    Returns
-    -------
-    Float32Array or None
-        The shape of ``pull``.
+    Notes
+    -----
+    The finest mesh that shows more than its own noise, else a plane or a parabola if it explains cells of the finest:
+    six numbers are well known even where no single cell is.
     """
     blocks = meshes.block_means(np.asarray(pull, dtype=np.float32), mask, bad_bits, BLOCK_PX)
     for cell_px in (side for side in CELLS_PX if side >= LEAST_CELL_SIGMAS * psf_sigma_px):
         cell = cell_px // BLOCK_PX
-        if min(blocks.shape) < 2 * cell:
-            return None
+        if min(blocks.shape) < LEAST_CELLS * cell:
+            break
         level, error = _levels(blocks, cell)
         known = np.isfinite(level)
         if not known.any() or np.median((level[known] / error[known]) ** 2) < MEDIAN_CHI2 * SIGNIFICANT:
             continue
         smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
-        return _over(smooth, cell, pull.shape)
-    return None
+        return _field(smooth, cell, box)
+    return _parabola(blocks, CELLS_PX[0] // BLOCK_PX, box)
+
+
+def _field(level: FloatArray, cell: int, box: Box) -> MeshField:
+    """Values of cells with their centres."""
+    y, x = (BLOCK_PX * cell * (np.arange(n, dtype=np.float64) + 0.5) - 0.5 for n in level.shape)
+    return MeshField(level, x + box.x0, y + box.y0)
+
+
+def _parabola(blocks: Float32Array, cell: int, box: Box) -> MeshField | None:
+    """The polynomial of `ORDER` through the cells, on their mesh; None if it is not significant."""
+    level, error = _levels(blocks, cell)
+    field = _field(level, cell, box)
+    x, y = np.meshgrid(field.x, field.y)
+    terms = field_terms(box, ORDER, x=x, y=y)
+    use = np.isfinite(level)
+    for _ in range(2):
+        if np.count_nonzero(use) < 3 * len(terms):
+            return None
+        design, target = (terms[:, use] / error[use]).T, level[use] / error[use]
+        solution, *_ = np.linalg.lstsq(design, target, rcond=None)
+        fitted = np.tensordot(solution, terms, axes=1)
+        use &= np.abs(level - fitted) < OUTLIER * error
+    explained = float((target**2).sum() - ((target - design @ solution) ** 2).sum())
+    return replace(field, values=fitted) if explained > LEAST_EXPLAINED * len(terms) else None
 
 
 def _tolerance(level: FloatArray, error: FloatArray, known: BoolArray) -> FloatArray:
@@ -88,11 +128,3 @@ def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
     level = np.where(4 * n >= cell**2, middle, np.nan).astype(np.float64)
     error = MEDIAN_ERROR * robust_sigma(thinned(blocks, 100_000)) / np.sqrt(np.maximum(n, 1))
     return level, error
-
-
-def _over(level: FloatArray, cell: int, shape: tuple[int, ...]) -> Float32Array:
-    """Spline through the cell centres at every pixel."""
-    y, x = (BLOCK_PX * cell * (np.arange(n, dtype=np.float64) + 0.5) - 0.5 for n in level.shape)
-    down = meshes.spline_matrix(y, np.arange(shape[0], dtype=np.float64)) @ level
-    across = meshes.spline_matrix(x, np.arange(shape[1], dtype=np.float64)).T
-    return np.asarray(down.astype(np.float32) @ across.astype(np.float32), dtype=np.float32)

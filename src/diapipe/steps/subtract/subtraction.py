@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from diapipe.errors import PsfUndefinedError
+from diapipe.images.box import Box
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.fields import ChebyshevField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.images.masked_image import MaskedImage
+from diapipe.images.mesh_field import MeshField
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
@@ -85,7 +87,7 @@ def subtract(
     if whitening is not None:
         pixels = whiten(pixels, good, science.box, whitening, n_threads=n_threads)
     width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
-    _flatten(pixels, mask, variance, psf_sigma_px=width)
+    residual = _flatten(pixels, mask, variance, science.box, psf_sigma_px=width)
     pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
     return Difference(
         exposure=replace(
@@ -101,6 +103,7 @@ def subtract(
         convolved=convolved,
         matched_template=_template_as_subtracted(template, matched, background, convolved, kernel.sum),
         whitening=whitening,
+        residual_background=residual,
     )
 
 
@@ -121,13 +124,17 @@ def _plain(reference: Exposure, matched: Float32Array, good: BoolArray, scale: n
     return plain
 
 
-def _flatten(pixels: Float32Array, mask: MaskArray, variance: Float32Array, *, psf_sigma_px: float) -> None:
-    """Take what background is left out of ``pixels``, in place."""
+def _flatten(
+    pixels: Float32Array, mask: MaskArray, variance: Float32Array, box: Box, *, psf_sigma_px: float
+) -> MeshField | None:
+    """Take what background is left out of ``pixels``, in place, and say what it was."""
     pull = pixels / np.sqrt(variance)
-    level = residual_background(pull, mask, int(UNUSABLE_DIFFERENCE), psf_sigma_px=psf_sigma_px)
-    if level is not None:
+    found = residual_background(pull, mask, int(UNUSABLE_DIFFERENCE), box, psf_sigma_px=psf_sigma_px)
+    if found is not None:
+        level = found.over(box)
         level *= np.sqrt(variance)
         pixels -= level
+    return found
 
 
 def _template_as_subtracted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +40,3 @@ def yardstick(size: int) -> Timing:
     """A float32 real Fourier transform of ``size`` by ``size`` pixels, there and back, by scipy in one thread."""
     image = np.random.default_rng(1).normal(size=(size, size)).astype(np.float32)
     return timed(f"scipy rfft2 + irfft2, {size} x {size}", lambda: fft.irfft2(fft.rfft2(image), s=image.shape))
-
-
-def peak_gib() -> float:
-    """Most memory that this process has held, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2

@@ -1,6 +1,6 @@
 """subtract: science minus matched template, whitened, with variance, mask and PSF carried along."""
 
-from diapipe.steps.subtract.convolve import convolve_pixels, without_holes
+from diapipe.steps.subtract.convolve import convolve_pixels
 from diapipe.steps.subtract.subtraction import subtract
 
-__all__ = ["convolve_pixels", "subtract", "without_holes"]
+__all__ = ["convolve_pixels", "subtract"]

@@ -51,13 +51,13 @@ class Core:
     light: FloatArray
 
 
-def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> tuple[Float32Array, list[Core]]:
-    """A copy of ``pixels`` whose saturated stars carry the PSF that fits their wings best, and what was put there.
+def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> list[Core]:
+    """Put the PSF that fits its wings best into each saturated star of ``pixels``; returns what was put there.
 
     Parameters
     ----------
     pixels
-        Finite pixels that lie where ``image`` does; bad ones already filled.
+        Finite pixels that lie where ``image`` does, bad ones already filled; changed in the cores.
     image
         Gives mask and variance.
     psf
@@ -65,8 +65,8 @@ def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> tuple[F
     """
     saturated = (image.mask & np.int32(int(MaskPlane.SAT))) != 0
     if not saturated.any():
-        return pixels, []
-    out, cores = pixels.copy(), []
+        return []
+    cores = []
     for cut in _neighbourhoods(saturated):
         labels, _ = ndimage.label(saturated[cut], structure=np.ones((3, 3)))
         for index, part in enumerate(ndimage.find_objects(labels), start=1):
@@ -78,9 +78,9 @@ def rebuild_cores(pixels: Float32Array, image: MaskedImage, psf: Psf) -> tuple[F
             if core is not None:
                 cores.append(core)
     for core in cores:
-        target = out[core.box.slices_in(Box.from_shape(out.shape))]
+        target = pixels[core.box.slices_in(Box.from_shape(pixels.shape))]
         np.copyto(target, core.light.astype(np.float32), where=core.light > 0)
-    return out, cores
+    return cores
 
 
 def _neighbourhoods(saturated: BoolArray) -> list[tuple[slice, slice]]:

@@ -54,9 +54,11 @@ def combined_mask(
         Of the difference, before it is scaled.
     """
     central = np.abs(kernel.image_at(x=kernel.box.x_center, y=kernel.box.y_center))
-    planes = {"science": science.mask.copy(), "template": template.mask.copy()}
+    planes = {"science": science.mask, "template": template.mask}
     planes[convolved] = _grown(planes[convolved], central, filled, variance)
-    mask = planes["science"] | ((planes["template"] & np.int32((1 << 11) - 1)) << 11)
+    mask = planes["template"] & np.int32((1 << 11) - 1)
+    mask <<= 11
+    mask |= planes["science"]
     border = edge_width(central)
     if border:
         edge = np.int32(int(MaskPlane.EDGE))

@@ -15,7 +15,7 @@ from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.psf import ConvolvedPsf
-from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
 from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
 from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.masks import combined_mask
@@ -66,8 +66,10 @@ def subtract(
     if reference.psf is None:
         raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
     scale = np.float32(1.0 if convolved == "template" else -1.0 / kernel.sum)
-    filled, cores = without_holes(target)
-    good = reference.masked_image.usable() & target.masked_image.usable()
+    of_target = target.masked_image.usable()
+    filled, cores = without_holes(target, of_target)
+    good = np.logical_and(of_target, reference.masked_image.usable(), out=of_target)
+    bad = np.flatnonzero(~good)
     matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
     uncertain = _with_error(reference, matched, relative_error)
     matched += background.over(reference.box)
@@ -83,12 +85,13 @@ def subtract(
     )
     del filled
     variance *= scale**2
-    pixels = _plain(reference, matched, good, scale)
+    pixels = _plain(reference, matched, bad, scale)
     if whitening is not None:
-        pixels = whiten(pixels, good, science.box, whitening, n_threads=n_threads)
+        pixels = whiten(pixels, bad, science.box, whitening, n_threads=n_threads)
     width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
     residual = _flatten(pixels, mask, variance, science.box, psf_sigma_px=width)
-    pixels[~np.isfinite(science.masked_image.image) | ~np.isfinite(template.masked_image.image)] = np.nan
+    for image in (science.masked_image.image, template.masked_image.image):
+        pixels.reshape(-1)[bad[~np.isfinite(image.reshape(-1)[bad])]] = np.nan
     return Difference(
         exposure=replace(
             science,
@@ -116,10 +119,10 @@ def _with_error(reference: Exposure, matched: Float32Array, relative_error: floa
     return replace(reference, masked_image=replace(planes, variance=planes.variance + error**2))
 
 
-def _plain(reference: Exposure, matched: Float32Array, good: BoolArray, scale: np.float32) -> Float32Array:
+def _plain(reference: Exposure, matched: Float32Array, bad: IntArray, scale: np.float32) -> Float32Array:
     """Reference minus matched target, scaled; of minus the match where a pixel is unusable."""
-    plain = np.where(good, reference.masked_image.image, np.float32(0.0))
-    plain -= matched
+    plain = reference.masked_image.image - matched
+    plain.reshape(-1)[bad] = -matched.reshape(-1)[bad]
     plain *= scale
     return plain
 

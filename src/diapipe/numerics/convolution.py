@@ -93,18 +93,24 @@ class _Tiling:
         """Σ kernel ⊗ image over what the images have in row and column ``place`` of the tiling; margins are used up."""
         n, margins = self.n, 2 * self.half
         height, width = (side - margins for side in tiles[0].shape)
+        along_y, along_x = self.profiles
         kept = np.flatnonzero(self.kept[place])
         products = self._products([fft.rfft2(tile, (n, n)) for tile in tiles], self.series[place][kept])
-        exponents = polynomials.exponents(len(self.profiles[0]) - 1)
-        out = np.zeros((height, width), np.float32)
-        for term, product in zip(kept, products, strict=True):
-            part = fft.irfft2(product, (n, n), overwrite_x=True)[margins : margins + height, margins : margins + width]
+        # back along y alone: terms that differ in y only are one before the way back along x
+        parts = fft.ifft(products, axis=1, overwrite_x=True)[:, margins : margins + height]
+        exponents = polynomials.exponents(len(along_x) - 1)
+        by_x: dict[int, NDArray[np.complex64]] = {}
+        for term, part in zip(kept, parts, strict=True):
             i, j = exponents[term]
-            if i:
-                part *= self.profiles[1][i, :width]
             if j:
-                part *= self.profiles[0][j, :height, None]
-            out += part
+                part *= along_y[j, :height, None]
+            by_x[i] = np.add(by_x[i], part, out=by_x[i]) if i in by_x else part
+        out = np.zeros((height, width), np.float32)
+        for i, part in by_x.items():
+            rows = fft.irfft(part, n, axis=1, overwrite_x=True)[:, margins : margins + width]
+            if i:
+                rows *= along_x[i, :width]
+            out += rows
         return out
 
     def _products(self, spectra: Sequence[NDArray[np.complex64]], series: Float32Array) -> NDArray[np.complex64]:

@@ -14,6 +14,7 @@ import click
 
 import diapipe
 from diapipe.cli.demo import demo
+from diapipe.cli.memory import keep_freed_memory
 from diapipe.cli.report import report
 from diapipe.cli.simulate import simulate
 from diapipe.cli.subtract import subtract
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the data, 2 wrong use, 3 a defect, 130 interrupted."""
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
+    keep_freed_memory()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)

@@ -110,12 +110,12 @@ def fit_stamps(
         if _noise_is_shared(sums.select(kept), clean.select(kept), strength):
             clean = sums
         back = _affordable(background_order, len(kept), STAMPS_PER_TERM)
-        if spatial_order is None:
+        if spatial_order is not None:
+            order = _affordable(spatial_order, len(kept), 1)
+        elif round_ in (0, N_ROUNDS - 1):
             scores, order = _best_order(
                 clean.select(kept), sums.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders
             )
-        else:
-            order = _affordable(spatial_order, len(kept), 1)
         f, g = _terms(stamps, box, order), _terms(stamps, box, back)
         limits = _term_limits(max_orders, len(basis_products))
         solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=limits)

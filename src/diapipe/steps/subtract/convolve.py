@@ -34,8 +34,8 @@ LARGEST_VARIANCE = 1e6
 
 
 def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, list[Core]]:
-    """Pixels ready for a convolution: those not ``good`` filled from their neighbours, saturated cores from the PSF; and
-    those cores.
+    """Pixels ready for a convolution, those not ``good`` filled from their neighbours and saturated cores from the PSF;
+    and those cores.
     """
     image = exposure.masked_image
     pixels = convolution.filled(image.image, good)

@@ -124,7 +124,7 @@ def graded(out: Path, sign: int | None) -> dict[str, Any]:
         x, y = exposure.wcs.all_world2pix(*CHANGED, 0)
         known = np.hypot(sources["x"] - x, sources["y"] - y) < NEAR_PX
     good = ~np.asarray(sources["dp_bad"])
-    of_known = np.asarray(sources["snr"] * np.where(sources["isNegative"], -1, 1))[known & good] if known.any() else ()
+    of_known = np.asarray(sources["snr"])[known & good] if known.any() else ()
     noise = summary["noise"]
     return {
         "fwhm_science": summary["psf"]["science"]["fwhm_px"],

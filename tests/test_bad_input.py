@@ -4,6 +4,7 @@ exit status; nothing half-written.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from diapipe.cli.main import main
+from diapipe.errors import counted
 from diapipe.io import read_parquet
 from gaussian_sky import Sky
 
@@ -135,7 +137,7 @@ def damaged(kind: str, folder: Path, good: Path) -> Path:
         ("missing", "there is no such file"),
         ("truncated", "is truncated: it has 100000 bytes"),
         ("text", "as FITS"),
-        ("empty", ""),
+        ("empty", "Empty or corrupt FITS file"),
         ("table", "holds no image: none of its 2 HDUs has pixels"),
         ("spectrum", "has an image of shape (500,); one with two dimensions is needed"),
         ("folder", "it is a folder"),
@@ -164,7 +166,7 @@ def nothing_to_see(kind, science):
     [
         ("nan", "no finite pixel"),
         ("constant", "have the value 7; an image of the sky has noise"),
-        ("tiny", "has 20 x 30 pixels; at least 48 along either axis are needed"),
+        ("tiny", " has 20 x 30 pixels; at least 48 along either axis are needed"),
         ("huge", "scale the image to values below 1e+15"),
     ],
 )
@@ -179,7 +181,7 @@ def test_images_that_show_no_sky(kind, says, which, pair, pixels, tmp_path, caps
 
 def test_shapes_without_wcs_must_agree(pixels, tmp_path, capsys):
     science, template = write(tmp_path / "a.fits", pixels[0]), write(tmp_path / "b.fits", pixels[1][:150])
-    says = ["a.fits has 200 x 210 pixels, b.fits has 150 x 210", "one shape"]
+    says = ["a.fits: it has 200 x 210 pixels, b.fits has 150 x 210", "one shape"]
     assert_refused(capsys, tmp_path, science, template, says=says)
 
 
@@ -192,6 +194,12 @@ def test_images_of_different_sky(pair, pixels, tmp_path, capsys):
     far = write(tmp_path / "far.fits", pixels[1], at=wcs(ra=150.3))
     says = ["science.fits", "(far.fits)", "arcmin from the template's nearest edge", "check CRVAL"]
     assert_refused(capsys, tmp_path, pair[0], far, says=says)
+
+
+def test_images_of_the_other_hemisphere(pair, pixels, tmp_path, capsys):
+    """Far away is told in degrees."""
+    far = write(tmp_path / "far.fits", pixels[1], at=wcs(ra=330.0))
+    assert_refused(capsys, tmp_path, pair[0], far, says=["its WCS lies 176 degrees from", "(far.fits)", "check CRVAL"])
 
 
 @pytest.mark.parametrize(("shift", "cover"), [(199, "5.2%"), (192, "8.6%")])
@@ -228,7 +236,7 @@ def test_padding_is_no_data(which, value, pixels, tmp_path, capsys):
 def test_a_wcs_on_one_side_only(which, pair, pixels, tmp_path, capsys):
     bare = write(tmp_path / "bare.fits", pixels[which == "template"])
     files = (bare, pair[1]) if which == "science" else (pair[0], bare)
-    assert_refused(capsys, tmp_path, *files, says=["bare.fits has no WCS but", "give both a WCS"])
+    assert_refused(capsys, tmp_path, *files, says=["bare.fits", "has no WCS but", "give both a WCS"])
 
 
 # ---- noise ---------------------------------------------------------------------------------------------------------
@@ -242,8 +250,8 @@ def test_a_wcs_on_one_side_only(which, pair, pixels, tmp_path, capsys):
         (-5.0, "no pixel's variance is positive; the largest is -5"),
         (np.inf, "no positive finite pixel"),
         (np.nan, "no pixel's variance is positive"),
-        (1e4, "claims a sky noise of 100"),
-        (0.2, "the pixels scatter by"),
+        (100.0 * SKY.noise_science**2, "it must agree within a factor of 10 and be in the squared unit of the image"),
+        (0.01 * SKY.noise_template**2, "it must agree within a factor of 10 and be in the squared unit of the image"),
     ],
 )
 def test_an_impossible_variance(variance, says, which, pair, pixels, tmp_path, capsys):
@@ -306,7 +314,12 @@ def written(folder, planes, **cards):
 def test_too_few_stars(n, tmp_path, capsys):
     """None, one, two: counted, with what is needed."""
     files = written(tmp_path, images(n=n))
-    assert_refused(capsys, tmp_path, *files, says=[f"s.fits has {n} usable star", "3 are needed for its PSF"])
+    assert_refused(
+        capsys,
+        tmp_path,
+        *files,
+        says=["s.fits", f"{counted(n, 'usable star')} among", "3 are needed for its PSF"],
+    )
 
 
 def test_no_stars_on_the_template_alone(pair, tmp_path, capsys):
@@ -371,6 +384,21 @@ def test_an_output_folder_that_is_not_writable(pair, tmp_path, capsys):
     assert status == 1
     assert "the folder is not writable" in lines[0]
     assert list(locked.iterdir()) == []
+
+
+def test_an_output_folder_that_nobody_may_write(pair, tmp_path, capsys, monkeypatch):
+    """The same whoever runs the test: the system refuses the folder."""
+
+    def refuse(self, *args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    status, lines = run(capsys, *pair, tmp_path / "result")
+    assert status == 1
+    assert lines == [
+        f"diapipe: cannot write the results to {tmp_path / 'result'}: the folder is not writable (Permission denied)"
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def command(*words):

@@ -21,6 +21,11 @@ Every message is one sentence that names what was found and what was needed; `co
 from __future__ import annotations
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, in the plural where there is not one: ``1 star``, ``0 stars``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 class DiapipeError(Exception):
     """Base of every error that diapipe raises on purpose.
 

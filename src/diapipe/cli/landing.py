@@ -113,7 +113,8 @@ def _move(aside: Path, out: Path, *, names: tuple[str, ...]) -> None:
 
 def _sentence(out: Path, error: OSError) -> str:
     """Why the results could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # astropy raises an OSError of its own words, without the system's number, where an array is written in part
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "Not enough space" in str(error):
         free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
         return f"cannot write the results to {out}: the disk is full ({free / 1e6:.0f} MB free); nothing was written"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

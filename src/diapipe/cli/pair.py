@@ -163,8 +163,14 @@ def _about(name: str) -> Iterator[None]:
         raise
     except DiapipeError as error:
         said = str(error)
-        sentence = said if said.startswith("cannot difference") else f"cannot difference {name}: {said}"
+        sentence = said if said.startswith("cannot difference") else f"cannot difference {name}: {_told_of(name, said)}"
         raise type(error)(sentence, **error.context) from error
+
+
+def _told_of(name: str, said: str) -> str:
+    """A sentence that need not name again what it is about."""
+    said = said.removeprefix(f"{name}: ")
+    return f"it {said.removeprefix(f'{name} ')}" if said.startswith(f"{name} ") else said
 
 
 def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -> None:

@@ -222,7 +222,10 @@ def _checked(exposure: Exposure) -> Exposure:
     if n_finite == 0:
         raise InputError(f"{exposure.name} has no finite pixel among its {image.size}", name=exposure.name)
     if exposure.has_variance and not (variance > 0).any():
-        raise InputError(f"{exposure.name}: no pixel's variance is positive; the largest is {np.max(variance):.4g}")
+        raise InputError(
+            f"{exposure.name}: no pixel's variance is positive; the largest is {np.max(variance):.4g}, where the "
+            "squared noise of each pixel is needed"
+        )
     if n_finite == image.size:
         return exposure
     mask = exposure.masked_image.mask | np.where(finite, np.int32(0), np.int32(int(MaskPlane.NO_DATA)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import spatial
 
-from diapipe.errors import TooFewStarsError
+from diapipe.errors import TooFewStarsError, counted
 from diapipe.images import UNUSABLE, Box, MaskedImage, PolynomialPsf
 from diapipe.images.fields import ImageField, field_terms
 from diapipe.images.psf import SIGMA_TO_FWHM
@@ -110,7 +110,8 @@ def _refuse(sources: Sources, found: int, needed: int, name: str) -> None:
             needed=needed,
         )
     raise TooFewStarsError(
-        f"{name} has {found} usable stars among {len(sources)} sources; {needed} are needed for its PSF",
+        f"{name} has {counted(found, 'usable star')} among {counted(len(sources), 'source')}; "
+        f"{needed} are needed for its PSF",
         found=found,
         needed=needed,
     )

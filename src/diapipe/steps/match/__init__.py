@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import InputError, TooFewStarsError, UsageError
+from diapipe.errors import InputError, TooFewStarsError, UsageError, counted
 from diapipe.images.exposure import Exposure
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
@@ -62,8 +62,8 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
     index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=3, distance=half)
     if len(index) < algorithm.min_stamps:
         raise TooFewStarsError(
-            f"{len(index)} sources of {science.name} are bright, unsaturated and far enough from the border for the "
-            f"matching kernel, {algorithm.min_stamps} are needed",
+            f"{science.name} has {counted(len(index), 'source')} bright enough, unsaturated and far enough from the "
+            f"border for the matching kernel; {algorithm.min_stamps} are needed",
             found=len(index),
             needed=algorithm.min_stamps,
         )

@@ -17,6 +17,9 @@ from diapipe.steps.template.mapping import distance_arcmin, template_positions
 from diapipe.steps.template.registration import Registration
 from diapipe.steps.template.wiener import WienerWarp
 
+LARGEST_ARCMIN = 300.0
+"""Farther apart than this images are told to be in degrees."""
+
 type How = Literal["identity", "shift by whole pixels", "interpolated"]
 
 
@@ -102,8 +105,9 @@ def _require_overlap(pixel_map: PixelMap, template: Exposure, science: Exposure)
     reach = pixel_map.source_box()
     if reach is None or reach.intersect(template.box) is None:
         arcmin = distance_arcmin(science, template)
+        far = f"{arcmin:.1f} arcmin" if arcmin < LARGEST_ARCMIN else f"{arcmin / 60.0:.0f} degrees"
         raise NoOverlapError(
-            f"cannot difference {science.name}: its WCS lies {arcmin:.1f} arcmin from the template's nearest edge "
+            f"cannot difference {science.name}: its WCS lies {far} from the template's nearest edge "
             f"({template.name}); check CRVAL or give another template",
             distance_arcmin=arcmin,
         )

@@ -244,6 +244,13 @@ def _mask_run(
     """Bits of the significant ones among the four nearest pixels, for consecutive pixels."""
     least = np.float32(SIGNIFICANT)
     lower, upper = mask[bottom, left : left + n + 1], mask[bottom + 1, left : left + n + 1]
+    flags = np.int32(0)
+    for i in range(n + 1):
+        flags |= lower[i] | upper[i]
+    if flags == 0:  # nearly everywhere
+        for i in range(n):
+            out[i] = 0
+        return
     for i in range(n):
         west, east = -np.int32(wx[2, i] >= least), -np.int32(wx[3, i] >= least)
         south, north = -np.int32(wy[2, i] >= least), -np.int32(wy[3, i] >= least)

@@ -152,7 +152,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     for group in dict.fromkeys(row["group"] for row in done):
         members = [row for row in done if row["group"] == group]
         for name, share in (("median", 50), ("worst tenth", 90)):
-            values = {key: np.nanpercentile([abs(row[key]) for row in members], share) for key in COLUMNS}
+            values = {key: _percentile([abs(row[key]) for row in members], share) for key in COLUMNS}
             lines.append(_line(f"**{group}**: {name} of {len(members)}", values))
         truth = [row["known_right"] for row in members if row["known_right"] is not None]
         lines += [f"known source as it should be: {sum(truth)} of {len(truth)}"] if truth else []
@@ -161,6 +161,30 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         if row["status"]:
             sentences.setdefault(f"status {row['status']}, {row['sentence']}", []).append(row["name"])
     return [*lines, "", *(f"{len(names)} x {sentence}" for sentence, names in sentences.items())]
+
+
+def _percentile(values: list[float], share: float) -> float:
+    """Of the finite values; NaN if there are none."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.percentile(finite, share)) if finite else float("nan")
+
+
+def closure(rows: list[dict[str, Any]]) -> str:
+    """How well the kernel sums of all pairs agree with one flux scale for each exposure."""
+    pairs = {
+        tuple(row["name"].split(" - ")): row["kernel_sum"] ** (1 if row["convolved"] == "template" else -1)
+        for row in rows
+        if row["status"] == 0
+    }
+    names = sorted({name for pair in pairs for name in pair})
+    design = np.array([[(name == a) - (name == b) for name in names] for a, b in pairs], dtype=float)
+    ratio = np.log(np.array(list(pairs.values())))
+    scale, *_ = np.linalg.lstsq(design, ratio, rcond=None)
+    left = ratio - design @ scale
+    return (
+        f"kernel sums beside one flux scale for each of {len(names)} images: "
+        f"rms {left.std():.4f}, largest {np.abs(left).max():.4f}"
+    )
 
 
 def _line(name: str, values: Any) -> str:
@@ -185,6 +209,8 @@ def main() -> None:
             chosen = [pair for pair in sets[kind]() if not given.only or pair.name in given.only][:: given.every]
             found = [run(pair, folder / pair.name.replace(" ", "")) for pair in chosen]
             sys.stdout.write("\n".join([f"\n{kind}\n", *table(found), ""]))
+            if kind == "decam":
+                sys.stdout.write(f"{closure(found)}\n")
             sys.stdout.flush()
             rows += found
     if given.out is not None:

@@ -60,6 +60,17 @@ def test_binning_keeps_missing_pixels_missing():
     assert np.isnan(small).sum() == 1
 
 
+@pytest.mark.parametrize("at_most", [5, 20])
+def test_binning_takes_a_masked_pixel_for_a_missing_one(at_most):
+    """A pixel with one of the bits is as good as NaN, one with other bits is a value like any."""
+    image, mask = np.ones((10, 10), np.float32), np.zeros((10, 10), np.int32)
+    mask[3, 4], mask[8, 8] = 6, 8
+    small = binned(image, at_most=at_most, mask=mask, bits=2 | 1)
+    assert np.isnan(small[(1, 2) if at_most == 5 else (3, 4)])
+    assert np.isnan(small).sum() == 1
+    assert np.isfinite(image).all()
+
+
 def test_a_stretch_is_monotonic_and_marks_missing_pixels():
     """Black at the low end, white at the high end, rising between; 0 only where there is no value."""
     stretch = AsinhStretch(sigma=2.0)

@@ -7,7 +7,7 @@ import time
 import click
 
 from diapipe.cli.options import talk
-from diapipe.cli.progress import Progress, progress_for
+from diapipe.cli.progress import progress_for
 
 SIZE_PX = 512
 SEED = 3
@@ -22,24 +22,14 @@ def warmup(quiet: bool, verbose: bool) -> None:
     """
     from diapipe.cli.truth import bare, simulated
     from diapipe.flow import difference_pair
+    from diapipe.steps.characterize import characterize
 
     begun = time.perf_counter()
     with progress_for(quiet=quiet) as progress:
-        progress("compile: simulation")
+        progress("compile: simulate")
         pair = simulated(size=SIZE_PX, seed=SEED)
-        for kind, science, template in (
-            ("with planes", pair.science, pair.template),
-            ("without", bare(pair.science), bare(pair.template)),
-        ):
-            difference_pair(science, template, progress=_named(progress, kind))
+        difference_pair(pair.science, pair.template, progress=lambda stage: progress(f"compile: {stage}"))
+        progress("compile: characterize an image without mask and variance")
+        characterize(bare(pair.science))
     if not quiet:
         click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")
-
-
-def _named(progress: Progress, kind: str) -> Progress:
-    """Stages with the kind of input that they are compiled for."""
-
-    def say(stage: str) -> None:
-        progress(f"compile: {stage} ({kind})")
-
-    return say

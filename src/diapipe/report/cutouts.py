@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.images import UNUSABLE_DIFFERENCE, Box
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, MaskedImage
 from diapipe.images.box import pixel_of
-from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.report.content import PageContent
 from diapipe.report.png import ByteArray, data_url, encode_png
@@ -46,12 +46,11 @@ def cutout_sheet(content: PageContent, *, x: FloatArray, y: FloatArray, side: in
     planes = {"science": content.science, "template": content.matched_template, "difference": masked.image}
     at_hand = {name: plane for name, plane in planes.items() if plane is not None}
     skies = [0.0 if name == "difference" else median(thinned(plane, _SAMPLE)) for name, plane in at_hand.items()]
-    blank = ((masked.mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0).astype(np.float32)
     sheet = np.zeros((max(1, len(x)) * side, len(at_hand) * side), np.uint8)
     for i in range(len(x)):
         around = Box.around(x=float(x[i]), y=float(y[i]), half=side // 2)
         stamps = [_stamp(p, masked.box, around) - np.float32(s) for p, s in zip(at_hand.values(), skies, strict=True)]
-        stamps[-1][_stamp(blank, masked.box, around) > 0] = np.nan
+        stamps[-1][_is_blank(masked, around)] = np.nan
         sheet[i * side : (i + 1) * side] = _drawn(stamps, noise=_noise_at(content, float(x[i]), float(y[i])))
     url = data_url(encode_png(sheet[::-1], grey_palette()))
     return CutoutSheet(url, side, len(x), tuple(at_hand))
@@ -64,6 +63,15 @@ def _stamp(plane: Float32Array, box: Box, around: Box) -> Float32Array:
     if inside is not None:
         stamp[inside.slices_in(around)] = plane[inside.slices_in(box)]
     return stamp
+
+
+def _is_blank(masked: MaskedImage, around: Box) -> BoolArray:
+    """Pixels of ``around`` that the mask calls unusable."""
+    blank = np.zeros(around.shape, np.bool_)
+    inside = masked.box.intersect(around)
+    if inside is not None:
+        blank[inside.slices_in(around)] = (masked[inside].mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0
+    return blank
 
 
 def _noise_at(content: PageContent, x: float, y: float) -> float:

@@ -49,13 +49,10 @@ def triptych(content: PageContent) -> list[Picture]:
     The stretch is that of the binned science image (or of the difference, where that is all there is).
     """
     masked = content.difference.exposure.masked_image
-    blank = (masked.mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0
-    planes = {
-        "science": content.science,
-        "template": content.matched_template,
-        "difference": np.where(blank, np.float32(np.nan), masked.image),
-    }
-    small = {k: without_sky(binned(plane, at_most=MAX_SIDE_PX)) for k, plane in planes.items() if plane is not None}
+    inputs = {"science": content.science, "template": content.matched_template}
+    small = {k: binned(plane, at_most=MAX_SIDE_PX) for k, plane in inputs.items() if plane is not None}
+    small["difference"] = binned(masked.image, at_most=MAX_SIDE_PX, mask=masked.mask, bits=int(UNUSABLE_DIFFERENCE))
+    small = {name: without_sky(image) for name, image in small.items()}
     stretch = AsinhStretch.of_noise(next(iter(small.values())))
     return [_picture(name, *_CAPTIONS[name], stretch.indices(image), grey_palette()) for name, image in small.items()]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.numerics.arrays import FloatArray, RealArray
+from diapipe.numerics.arrays import FloatArray, MaskArray, RealArray
 from diapipe.numerics.stats import median, robust_sigma, thinned
 from diapipe.report.png import ByteArray
 
@@ -35,18 +35,20 @@ def diverging_palette() -> ByteArray:
     return palette
 
 
-def binned(image: RealArray, *, at_most: int) -> RealArray:
+def binned(image: RealArray, *, at_most: int, mask: MaskArray | None = None, bits: int = 0) -> RealArray:
     """The image averaged over square blocks so that neither side is longer than ``at_most`` pixels.
 
-    Rows and columns that fill no block are left out; a NaN makes its block NaN.
+    Rows and columns that fill no block are left out; a NaN makes its block NaN, and so does a pixel with any of
+    ``bits`` in its mask.
     """
-    factor = -(-max(image.shape) // at_most)
-    if factor <= 1:
-        return image
+    factor = max(1, -(-max(image.shape) // at_most))
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    rows = image[: height * factor : factor, : width * factor].copy()
-    for k in range(1, factor):
-        rows += image[k : height * factor : factor, : width * factor]
+    rows = np.zeros((height, width * factor), image.dtype)
+    for k in range(factor):
+        every = np.s_[k : height * factor : factor, : width * factor]
+        rows += image[every]
+        if mask is not None:
+            rows[(mask[every] & np.int32(bits)) != 0] = np.nan
     blocks = rows.reshape(height, width, factor) @ np.ones(factor, rows.dtype)
     return np.asarray(blocks / np.float32(factor * factor), dtype=np.float32)
 

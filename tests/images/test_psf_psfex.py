@@ -104,6 +104,25 @@ def test_reads_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(moved.kernel_image(x=600.0, y=250.0), psf.kernel_image(x=500.0, y=300.0))
 
 
+def test_orientation_and_polynomial_are_galsims(tmp_path: Path) -> None:
+    """An image without any symmetry, of second degree in the position: the same pixels as GalSim's independent reader
+    of PSFEx files draws, at positions counted from 1. Its own terms are compared, whatever their order in the file.
+    """
+    des = pytest.importorskip("galsim.des", reason="galsim is the oracle")
+    galsim = pytest.importorskip("galsim")
+    y, x = np.mgrid[:25, :25] - 12
+    u, v = x * np.cos(0.35) + y * np.sin(0.35), y * np.cos(0.35) - x * np.sin(0.35)
+    base = np.exp(-0.5 * (u**2 / 9.0 + v**2 / 2.25)) * (1.0 + 0.3 * np.tanh(x / 3.0))
+    rng = np.random.default_rng(1)
+    images = np.stack([base, *(0.05 * rng.normal(size=(5, 1, 1)) * np.roll(base, (1, 2), (0, 1)))]).astype("f4")
+    path = psf_file(tmp_path / "a.psf", images, POLDEG1=2, PSF_SAMP=1.0, PSFAXIS1=25, PSFAXIS2=25, PSFAXIS3=6)
+    ours, theirs = read_psfex(path), des.DES_PSFEx(str(path))
+    for place in [(1025.0, 2049.0), (101.0, 3001.0), (2000.0, 300.0)]:
+        expected = theirs.getPSFArray(galsim.PositionD(*place))
+        image = ours.kernel_image(x=place[0] - 1.0, y=place[1] - 1.0)
+        np.testing.assert_allclose(image, expected / expected.sum(), rtol=0, atol=1e-6 * image.max())
+
+
 def test_constant_file(tmp_path: Path) -> None:
     """POLNAXIS = 0 is one image for all."""
     psf = read_psfex(psf_file(tmp_path / "a.psf", gaussian(25, 4.0)[None].astype("f4"), POLNAXIS=0))

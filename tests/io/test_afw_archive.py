@@ -11,7 +11,7 @@ from astropy.io import fits
 from diapipe.images import Box
 from diapipe.images.psf.coadd import CoaddPsf
 from diapipe.images.psf.psfex import PsfexPsf
-from diapipe.io import read_exposure
+from diapipe.io import read_exposure, read_psfex
 
 SHAPE = (60, 80)
 CRVAL = np.radians([40.0, 20.0])
@@ -177,20 +177,34 @@ def test_coadd_psf(tmp_path: Path) -> None:
 
 
 def test_psfex_psf(tmp_path: Path) -> None:
-    """PSFEx's numbers in 0-based positions; the stored images have x as the slow axis."""
-    long = np.exp(-0.5 * ((np.arange(25) - 12)[:, None] ** 2 / 9.0 + (np.arange(25) - 12)[None, :] ** 2 / 2.25))
-    stored = np.stack([long, 0.1 * long, 0.0 * long]).ravel()
-    main: Catalog = {"ndim": [2], "ngroup": [1], "ncoeff": [3], "_size_size": [3], "_comp_size": [len(stored)]}
+    """PSFEx's numbers in 0-based positions, the fast axis of its pixels along x: the same model as that of a .psf file
+    that holds the same numbers, where positions count from 1.
+    """
+    images = np.stack([tilted(25), 0.1 * tilted(25)[::-1], 0.05 * tilted(25)[:, ::-1]])
+    main: Catalog = {"ndim": [2], "ngroup": [1], "ncoeff": [3], "_size_size": [3], "_comp_size": [images.size]}
     main |= {"_context_size": [2], "averagePosition_x": [0.0], "averagePosition_y": [0.0], "_pixstep": [0.8]}
-    arrays: Catalog = {"degree": [np.array([1])], "_size": [np.array([25, 25, 3])], "_comp": [stored]}
+    arrays: Catalog = {"degree": [np.array([1])], "_size": [np.array([25, 25, 3])], "_comp": [images.ravel()]}
     arrays |= {"_context_first": [np.array([40.0, 30.0])], "_context_second": [np.array([80.0, 60.0])]}
     path = archive_file(tmp_path / "a.fits", {"PSF": 1}, {1: ("PsfexPsf", [main, arrays])})
     psf = read_exposure(path).psf
     assert isinstance(psf, PsfexPsf)
     assert (psf.degree, psf.x_zero, psf.y_scale, psf.sampling) == (1, 40.0, 60.0, 0.8)
-    image = psf.kernel_image(x=10.0, y=50.0)
-    v, u = np.mgrid[: psf.size, : psf.size] - psf.size // 2
-    assert (image * u**2).sum() > 3 * (image * v**2).sum()
+    column = fits.Column("PSF_MASK", f"{images.size}D", dim="(25,25,3)", array=images[None])
+    table = fits.BinTableHDU.from_columns([column], name="PSF_DATA")
+    table.header.update({"POLNAXIS": 2, "POLNAME1": "X_IMAGE", "POLZERO1": 41.0, "POLSCAL1": 80.0, "POLNGRP": 1})
+    table.header.update({"POLNAME2": "Y_IMAGE", "POLZERO2": 31.0, "POLSCAL2": 60.0, "POLDEG1": 1, "PSF_SAMP": 0.8})
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "a.psf")
+    for x, y in [(40.0, 30.0), (10.0, 50.0)]:
+        np.testing.assert_allclose(
+            psf.kernel_image(x=x, y=y), read_psfex(tmp_path / "a.psf").kernel_image(x=x, y=y), rtol=0, atol=1e-7
+        )
+
+
+def tilted(n: int) -> np.ndarray:
+    """An ellipse with its long axis at 20 degrees from x, brighter on the right: no symmetry."""
+    y, x = np.mgrid[:n, :n] - n // 2
+    u, v = x * np.cos(0.35) + y * np.sin(0.35), y * np.cos(0.35) - x * np.sin(0.35)
+    return np.exp(-0.5 * (u**2 / 9.0 + v**2 / 2.25)) * (1.0 + 0.3 * np.tanh(x / 3.0))
 
 
 def test_double_gaussian(tmp_path: Path) -> None:

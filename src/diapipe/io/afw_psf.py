@@ -55,15 +55,18 @@ def _double_gaussian(found: Persisted, archive: Archive, box: Box) -> Psf:
 
 
 def _psfex(found: Persisted, archive: Archive, box: Box) -> Psf:
-    """PSFEx's own numbers, its images stored with x as the slow axis; positions are 0-based parent pixels already."""
+    """PSFEx's own numbers, its images with x as the fast axis, as in its files; positions are 0-based parent pixels.
+
+    So since meas_extensions_psfex hands PSFEx the rows of a star as they are; its own test has stars elongated at 30
+    degrees. Its first versions (2014) transposed them on the way in and out: files of that time are read transposed.
+    """
     arrays = found.catalogs[1]
     size = [int(n) for n in np.ravel(arrays.value("_size"))]
     degree = [int(n) for n in np.ravel(arrays.value("degree"))]
     zero, scale = (np.ravel(arrays.value(f"_context_{part}")).astype(float) for part in ("first", "second"))
     if len(zero) != 2 or len(degree) != 1:
         raise ReadError(f"a PsfexPsf of {len(zero)} variables in {len(degree)} groups is not understood; 2 in 1 are")
-    stored = np.reshape(np.ravel(arrays.value("_comp")), (-1, size[1], size[0])).astype(np.float64)
-    images = np.ascontiguousarray(stored.transpose(0, 2, 1))
+    images = np.reshape(np.ravel(arrays.value("_comp")), (-1, size[1], size[0])).astype(np.float64)
     return PsfexPsf(images, degree[0], zero[0], zero[1], scale[0], scale[1], float(found.main.value("_pixstep")))
 
 

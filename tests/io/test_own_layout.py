@@ -86,6 +86,7 @@ def difference() -> Difference:
         convolved="template",
         matched_template=exposure(seed=8).masked_image,
         whitening=whitening,
+        variance_factor=1.07,
         residual_background=MeshField(
             rng.normal(0, 1, (3, 4)), np.array([7.5, 55.5, 103.5, 151.0]), np.arange(3) * 48.0
         ),
@@ -154,6 +155,7 @@ def test_difference_round_trip(tmp_path: Path) -> None:
             after.exposure.psf.kernel_image(x=x, y=y),  # type: ignore[union-attr]
             before.exposure.psf.kernel_image(x=x, y=y),  # type: ignore[union-attr]
         )
+    assert after.variance_factor == before.variance_factor
     assert after.residual_background is not None
     assert before.residual_background is not None
     np.testing.assert_array_equal(after.residual_background.over(BOX), before.residual_background.over(BOX))

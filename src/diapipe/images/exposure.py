@@ -93,7 +93,8 @@ class Difference:
     Attributes
     ----------
     exposure
-        Pixels of the difference; its PSF is that of a source *on the difference*, its noise is white where whitened.
+        Pixels of the difference; its PSF is that of a source *on the difference*, its noise is white
+        where whitened, but for a part as wide as the PSF where faint stars left one (``noise_correlation``).
     kernel
         The matching kernel as fitted: it maps ``convolved`` onto the other image.
     background
@@ -107,6 +108,8 @@ class Difference:
     residual_background
         What smooth level was left after that and is already subtracted, in units of each pixel's noise; None if none
         was seen.
+    variance_factor
+        By which the variance was multiplied because pixels between the sources scatter more than their inputs claim.
     """
 
     exposure: Exposure
@@ -116,3 +119,4 @@ class Difference:
     matched_template: MaskedImage | None = None
     whitening: SpatialKernel | None = None
     residual_background: MeshField | None = None
+    variance_factor: float = 1.0

@@ -82,6 +82,7 @@ def write_difference(
     """
     primary = _primary(difference.exposure, "Difference", provenance)
     primary.header["CONVOLVD"] = (difference.convolved, "image that the kernel was applied to")
+    primary.header["DPVARFAC"] = (difference.variance_factor, "by which the variance was raised")
     hdus = [primary, *_exposure_hdus(difference.exposure, compress)]
     hdus += hdus_of("KERNEL", models.kernel_record(difference.kernel))
     hdus += hdus_of("BACKGROUND", models.field_record(difference.background))
@@ -238,6 +239,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
         matched_template=_matched_template(file, exposure.box),
         whitening=None if whitening is None else models.kernel_of(whitening),
         residual_background=None if residual is None else models.mesh_of(residual),
+        variance_factor=float(file.header(0).get("DPVARFAC", 1.0)),
     )
 
 

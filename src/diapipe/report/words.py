@@ -177,8 +177,21 @@ def _whitening(summary: Summary) -> str:
     return (
         f"The noise of the difference {done}: on source-free sky neighbouring pixels correlate by "
         f"{fixed(noise['lag1_x'], 3)} along x and {fixed(noise['lag1_y'], 3)} along y, "
-        f"and pixels scatter by {fixed(noise['pixel_sigma'], 3)} times their claimed error."
+        f"and pixels scatter by {fixed(noise['pixel_sigma'], 3)} times their claimed error.{_excess(noise)}"
     )
+
+
+def _excess(noise: Summary) -> str:
+    """Noise that the inputs do not claim."""
+    text = ""
+    if noise.get("variance_factor", 1.0) > 1.0:
+        text += f" For that the variance was multiplied by {fixed(noise['variance_factor'], 3)}."
+    if noise.get("flux_error_factor", 1.0) > 1.0:
+        text += (
+            f" Faint stars leave a part that is as wide as the PSF: scores and flux errors count it in, which are "
+            f"{fixed(noise['flux_error_factor'], 2)} times those of white noise."
+        )
+    return text
 
 
 def _pixels(pixels: Summary) -> str:

@@ -17,6 +17,7 @@ from diapipe.images.mesh_field import MeshField
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
 from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
+from diapipe.steps.subtract.excess import excess_noise
 from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.masks import combined_mask
 from diapipe.steps.subtract.settle import settle_cores
@@ -90,6 +91,8 @@ def subtract(
         pixels = whiten(pixels, bad, science.box, whitening, n_threads=n_threads)
     width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
     residual = _flatten(pixels, mask, variance, science.box, psf_sigma_px=width)
+    excess = excess_noise(pixels, mask, variance, int(UNUSABLE_DIFFERENCE), psf_sigma_px=width)
+    variance *= np.float32(excess.variance_factor)
     for image in (science.masked_image.image, template.masked_image.image):
         pixels.reshape(-1)[bad[~np.isfinite(image.reshape(-1)[bad])]] = np.nan
     return Difference(
@@ -97,7 +100,7 @@ def subtract(
             science,
             masked_image=MaskedImage(pixels, mask, variance, science.box),
             psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
-            noise_correlation=None,
+            noise_correlation=excess.correlation,
             has_variance=True,
             has_mask=True,
         ),
@@ -107,6 +110,7 @@ def subtract(
         matched_template=_template_as_subtracted(template, matched, background, convolved, kernel.sum),
         whitening=whitening,
         residual_background=residual,
+        variance_factor=excess.variance_factor,
     )
 
 

@@ -10,6 +10,7 @@ from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
 from diapipe.images import ChebyshevField, Difference, Exposure
+from diapipe.numerics.matched_filter import correlated_noise_factor
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
 from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike, RegistrationLike
@@ -87,7 +88,8 @@ def summarize(
         "kernel": _kernel_facts(match, whitened=difference.whitening is not None),
         "background": _background_facts(match.background, unit=exposure.unit),
         "candidates": candidate_counts(match.candidates),
-        "noise": check_noise(pixels, detections.score, science.exposure.masked_image),
+        "noise": plain(check_noise(pixels, detections.score, science.exposure.masked_image))
+        | _excess_facts(difference),
         "stars": _star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
         "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),
@@ -189,6 +191,16 @@ def _kernel_facts(match: MatchLike, *, whitened: bool) -> dict[str, Any]:
         "sum_range": [min(corners), max(corners)],
         "whitened": whitened,
     }
+
+
+def _excess_facts(difference: Difference) -> dict[str, Any]:
+    """What the difference showed of noise beyond what its inputs claim, and was given in its variance and errors."""
+    exposure = difference.exposure
+    factor = 1.0
+    if exposure.psf is not None and exposure.noise_correlation is not None:
+        psf = exposure.psf.kernel_image(x=exposure.box.x_center, y=exposure.box.y_center)
+        factor = correlated_noise_factor(psf, exposure.noise_correlation)
+    return {"variance_factor": difference.variance_factor, "flux_error_factor": float(np.sqrt(factor))}
 
 
 def _background_facts(background: ChebyshevField, *, unit: str) -> dict[str, Any]:

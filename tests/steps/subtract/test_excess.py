@@ -1,0 +1,80 @@
+"""Noise of a difference beyond its claims: found where it is, not where it is not, whatever stands beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from diapipe.images import MaskPlane
+from diapipe.numerics.matched_filter import correlated_noise_factor
+from diapipe.steps.subtract.excess import excess_noise
+
+SHAPE = (512, 512)
+SIGMA = 2.5
+BAD = int(MaskPlane.BAD)
+
+
+def found(pixels: np.ndarray, variance: float = 1.0, mask: np.ndarray | None = None):
+    planes = np.zeros(pixels.shape, np.int32) if mask is None else mask
+    return excess_noise(
+        pixels.astype(np.float32), planes, np.full(pixels.shape, variance, np.float32), BAD, psf_sigma_px=SIGMA
+    )
+
+
+def psf() -> np.ndarray:
+    u = np.arange(-12, 13)
+    image = np.exp(-0.5 * (u[:, None] ** 2 + u[None, :] ** 2) / SIGMA**2)
+    return image / image.sum()
+
+
+def test_honest_white_noise_is_left_alone(rng: np.random.Generator) -> None:
+    """Nothing to correct: factor 1 and white, in each of five draws."""
+    for _ in range(5):
+        excess = found(rng.normal(size=SHAPE))
+        assert (excess.variance_factor, excess.correlation) == (1.0, None)
+
+
+def test_a_variance_that_claims_too_little(rng: np.random.Generator) -> None:
+    """Ten per cent too little: found to 1.5%, four sigma of the median of 64 tiles of 4096 pixels; stays white."""
+    excess = found(rng.normal(size=SHAPE) * np.sqrt(1.1))
+    assert excess.variance_factor == pytest.approx(1.1 * 0.999, rel=0.015)
+    assert excess.correlation is None
+
+
+def test_a_variance_that_claims_too_much_is_kept(rng: np.random.Generator) -> None:
+    """Identical images leave nothing: no reason to claim less than the inputs do."""
+    assert found(rng.normal(size=SHAPE) * 0.5).variance_factor == 1.0
+    assert found(np.zeros(SHAPE)).variance_factor == 1.0
+
+
+def test_what_faint_stars_leave_counts_in_fluxes(rng: np.random.Generator) -> None:
+    """Noise of 0.15 that is as wide as the PSF: it adds 2% to the pixels and 2π σ² 0.022 = 0.86 to the variance of PSF
+    fluxes, which the correlation tells to 15%; the scatter of real PSF fluxes is the slow twin.
+    """
+    faint = ndimage.gaussian_filter(rng.normal(size=SHAPE), SIGMA, mode="wrap")
+    pixels = rng.normal(size=SHAPE) + 0.15 / faint.std() * faint
+    excess = found(pixels)
+    kernel = psf()
+    fluxes = ndimage.convolve(pixels, kernel, mode="wrap") / np.sqrt((kernel**2).sum())
+    assert correlated_noise_factor(kernel, excess.correlation) == pytest.approx(fluxes.var(), rel=0.15)
+    assert fluxes.var() > 1.5
+
+
+def test_a_few_residuals_are_not_the_noise_elsewhere(rng: np.random.Generator) -> None:
+    """Halos on 2% of the frame and a masked quarter change nothing."""
+    pixels = rng.normal(size=SHAPE)
+    for y, x in rng.integers(40, 470, (6, 2)):
+        pixels[y - 15 : y + 16, x - 15 : x + 16] += 2.0
+    mask = np.zeros(SHAPE, np.int32)
+    mask[:256, :256] = BAD
+    pixels[:256, :256] = np.nan
+    excess = found(pixels, mask=mask)
+    assert (excess.variance_factor, excess.correlation) == (1.0, None)
+
+
+def test_small_and_empty_frames_tell_nothing(rng: np.random.Generator) -> None:
+    """Too few tiles, no pixel: left alone."""
+    for pixels in (3.0 * rng.normal(size=(60, 80)), np.full(SHAPE, np.nan)):
+        excess = found(pixels)
+        assert (excess.variance_factor, excess.correlation) == (1.0, None)

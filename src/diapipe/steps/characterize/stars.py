@@ -13,6 +13,19 @@ from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.steps.characterize.sources import Sources
 
 
+LOCUS_WIDTH = 0.05
+"""Sizes within this relative range of each other are one."""
+
+LOCUS_STARS = 2.5
+"""So many sources of one size are a crowd,"""
+
+LOCUS_SHARE = 0.25
+"""if they are this part of what there are at the most frequent size,"""
+
+SMALLEST_SURE_SIZE_PX, HIT_SHARE = 0.85, 0.6
+"""or this part where they are so sharp that they may be cosmic rays."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarSelection:
     """How stars are told from galaxies, blends and hits.
@@ -51,13 +64,31 @@ def half_sample_mode(values: FloatArray) -> float:
 
 
 def typical_size(sources: Sources, *, options: StarSelection) -> tuple[float, int]:
-    """Mode of the determinant radius of round, bright, unsaturated sources in pixels, and their number."""
+    """Determinant radius of the stars in pixels, and the number of round, bright, unsaturated sources it was sought in.
+
+    Nothing on the sky is sharper than a star: of all sizes at which sources crowd, stars have the smallest. Galaxies
+    may outnumber them and have a mode of their own, so the most frequent size will not do.
+    """
     low, high = np.log(options.size_range)
     usable = sources.is_measured & (sources.snr > options.min_snr) & (np.hypot(sources.e1, sources.e2) < 0.7)
     usable &= (sources.log_size > low) & (sources.log_size < high)
     # galaxies and blends only add to the large side: of many sources the brighter half has the sharper locus
     chosen = np.flatnonzero(usable)[: max(40, int(usable.sum()) // 2)]
-    return float(np.exp(half_sample_mode(sources.log_size[chosen]))), int(usable.sum())
+    return float(np.exp(_sharpest_mode(sources.log_size[chosen]))), int(usable.sum())
+
+
+def _sharpest_mode(log_size: FloatArray) -> float:
+    """The smallest size around which sources crowd as much as stars would; NaN if there are none."""
+    if len(log_size) == 0:
+        return float("nan")
+    values = np.sort(log_size)
+    distance = (values[:, None] - values) / LOCUS_WIDTH
+    density = np.exp(-0.5 * distance**2).sum(axis=1)
+    highest = np.where(np.abs(distance) < 2.0, density, 0.0).max(axis=1)
+    share = np.where(values < np.log(SMALLEST_SURE_SIZE_PX), HIT_SHARE, LOCUS_SHARE)
+    crowded = (density >= highest) & (density >= np.maximum(share * density.max(), min(LOCUS_STARS, density.max())))
+    middle = values[crowded][0]
+    return half_sample_mode(values[np.abs(values - middle) < 2.0 * LOCUS_WIDTH])
 
 
 def is_star(sources: Sources, image_shape: tuple[int, int], *, size: float, options: StarSelection) -> BoolArray:

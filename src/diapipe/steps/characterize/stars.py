@@ -12,7 +12,6 @@ from diapipe.numerics import polynomials
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.steps.characterize.sources import Sources
 
-
 LOCUS_WIDTH = 0.05
 """Sizes within this relative range of each other are one."""
 

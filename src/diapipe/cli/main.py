@@ -14,7 +14,7 @@ import click
 
 import diapipe
 from diapipe.cli.demo import demo
-from diapipe.cli.memory import keep_freed_memory
+from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
 from diapipe.cli.simulate import simulate
 from diapipe.cli.subtract import subtract
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in BLAS_THREADS:
         os.environ.setdefault(name, "1")
     keep_freed_memory()
+    collect_rarely()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)

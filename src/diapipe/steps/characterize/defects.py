@@ -1,4 +1,4 @@
-"""What an image tells of its own bad pixels: no value, padded, saturated, bled over."""
+"""What an image tells of its own bad pixels: no value, padded, saturated, bled over, in a bad column."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.images import Exposure, MaskPlane
-from diapipe.numerics import blobs, padding
+from diapipe.numerics import blobs, lines, padding
 from diapipe.numerics.arrays import Float32Array, MaskArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defects:
-    """How saturated pixels are found.
+    """How saturated pixels and bad columns are found.
 
     Attributes
     ----------
@@ -25,12 +25,15 @@ class Defects:
         Saturated regions are grown by this much, for the charge that bled into their borders.
     plateau_tolerance
         Nine neighbouring pixels equal to this fraction are a flat top, which no PSF has.
+    find_bad_columns
+        Flag columns that stand out from those beside them.
     """
 
     saturation_counts: float | None = None
     saturation_margin: float = 0.02
     grow_pixels: int = 2
     plateau_tolerance: float = 0.015
+    find_bad_columns: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Saturation:
 
 
 def flag_defects(exposure: Exposure, *, options: Defects) -> tuple[MaskArray, Saturation]:
-    """Mask of an exposure: its own where it brought one, else NO_DATA and SAT from the pixels.
+    """Mask of an exposure: its own where it brought one, else NO_DATA, SAT and BAD columns from the pixels.
 
     Pixels without a finite value, and regions filled with one value as resampling programs leave them beyond the data,
     are NO_DATA in either case.
@@ -57,6 +60,9 @@ def flag_defects(exposure: Exposure, *, options: Defects) -> tuple[MaskArray, Sa
         mask = pixels.mask | (lost * np.int32(MaskPlane.NO_DATA)) if any_lost else pixels.mask
         return mask, Saturation(options.saturation_counts or exposure.info.saturation, "given")
     mask = lost * np.int32(MaskPlane.NO_DATA) if any_lost else np.zeros(pixels.shape, np.int32)
+    columns = lines.bad_columns(pixels.image) if options.find_bad_columns else None
+    if columns is not None:
+        mask[columns] |= np.int32(MaskPlane.BAD)
     saturation = _saturation(exposure, options)
     if saturation.level is not None:
         margin = options.saturation_margin * abs(saturation.level) if saturation.source != "measured" else 0.0

@@ -4,6 +4,7 @@ exit status; nothing half-written.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -17,6 +18,8 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from diapipe import flow
+from diapipe.cli import pair as cli_pair
 from diapipe.cli.main import main
 from diapipe.errors import counted
 from diapipe.io import read_parquet
@@ -439,6 +442,27 @@ def test_an_interrupt_leaves_nothing(pair, tmp_path):
         said = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert said[-1] == "diapipe: interrupted; nothing was written"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["characterize", "measure", "write_products"])
+def test_an_interrupt_that_a_library_drops_is_not_lost(stage, pair, tmp_path, capsys, monkeypatch):
+    """As in a callback from C, where Python can only ignore it: the command ends where the next stage begins."""
+    home = cli_pair if stage == "write_products" else flow
+    real = getattr(home, stage)
+
+    def dropping(*args, **options):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return real(*args, **options)
+
+    monkeypatch.setattr(home, stage, dropping)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        status, lines = run(capsys, *pair, tmp_path / "result")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (status, lines[-1]) == (130, "diapipe: interrupted; nothing was written")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,13 +13,14 @@ from types import FrameType
 import click
 
 import diapipe
+from diapipe.cli import interrupts
 from diapipe.cli.demo import demo
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
 from diapipe.cli.simulate import simulate
 from diapipe.cli.subtract import subtract
 from diapipe.cli.warmup import warmup
-from diapipe.errors import DiapipeError, InternalError, UsageError
+from diapipe.errors import DiapipeError, InternalError
 
 USAGE, DEFECT, INTERRUPTED, TERMINATED = 2, 3, 130, 143
 
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+        interrupts.listen()
     try:
         status = cli.main(args=words, prog_name="diapipe", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -61,19 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _wrong_use(error)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted; nothing was written", INTERRUPTED)
-    except InternalError as error:
-        return _defect(error, verbose="--verbose" in words)
-    except UsageError as error:
-        return _say(f"{error}", error.exit_status)
-    except DiapipeError as error:
-        return _say(f"{error}", error.exit_status)
-    except MemoryError:
-        return _say("there is not enough memory for these images; cut them, or close other programs", 1)
-    except BrokenPipeError:
-        return 1
     except Exception as error:
-        return _defect(error, verbose="--verbose" in words)
+        if interrupts.seen():  # whatever broke, broke by it
+            return _say("interrupted; nothing was written", INTERRUPTED)
+        return _failure(error, verbose="--verbose" in words)
     return status if isinstance(status, int) else 0
+
+
+def _failure(error: Exception, *, verbose: bool) -> int:
+    """Say what went wrong, whose fault it is by the status."""
+    if isinstance(error, DiapipeError) and not isinstance(error, InternalError):
+        return _say(f"{error}", error.exit_status)
+    if isinstance(error, MemoryError):
+        return _say("there is not enough memory for these images; cut them, or close other programs", 1)
+    return 1 if isinstance(error, BrokenPipeError) else _defect(error, verbose=verbose)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

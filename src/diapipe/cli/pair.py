@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import click
 
+from diapipe.cli import interrupts
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
 from diapipe.cli.progress import Progress, progress_for
@@ -139,6 +140,7 @@ def run_pair(request: PairRequest) -> DifferenceResult:
             progress=progress,
             read_seconds=read_seconds,
         )
+        interrupts.raise_if_seen()
     if not request.quiet:
         _tell(summary, request, replaces=replaces)
     return result

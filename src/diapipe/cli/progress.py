@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import click
 
+from diapipe.cli import interrupts
+
 type Progress = Callable[[str], None]
 
 
@@ -16,12 +18,22 @@ type Progress = Callable[[str], None]
 def progress_for(*, quiet: bool) -> Iterator[Progress]:
     """The reporter that fits where stderr goes; call it with the name of a stage as it begins."""
     if quiet:
-        yield _silent
+        yield _interruptible(_silent)
     elif sys.stderr.isatty():
         with _on_terminal() as progress:
-            yield progress
+            yield _interruptible(progress)
     else:
-        yield _in_log()
+        yield _interruptible(_in_log())
+
+
+def _interruptible(progress: Progress) -> Progress:
+    """The same, ending the command where an interrupt was dropped in the stage before."""
+
+    def begin(stage: str) -> None:
+        interrupts.raise_if_seen()
+        progress(stage)
+
+    return begin
 
 
 def _silent(stage: str) -> None:

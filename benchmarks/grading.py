@@ -110,9 +110,11 @@ def _ceiling_detections(pair: SimulatedPair) -> Array:
     return np.column_stack([peaks.x, peaks.y])
 
 
-def _sky(pair: SimulatedPair, difference: Exposure, *, reach: float = 25.0) -> Flags:
+def _sky(pair: SimulatedPair, difference: Exposure) -> Flags:
     """Pixels that no bright source or change is near to."""
     box = difference.box
+    widest = max(pair.spec.science_fwhm_arcsec, pair.spec.template_fwhm_arcsec) / pair.spec.pixel_scale_arcsec
+    reach = max(25.0, 3.5 * widest)
     sky = difference.masked_image.usable(UNUSABLE_DIFFERENCE)
     for table, faintest in ((pair.stars, 22.5), (pair.galaxies, 22.5)):
         bright = np.asarray(table["mag"]) < faintest

@@ -11,6 +11,7 @@ from diapipe.numerics.kernel_bases import (
     StampConvolver,
     delta_basis,
     gaussian_basis,
+    noise_products,
     smoothness_penalty,
 )
 
@@ -55,3 +56,17 @@ def test_penalty_is_the_squared_laplacian(rng: np.random.Generator) -> None:
     laplacian = signal.convolve2d(kernel, [[0, 1, 0], [1, -4, 1], [0, 1, 0]], mode="full")
     penalty = smoothness_penalty(basis)
     np.testing.assert_allclose(coefficients @ penalty @ coefficients, (laplacian**2).sum(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_noise_products_are_covariances(basis: KernelBasis) -> None:
+    """Noise of autocorrelation ρ through B_i and B_j covaries as Σ_uv B_i(u) ρ(u - v) B_j(v); white: B_i · B_j."""
+    lag = np.exp(-0.5 * np.arange(-2, 3) ** 2 / 0.8**2)
+    correlation = np.outer(lag, lag)
+    offset = np.arange(basis.size)
+    apart = offset[:, None] - offset
+    along = np.where(np.abs(apart) <= 2, lag[np.clip(apart + 2, 0, 4)], 0.0)
+    flat = basis.images.reshape(len(basis), -1)
+    expected = np.einsum("iyx,yv,xu,jvu->ij", basis.images, along, along, basis.images, optimize=True)
+    np.testing.assert_allclose(noise_products(basis, correlation), expected, atol=1e-12)
+    np.testing.assert_allclose(noise_products(basis, None), flat @ flat.T, atol=1e-12)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,31 @@ class KernelBasis:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def noise_products(basis: KernelBasis, correlation: FloatArray | None) -> FloatArray:
+    """Covariance of the basis images' convolutions with noise of unit variance, B_i · (ρ ⊗ B_j).
+
+    Parameters
+    ----------
+    basis
+        The images.
+    correlation
+        Autocorrelation of the noise, odd sides; None for white noise, which leaves B_i · B_j.
+
+    Returns
+    -------
+    FloatArray
+        Shape (n_basis, n_basis).
+    """
+    flat = basis.images.reshape(len(basis), -1)
+    if correlation is None:
+        return np.asarray(flat @ flat.T)
+    margin = correlation.shape[0] // 2
+    inner = slice(margin, margin + basis.size)
+    spread = [convolved_in_full(image, correlation)[inner, inner].ravel() for image in basis.images]
+    products = flat @ np.array(spread).T
+    return np.asarray(0.5 * (products + products.T))
 
 
 def gaussian_basis(sigmas: tuple[float, ...], degrees: tuple[int, ...], *, half: int) -> KernelBasis:

@@ -64,23 +64,28 @@ def test_equal_psfs_give_a_delta(rng):
 
 
 def test_the_way_round_can_be_asked_for(rng):
-    """The wider image convolved: the kernel sharpens, and its sum is still the flux ratio to 1%."""
-    found = matched(replace(QUIET, sigma_template=1.9, sigma_science=1.7), rng, convolve="template")
+    """The wider image convolved: the kernel sharpens, and its sum is still the flux ratio to 0.2%.
+
+    Where it must sharpen by more, the noise it makes hides its sum: 2% at 1.9 px to 1.7 px.
+    """
+    found = matched(replace(QUIET, sigma_template=1.75, sigma_science=1.7), rng, convolve="template")
     assert (found.convolved, "was asked for" in found.reason) == ("template", True)
-    assert found.kernel_sum == pytest.approx(0.4, rel=0.01)
+    assert found.kernel_sum == pytest.approx(0.4, rel=0.002)
 
 
 @pytest.mark.parametrize("algorithm", [AlardLupton(), DeltaFunction()])
 def test_the_scale_of_the_template_scales_the_kernel_alone(algorithm, rng):
-    """Template, and its sigma, times 1000: kernel / 1000 to the rounding of float32 sums, background the same."""
+    """Template, and its sigma, times 1024: kernel / 1024, background the same; a power of two rounds nothing away."""
     stars = QUIET.stars(rng)
     science, template = QUIET.exposures(rng, stars)
     planes = template.masked_image
-    scaled = with_planes(template, image=planes.image * np.float32(1000), variance=planes.variance * np.float32(1e6))
+    scaled = with_planes(
+        template, image=planes.image * np.float32(1024), variance=planes.variance * np.float32(1024**2)
+    )
     one, other = (match(science, t, stars, algorithm=algorithm) for t in (template, scaled))
     unit = np.abs(one.kernel.field.images).max()
-    np.testing.assert_allclose(1000 * other.kernel.field.images, one.kernel.field.images, atol=2e-3 * unit)
-    np.testing.assert_allclose(other.background.coefficients, one.background.coefficients, atol=0.02)
+    np.testing.assert_allclose(1024 * other.kernel.field.images, one.kernel.field.images, atol=1e-9 * unit)
+    np.testing.assert_allclose(other.background.coefficients, one.background.coefficients, atol=1e-9)
 
 
 @pytest.mark.parametrize("algorithm", [AlardLupton(), DeltaFunction()])
@@ -228,6 +233,17 @@ def test_candidates_are_bright_unsaturated_apart_and_from_everywhere(rng):
     distance = np.hypot(x[:, None] - x, y[:, None] - y)[~np.eye(80, dtype=bool)]
     assert distance.min() >= 20
     assert np.histogram2d(x, y, bins=2)[0].min() >= 10
+
+
+@pytest.mark.parametrize(("n_bright", "n_chosen"), [(90, 90), (25, 60)])
+def test_faint_sources_only_where_bright_ones_are_few(n_bright, n_chosen, rng):
+    """All above S/N 120 if they are 60 or more; else the best 60."""
+    x, y = (grid.ravel() * 40.0 + 20.0 for grid in np.mgrid[:20, :20])
+    signal_to_noise = np.r_[rng.uniform(130, 1000, n_bright), rng.uniform(25, 110, 400 - n_bright)]
+    unit = star_list(x, y, np.ones(400), noise=1.0, sigma=2.0).flux_err
+    stars = star_list(x, y, signal_to_noise * unit, noise=1.0, sigma=2.0)
+    chosen = spread_candidates(stars, Box(0, 800, 0, 800), at_most=400, margin=5, distance=20)
+    assert set(chosen) == set(np.argsort(-signal_to_noise)[:n_chosen])
 
 
 def test_nothing_to_choose_from_gives_nothing():

@@ -40,7 +40,7 @@ class PsfModel:
     min_stars: int = 3
     half_size_fwhm: float = 4.0
     min_half_pixels: int = 12
-    max_half_pixels: int = 25
+    max_half_pixels: int = 40
     max_order: int = 3
     stars_per_term: int = 3
     rounds: int = 3

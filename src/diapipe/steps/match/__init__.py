@@ -9,6 +9,7 @@ from diapipe.errors import InputError, TooFewStarsError, UsageError, counted
 from diapipe.images.exposure import Exposure
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
+from diapipe.numerics.kernel_bases import noise_products
 from diapipe.steps.family import Family
 from diapipe.steps.match.alard_lupton import AlardLupton
 from diapipe.steps.match.base import AbstractMatcher, SizedBasis
@@ -78,10 +79,9 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
         half=half,
         noise_gain=float(1.0 / (4.0 * np.pi * kernel_variance)),
     )
-    flat = sized.basis.images.reshape(len(sized.basis), -1)
     fit = fit_stamps(
         stamps,
-        flat @ flat.T,
+        noise_products(sized.basis, target.noise_correlation),
         science.box,
         spatial_order=algorithm.spatial_order,
         max_spatial_order=algorithm.max_spatial_order,

@@ -52,9 +52,9 @@ class AlardLupton(AbstractMatcher):
     """
 
     sizing: Literal["smooth", "stepped"] = "smooth"
-    degrees: tuple[int, ...] = (4, 2, 2)
+    degrees: tuple[int, ...] = (4, 4, 2)
     beta: float = 2.0
-    min_sigma_px: float = 0.7
+    min_sigma_px: float = 0.55
     min_sigma_sharpening_px: float = 0.4
     wing_sigmas: tuple[float, ...] = (3.0,)
     wing_degrees: tuple[int, ...] = (2,)

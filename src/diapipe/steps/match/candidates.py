@@ -8,8 +8,15 @@ from diapipe.catalogs.stars import StarList
 from diapipe.images.box import Box
 from diapipe.numerics.arrays import IntArray
 
+BRIGHT_SIGNAL_TO_NOISE = 120.0
+"""Fainter sources say less about the kernel than the noise of their stamps takes: the sharp parts of a kernel are known
+by no more than a source's own few pixels, while all pixels of its stamp bring noise into the normal equations."""
+
 MIN_SIGNAL_TO_NOISE = 20.0
-"""Fainter sources say less about the kernel than their noise takes."""
+"""Sources down to this limit are taken as long as there are fewer than `ENOUGH`."""
+
+ENOUGH = 60
+"""Bright sources that make fainter ones unnecessary."""
 
 
 def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, distance: int) -> IntArray:
@@ -30,8 +37,7 @@ def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, d
     """
     inside = (stars.x > box.x0 + margin) & (stars.x < box.x1 - 1 - margin)
     inside &= (stars.y > box.y0 + margin) & (stars.y < box.y1 - 1 - margin)
-    good = inside & ~stars.is_saturated & (stars.flux > MIN_SIGNAL_TO_NOISE * stars.flux_err)
-    index = np.flatnonzero(good)
+    index = _bright(stars, np.flatnonzero(inside & ~stars.is_saturated & (stars.flux > 0.0)))
     index = index[np.argsort(-stars.flux[index], kind="stable")]
     cell = max(np.sqrt(box.area / max(at_most, 1)), float(distance))
     column = ((stars.x[index] - box.x0) // cell).astype(np.int64)
@@ -39,6 +45,15 @@ def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, d
     rank = _rank_in_group(row * 100_000 + column)
     index = index[np.argsort(rank, kind="stable")]
     return _apart(stars, index, distance=float(distance), at_most=at_most)
+
+
+def _bright(stars: StarList, index: IntArray) -> IntArray:
+    """Those of high signal-to-noise, or the `ENOUGH` best ones."""
+    signal_to_noise = stars.flux[index] / stars.flux_err[index]
+    limit = BRIGHT_SIGNAL_TO_NOISE
+    if np.count_nonzero(signal_to_noise > limit) < ENOUGH:
+        limit = np.sort(signal_to_noise)[-ENOUGH] if len(index) >= ENOUGH else MIN_SIGNAL_TO_NOISE
+    return index[signal_to_noise >= max(limit, MIN_SIGNAL_TO_NOISE)]
 
 
 def _rank_in_group(group: IntArray) -> IntArray:

@@ -15,6 +15,9 @@ from diapipe.numerics.polynomials import chebyshev_terms, n_terms
 
 N_REWEIGHTINGS = 5
 
+TREND_ORDER = 3
+"""Order of the polynomial from which a cell may be an outlier."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackgroundMesh:
@@ -80,9 +83,9 @@ def measure_sky(
     """Measure the smooth level under the sources.
 
     Statistics are taken of means over blocks of 4 x 4 pixels (2 x 2 on small images): the scatter of the pixels is then
-    small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources, the second,
-    with the sources masked and grown, is the result; where next to nothing is left, as in crowded fields, a polynomial
-    through the first is.
+    small against the sources, and a sixteenth of the numbers remains. The first mesh finds the sources; a second, of
+    what is left above the first where no source is, is added to it. Where next to nothing is left, as in crowded
+    fields, a polynomial through the first is the result.
 
     Raises
     ------
@@ -99,32 +102,52 @@ def measure_sky(
         raise InputError(
             f"{found} of the {box.area} pixels of {name} are usable, too few to measure its sky", found=found
         )
-    centre_x, centre_y = _centres(columns, block, box.x0), _centres(rows, block, box.y0)
-    level = meshes.smooth_mesh(first.level, np.isfinite(first.level), tolerance=_tolerance(first))
-    is_source = _sources(blocks, level, float(np.nanmedian(first.sigma)), rows, columns, block, options)
-    second = meshes.cell_statistics(np.where(is_source, np.float32(np.nan), blocks), rows=rows, columns=columns)
+    level = _smooth(first, np.isfinite(first.level), rows, columns)
+    excess = blocks - _over(level, rows, columns)
+    is_source = _sources(excess, float(np.nanmedian(first.sigma)), block, options)
+    second = meshes.cell_statistics(np.where(is_source, np.float32(np.nan), excess), rows=rows, columns=columns)
     area = np.outer(np.diff(rows), np.diff(columns))
     trusted = np.isfinite(second.level) & (second.n >= options.least_sky_fraction * area)
     if trusted.mean() >= 0.25:
-        level = meshes.smooth_mesh(second.level, trusted, tolerance=_tolerance(second))
+        # where the sky slopes within a cell, the first mesh was less certain by that much
+        tolerance = max(_tolerance(second), 0.4 * _tolerance(first))
+        level = level + np.pad(meshes.smooth_mesh(second.level, trusted, tolerance=tolerance), 1, mode="edge")
     if np.mean(~is_source) < options.crowded_sky_fraction:
-        level = _polynomial(level, options.crowded_order)
-    return Sky(MeshField(level, centre_x, centre_y), is_source, block)
+        level = _trend(level[1:-1, 1:-1], rows, columns, options.crowded_order)
+    y, x = _nodes(rows), _nodes(columns)
+    return Sky(MeshField(level, box.x0 - 0.5 + block * x, box.y0 - 0.5 + block * y), is_source, block)
 
 
-def _polynomial(level: FloatArray, order: int) -> FloatArray:
-    """A mesh as the polynomial through its own cells of least absolute deviation, by reweighting."""
-    v, u = (np.linspace(-1.0, 1.0, n) if n > 1 else np.zeros(1) for n in level.shape)
+def _smooth(cells: meshes.CellStatistics, trusted: BoolArray, rows: IntArray, columns: IntArray) -> FloatArray:
+    """Mesh from border to border without holes and outliers; corners that follow the trend of the image are none."""
+    known = meshes.smooth_mesh(cells.level, trusted, tolerance=np.inf)
+    trend = _trend(known, rows, columns, TREND_ORDER)
+    left = meshes.smooth_mesh(known - trend[1:-1, 1:-1], trusted, tolerance=_tolerance(cells))
+    return trend + np.pad(left, 1, mode="edge")
+
+
+def _over(level: FloatArray, rows: IntArray, columns: IntArray) -> Float32Array:
+    """Spline through a mesh at every block."""
+    down = meshes.spline_matrix(_nodes(rows), np.arange(0.5, rows[-1], dtype=np.float64))
+    across = meshes.spline_matrix(_nodes(columns), np.arange(0.5, columns[-1], dtype=np.float64))
+    return np.asarray(down @ level @ across.T, dtype=np.float32)
+
+
+def _trend(level: FloatArray, rows: IntArray, columns: IntArray, order: int) -> FloatArray:
+    """The polynomial through the cells of least absolute deviation, by reweighting, from border to border."""
     while order > 0 and 2 * n_terms(order) > level.size:
         order -= 1
-    terms = chebyshev_terms(*np.meshgrid(u, v), order).reshape(n_terms(order), -1).T
+    v, u = (2.0 * _nodes(edges) / edges[-1] - 1.0 for edges in (rows, columns))
+    at_x, at_y = np.meshgrid(u, v)
+    everywhere = chebyshev_terms(at_x, at_y, order)
+    terms = everywhere[:, 1:-1, 1:-1].reshape(n_terms(order), -1).T
     values, weight = level.ravel(), np.ones(level.size)
     for _ in range(N_REWEIGHTINGS):
         root = np.sqrt(weight)[:, None]
         solution, *_ = np.linalg.lstsq(root * terms, root[:, 0] * values, rcond=None)
         left = np.abs(values - terms @ solution)
         weight = 1.0 / np.maximum(left, max(1.4826 * float(np.median(left)), 1e-12))
-    return np.asarray((terms @ solution).reshape(level.shape), dtype=np.float64)
+    return np.asarray(np.tensordot(solution, everywhere, axes=1), dtype=np.float64)
 
 
 def _tolerance(cells: meshes.CellStatistics) -> float:
@@ -132,32 +155,15 @@ def _tolerance(cells: meshes.CellStatistics) -> float:
     return 0.5 * float(np.nanmedian(cells.sigma))
 
 
-def _centres(edges: IntArray, block: int, origin: int) -> FloatArray:
-    """Middles of the cells in parent coordinates."""
-    return origin - 0.5 + block * _middles(edges)
+def _nodes(edges: IntArray) -> FloatArray:
+    """Middles of the cells and, around them, the borders of the image, in blocks."""
+    return np.concatenate([edges[:1], 0.5 * (edges[:-1] + edges[1:]), edges[-1:]]).astype(np.float64)
 
 
-def _middles(edges: IntArray) -> FloatArray:
-    """Middle between each border and the next."""
-    return np.asarray(0.5 * (edges[:-1] + edges[1:]), dtype=np.float64)
-
-
-def _sources(
-    blocks: Float32Array,
-    level: FloatArray,
-    sigma: float,
-    rows: IntArray,
-    columns: IntArray,
-    block: int,
-    options: BackgroundMesh,
-) -> BoolArray:
+def _sources(excess: Float32Array, sigma: float, block: int, options: BackgroundMesh) -> BoolArray:
     """Blocks that stand above the sky when smoothed over 3 x 3, grown, and those without a value."""
-    across = meshes.spline_matrix(_middles(columns), np.arange(0.5, blocks.shape[1], dtype=np.float64))
-    down = meshes.spline_matrix(_middles(rows), np.arange(0.5, blocks.shape[0], dtype=np.float64))
-    excess = blocks - (down @ level @ across.T).astype(np.float32)
     unknown = ~np.isfinite(excess)
-    excess[unknown] = 0.0
-    smooth = ndimage.uniform_filter(excess, 3, mode="nearest")
+    smooth = ndimage.uniform_filter(np.where(unknown, np.float32(0.0), excess), 3, mode="nearest")
     reach = -(-options.grow_pixels // block)
     above = ndimage.maximum_filter(smooth > options.source_sigma * sigma / 3.0, 2 * reach + 1)
     return np.asarray(above | unknown, dtype=np.bool_)

@@ -68,13 +68,16 @@ class _Tiling:
     def of(
         cls, shape: tuple[int, int], kernels: Sequence[FloatArray], fields_at: FieldsAt, tolerance: float
     ) -> _Tiling:
-        """Cut an image of this shape into equal tiles; arguments as in `convolve_sum`."""
+        """Cut an image of this shape into tiles; arguments as in `convolve_sum`."""
         size = max(images.shape[-1] for images in kernels)
         half, order = size // 2, polynomials.order_of(len(kernels[0]))
         useful = max(TILE, OVERLAPS * size) - 2 * half
         down, across = (-(-side // useful) for side in shape)
         step = -(-shape[0] // down), -(-shape[1] // across)
         n = fft.next_fast_len(max(step) + 2 * half, real=True)
+        # tiles that fill a transform need no copy to be padded
+        step = n - 2 * half, n - 2 * half
+        down, across = (-(-side // n_useful) for side, n_useful in zip(shape, step, strict=True))
         series = _local_series(fields_at, order, step, (down, across))
         products = sum(flat @ flat.T for flat in (images.reshape(len(images), -1) for images in kernels))
         squares = np.einsum("yxlt,ts,yxls->yxl", series, products, series, optimize=True)
@@ -95,7 +98,8 @@ class _Tiling:
         height, width = (side - margins for side in tiles[0].shape)
         along_y, along_x = self.profiles
         kept = np.flatnonzero(self.kept[place])
-        products = self._products([fft.rfft2(tile, (n, n)) for tile in tiles], self.series[place][kept])
+        whole = None if tiles[0].shape == (n, n) else (n, n)
+        products = self._products([fft.rfft2(tile, whole) for tile in tiles], self.series[place][kept])
         # back along y alone: terms that differ in y only are one before the way back along x
         parts = fft.ifft(products, axis=1, overwrite_x=True)[:, margins : margins + height]
         exponents = polynomials.exponents(len(along_x) - 1)
@@ -248,6 +252,6 @@ def filled(image: Float32Array, good: BoolArray, *, reach: int = 100) -> Float32
     """
     out = image.copy()
     bad = ~good
-    rows, columns = np.nonzero(bad)
+    rows, columns = np.divmod(np.flatnonzero(bad), image.shape[1])
     _fill_from_neighbours(out, bad, rows.astype(np.float64), columns.astype(np.float64), reach)
     return out

@@ -142,9 +142,7 @@ def _beyond(filled: Float32Array, weight: Float32Array, variance: Float32Array, 
     height, width = filled.shape
     full = weight.shape[0] // 2
     depth = min(full, height, width)
-    frame = np.zeros((height, width), dtype=np.bool_)
-    frame[:depth] = frame[-depth:] = frame[:, :depth] = frame[:, -depth:] = True
-    rows, columns = np.nonzero(frame)
+    rows, columns = _frame(height, width, depth)
     values = np.abs(filled[rows, columns])
     bright = values * weight[full, full] > least * np.sqrt(variance[rows, columns])
     rows, columns, values = rows[bright], columns[bright], values[bright]
@@ -158,6 +156,16 @@ def _beyond(filled: Float32Array, weight: Float32Array, variance: Float32Array, 
         mirrored.append((y[near], x[near], values[near]))
     y, x, v = (np.concatenate(parts) for parts in zip(*mirrored, strict=True))
     return _Defects(y, x, v, np.full(len(y), edge, np.int32), np.full(len(y), full))
+
+
+def _frame(height: int, width: int, depth: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the pixels within ``depth`` of the border, each once."""
+    inner = np.arange(depth, max(height - depth, depth))
+    ends = np.setdiff1d(np.arange(height), inner)
+    sides = np.r_[np.arange(min(depth, width)), np.arange(max(width - depth, depth), width)]
+    parts = [np.meshgrid(ends, np.arange(width), indexing="ij"), np.meshgrid(inner, sides, indexing="ij")]
+    rows, columns = (np.concatenate([part[axis].ravel() for part in parts]) for axis in (0, 1))
+    return rows, columns
 
 
 def _joined(first: _Defects, second: _Defects) -> _Defects:

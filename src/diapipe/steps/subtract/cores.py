@@ -89,7 +89,7 @@ def _neighbourhoods(saturated: BoolArray) -> list[tuple[slice, slice]]:
     """
     cell = 16
     height, width = saturated.shape
-    rows, columns = np.nonzero(saturated)
+    rows, columns = np.divmod(np.flatnonzero(saturated), width)
     coarse = np.zeros((height // cell + 1, width // cell + 1), dtype=np.bool_)
     coarse[rows // cell, columns // cell] = True
     labels, _ = ndimage.label(coarse, structure=np.ones((3, 3)))

@@ -85,14 +85,16 @@ def subtract(
         variance=variance,
     )
     del filled
-    variance *= scale**2
+    if scale != 1.0:
+        variance *= scale**2
     pixels = _plain(reference, matched, bad, scale)
     if whitening is not None:
         pixels = whiten(pixels, bad, science.box, whitening, n_threads=n_threads)
     width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
     residual = _flatten(pixels, mask, variance, science.box, psf_sigma_px=width)
     excess = excess_noise(pixels, mask, variance, int(UNUSABLE_DIFFERENCE), psf_sigma_px=width)
-    variance *= np.float32(excess.variance_factor)
+    if excess.variance_factor != 1.0:
+        variance *= np.float32(excess.variance_factor)
     for image in (science.masked_image.image, template.masked_image.image):
         pixels.reshape(-1)[bad[~np.isfinite(image.reshape(-1)[bad])]] = np.nan
     return Difference(

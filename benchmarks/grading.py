@@ -15,8 +15,11 @@ from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure
 from diapipe.simulate.pair import SimulatedPair
 from diapipe.steps.detect import MatchedFilter, detect
 
-MATCH_RADIUS_PX = 2.5
-"""A source is a true change when its centroid lies this near to one."""
+LEAST_MATCH_RADIUS_PX = 2.5
+MATCH_RADIUS_FWHM = 0.5
+"""A source is a true change when its centroid lies this near to one, or that much of the science image's FWHM: at S/N 5
+centroids scatter by 0.12 FWHM along either axis.
+"""
 
 type Array = NDArray[np.float64]
 type Flags = NDArray[np.bool_]
@@ -63,18 +66,18 @@ def grade(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Gr
     usable = np.asarray(truth["mask"]) & int(UNUSABLE_DIFFERENCE) == 0
     wanted = (snr >= 5.0) & usable
     at = positions(truth)
-    found = positions(dia_sources)
+    found, radius = positions(dia_sources), match_radius_px(pair)
     good = ~np.asarray(dia_sources["dp_bad"], dtype=bool)
-    is_real = _near(found, at[snr > 1.0])
+    is_real = _near(found, at[snr > 1.0], radius=radius)
     rays = pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)]
     is_ray = _near(found, positions(rays), radius=6.0) & ~is_real
     judged = good & ~is_ray
-    detected, kept = _near(at, found), _near(at, found[good])
+    detected, kept = _near(at, found, radius=radius), _near(at, found[good], radius=radius)
     bias, pull, n = _flux_pulls(pair, dia_sources, good)
     bright, faint = star_chi2(pair, difference.exposure)
     return Grade(
         completeness=float(kept[wanted].mean()),
-        ceiling_completeness=float(_near(at, _ceiling_detections(pair))[wanted].mean()),
+        ceiling_completeness=float(_near(at, _ceiling_detections(pair), radius=radius)[wanted].mean()),
         purity=float(is_real[judged].mean()),
         n_false=int(np.count_nonzero(~is_real[judged])),
         n_sources=int(np.count_nonzero(good)),
@@ -95,7 +98,13 @@ def positions(table: Table) -> Array:
     return np.column_stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)])
 
 
-def _near(these: Array, those: Array, *, radius: float = MATCH_RADIUS_PX) -> Flags:
+def match_radius_px(pair: SimulatedPair) -> float:
+    """How near a source must be to a true change to be it."""
+    fwhm_px = pair.spec.science_fwhm_arcsec / pair.spec.pixel_scale_arcsec
+    return max(LEAST_MATCH_RADIUS_PX, MATCH_RADIUS_FWHM * fwhm_px)
+
+
+def _near(these: Array, those: Array, *, radius: float) -> Flags:
     """Which of these have one of those within the radius."""
     if len(those) == 0 or len(these) == 0:
         return np.zeros(len(these), dtype=bool)
@@ -194,7 +203,7 @@ def flux_pulls(pair: SimulatedPair, dia_sources: Table, good: Flags) -> tuple[Ar
         return np.empty(0), np.empty(0)
     distance, nearest = cKDTree(positions(sources)).query(positions(truth))
     alone, _ = cKDTree(positions(truth)).query(positions(truth), k=2)
-    chosen = usable & (distance < MATCH_RADIUS_PX) & (alone[:, 1] > 12)
+    chosen = usable & (distance < match_radius_px(pair)) & (alone[:, 1] > 12)
     true = np.asarray(truth["flux"], dtype=np.float64) * scale
     flux = np.asarray(sources["psfFlux"], dtype=np.float64)[nearest]
     error = np.asarray(sources["psfFluxErr"], dtype=np.float64)[nearest]

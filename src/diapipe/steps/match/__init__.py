@@ -59,7 +59,7 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
             f"a kernel of {sized.basis.size} px is larger than {science.name}, which has {science.box.height} x "
             f"{science.box.width} px; give a smaller kernel size"
         )
-    half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 30))
+    half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 40))
     index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=3, distance=half)
     if len(index) < algorithm.min_stamps:
         raise TooFewStarsError(

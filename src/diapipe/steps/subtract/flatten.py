@@ -31,6 +31,13 @@ SIGNIFICANT = 2.0
 noise.
 """
 
+SOURCE_SIGMA = 4.0
+"""What rises or sinks by so much over a PSF is a source, and no background; it is left out, `SOURCE_REACH` sigma of the
+PSF around: with its light in the cells a flux was low by 1% where the seeing was two arcsec.
+"""
+
+SOURCE_REACH = 3.0
+
 OUTLIER = 5.0
 """A cell this many scatters away from its surroundings holds the light of a saturated star, and takes their level."""
 
@@ -80,8 +87,26 @@ def residual_background(
         if not known.any() or np.median((level[known] / error[known]) ** 2) < MEDIAN_CHI2 * SIGNIFICANT:
             continue
         smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
+        above, error = _levels(_above(blocks, smooth, cell, psf_sigma_px), cell)
+        known = np.isfinite(above)
+        if known.any():
+            level = smooth + above
+            smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
         return _field(smooth, cell, box)
     return _parabola(blocks, CELLS_PX[0] // BLOCK_PX, box)
+
+
+def _above(blocks: Float32Array, smooth: FloatArray, cell: int, psf_sigma_px: float) -> Float32Array:
+    """Blocks less the mesh ``smooth``, NaN where something as wide as the PSF stands out of it."""
+    y, x = (cell * (np.arange(n, dtype=np.float64) + 0.5) - 0.5 for n in smooth.shape)
+    above = blocks - MeshField(smooth, x, y).over(Box.from_shape(blocks.shape))
+    known = np.isfinite(above)
+    seen = ndimage.gaussian_filter(np.where(known, above, np.float32(0.0)), max(psf_sigma_px / BLOCK_PX, 0.5))
+    is_source = np.abs(seen) > SOURCE_SIGMA * robust_sigma(thinned(seen[known], 100_000))
+    reach = int(np.ceil(SOURCE_REACH * psf_sigma_px / BLOCK_PX))
+    near = ndimage.maximum_filter(is_source, size=2 * reach + 1)
+    above[near] = np.nan
+    return above
 
 
 def _field(level: FloatArray, cell: int, box: Box) -> MeshField:

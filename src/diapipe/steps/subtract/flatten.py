@@ -90,8 +90,7 @@ def residual_background(
         above, error = _levels(_above(blocks, smooth, cell, psf_sigma_px), cell)
         known = np.isfinite(above)
         if known.any():
-            level = smooth + above
-            smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
+            smooth = smooth + meshes.smooth_mesh(above, known, tolerance=_tolerance(above, error, known))
         return _field(smooth, cell, box)
     return _parabola(blocks, CELLS_PX[0] // BLOCK_PX, box)
 

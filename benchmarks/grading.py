@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
+from scipy import special
 from scipy.spatial import cKDTree
 
 from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure
@@ -21,6 +22,8 @@ MATCH_RADIUS_FWHM = 0.5
 centroids scatter by 0.12 FWHM along either axis.
 """
 
+DETECTION_SIGMA = MatchedFilter().threshold_sigma
+
 type Array = NDArray[np.float64]
 type Flags = NDArray[np.bool_]
 
@@ -31,6 +34,7 @@ class Grade:
 
     completeness: float
     ceiling_completeness: float
+    attainable_completeness: float
     purity: float
     n_false: int
     n_sources: int
@@ -75,9 +79,11 @@ def grade(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Gr
     detected, kept = _near(at, found, radius=radius), _near(at, found[good], radius=radius)
     bias, pull, n = _flux_pulls(pair, dia_sources, good)
     bright, faint = star_chi2(pair, difference.exposure)
+    ceiling = float(_near(at, _ceiling_detections(pair), radius=radius)[wanted].mean())
     return Grade(
         completeness=float(kept[wanted].mean()),
-        ceiling_completeness=float(_near(at, _ceiling_detections(pair), radius=radius)[wanted].mean()),
+        ceiling_completeness=ceiling,
+        attainable_completeness=min(1.0, ceiling + _gain(snr[wanted], signal_to_noise_ratio(pair))),
         purity=float(is_real[judged].mean()),
         n_false=int(np.count_nonzero(~is_real[judged])),
         n_sources=int(np.count_nonzero(good)),
@@ -117,6 +123,29 @@ def _ceiling_detections(pair: SimulatedPair) -> Array:
     ideal = Exposure(name="ceiling", masked_image=pair.ceiling, psf=pair.science_psf)
     peaks = detect(ideal, algorithm=MatchedFilter()).footprints.peaks
     return np.column_stack([peaks.x, peaks.y])
+
+
+def signal_to_noise_ratio(pair: SimulatedPair) -> float:
+    """S/N of a faint point source on the best linear difference over that on the ceiling.
+
+    No difference of images that the static sky leaves can do better than Σ |P_S P_T|² / (N_S |P_T|² + N_T |P_S|²) over
+    the frequencies, the squared S/N of unit flux for the PSFs P and the noise powers N (Zackay, Ofek & Gal-Yam 2016);
+    the ceiling has Σ |P_S|² / (N_S + N_T). Below one where the science image is the sharper one.
+    """
+    science, template = (image.masked_image.variance for image in (pair.science, pair.template))
+    n_s = float(np.median(science[::8, ::8]))
+    n_t = float(np.median(template[::8, ::8])) / pair.spec.template_flux_scale**2
+    middle = {"x": pair.science.box.x_center, "y": pair.science.box.y_center}
+    p_s, p_t = (
+        np.abs(np.fft.fft2(psf_at(**middle), (128, 128))) ** 2 for psf_at in (pair.science_psf_at, pair.template_psf_at)
+    )
+    best = (p_s * p_t / (n_s * p_t + n_t * p_s)).sum()
+    return float(np.sqrt(best / (p_s / (n_s + n_t)).sum()))
+
+
+def _gain(snr: Array, ratio: float) -> float:
+    """Change of the completeness where the S/N of every change is multiplied by ``ratio``, with Gaussian noise."""
+    return float(np.mean(special.ndtr(ratio * snr - DETECTION_SIGMA) - special.ndtr(snr - DETECTION_SIGMA)))
 
 
 def _sky(pair: SimulatedPair, difference: Exposure) -> Flags:

@@ -26,6 +26,7 @@ from diapipe.simulate.spec import PairSpec
 COLUMNS = (
     ("complete", "completeness", "{:.3f}"),
     ("ceiling", "ceiling_completeness", "{:.3f}"),
+    ("possible", "attainable_completeness", "{:.3f}"),
     ("purity", "purity", "{:.3f}"),
     ("false", "n_false", "{:.1f}"),
     ("cut", "n_lost_to_cut", "{:.1f}"),

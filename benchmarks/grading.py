@@ -198,14 +198,18 @@ def blanked(pair: SimulatedPair, difference: Exposure) -> float:
 
 
 def star_chi2(pair: SimulatedPair, difference: Exposure, *, half: int = 6) -> tuple[float, float]:
-    """Mean χ² per pixel around isolated, unsaturated, constant stars: magnitude 16.2 to 18, and 18 to 21."""
+    """Mean χ² per pixel around isolated, unsaturated, constant stars: magnitude 16.2 to 18, and 18 to 21.
+
+    A star that an unflagged cosmic ray has hit is not constant.
+    """
     stars = pair.stars
     x, y, mag, flux = (np.asarray(stars[name], dtype=np.float64) for name in ("x", "y", "mag", "flux"))
     chosen = ~np.asarray(stars["saturated"], dtype=bool) & ~np.asarray(stars["is_variable"], dtype=bool)
     everything = np.vstack([positions(stars), positions(pair.galaxies)])
     brightness = np.concatenate([flux, np.asarray(pair.galaxies["flux"], dtype=np.float64)])
     tree = cKDTree(everything)
-    changes = cKDTree(positions(pair.transients))
+    rays = pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)]
+    changes = cKDTree(np.vstack([positions(pair.transients), positions(rays)]))
     image = difference.masked_image
     good = image.usable(UNUSABLE_DIFFERENCE)
     chi2: tuple[list[float], list[float]] = ([], [])

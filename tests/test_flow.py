@@ -254,3 +254,22 @@ def test_holes_and_masks_come_through(pair):
     score = result.detections.score
     marked = (score.mask & int(MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE)) != 0
     assert 0 < marked.mean() < 0.05
+
+
+def test_the_flux_unit_is_that_of_the_table_and_the_pixels_keep_theirs(pair, plain):
+    """Simulated pixels are counts with a calibration: fluxes are nJy, the background stays in counts."""
+    assert pair.science.unit != "nJy"
+    assert plain.summary["flux_unit"] == str(plain.dia_sources["psfFlux"].unit) == "nJy"
+    assert plain.summary["pixel_unit"] == plain.summary["background"]["unit"] == pair.science.unit
+
+
+def test_detections_are_in_the_mask_of_the_difference(plain):
+    """Every source's pixel has the plane of its sign; nothing else of the mask differs from what was searched."""
+    planes, sources = plain.difference.exposure.masked_image, good(plain)
+    assert len(sources) >= 5
+    for x, y, flux in sources:
+        plane = MaskPlane.DETECTED if flux > 0 else MaskPlane.DETECTED_NEGATIVE
+        assert planes.mask[round(y) - planes.box.y0, round(x) - planes.box.x0] & int(plane)
+    detected = np.int32(int(MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE))
+    assert (planes.mask & detected != 0).mean() < 0.1
+    np.testing.assert_array_equal(planes.mask, plain.detections.score.mask)

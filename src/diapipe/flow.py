@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from astropy.table import Table
@@ -162,6 +162,7 @@ def difference_pair(
         difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
     with stage("detect"):
         detections = detect(difference.exposure, algorithm=recipe.detector, n_threads=n)
+        difference = _flagged(difference, detections)
     with stage("measure"):
         dia_sources = measure(
             difference,
@@ -183,6 +184,12 @@ def difference_pair(
         "seconds": stage.seconds,
     }
     return DifferenceResult(**parts, summary=summarize(**parts))
+
+
+def _flagged(difference: Difference, detections: Detections) -> Difference:
+    """The difference with what was detected in its mask: the score's own plane, not a copy of it."""
+    pixels = replace(difference.exposure.masked_image, mask=detections.score.mask)
+    return replace(difference, exposure=replace(difference.exposure, masked_image=pixels))
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:

@@ -87,7 +87,9 @@ def test_the_files_agree_with_each_other(result):
     summary = json.loads((result / "summary.json").read_text())
     sources, difference = read_parquet(result / "dia_sources.parquet"), read_difference(result / "difference.fits")
     assert len(sources) == summary["counts"]["dia_sources"]
-    assert sources.meta["flux_unit"] == summary["flux_unit"]
+    assert sources.meta["flux_unit"] == summary["flux_unit"] == str(sources["psfFlux"].unit)
+    assert f"fluxes in {summary['flux_unit']}" in " ".join((result / "report.html").read_text().split())
+    assert summary["pixel_unit"] == summary["background"]["unit"] == summary["depth"]["unit"]
     assert difference.convolved == summary["convolved"]
     assert difference.exposure.box.width == summary["science"]["width"]
     assert summary["science"]["name"] in (result / "report.html").read_text()

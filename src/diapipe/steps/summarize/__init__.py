@@ -80,7 +80,8 @@ def summarize(
         "schema": SCHEMA,
         "science": _exposure_facts(science.exposure),
         "template": _exposure_facts(template.exposure),
-        "flux_unit": exposure.unit,
+        "flux_unit": _flux_unit(dia_sources, exposure),
+        "pixel_unit": exposure.unit,
         "convolved": match.convolved,
         "convolved_reason": match.reason,
         "alignment": _alignment_facts(aligned, registration),
@@ -116,6 +117,12 @@ def as_sentence(text: str) -> str:
 def without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The mapping less one key."""
     return {k: v for k, v in mapping.items() if k != key}
+
+
+def _flux_unit(dia_sources: Table, difference: Exposure) -> str:
+    """Unit of the fluxes in the table: not that of the pixels where these are calibrated in another one."""
+    unit = dia_sources["psfFlux"].unit if "psfFlux" in dia_sources.colnames else None
+    return difference.unit if unit is None else str(unit)
 
 
 def _exposure_facts(exposure: Exposure) -> dict[str, Any]:

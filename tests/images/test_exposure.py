@@ -9,7 +9,17 @@ import pytest
 from astropy.wcs import WCS
 
 from diapipe.errors import BoundsError
-from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, ObservationInfo, PhotoCalib
+from diapipe.images import (
+    Box,
+    ChebyshevField,
+    Difference,
+    Exposure,
+    GaussianPsf,
+    MaskedImage,
+    ObservationInfo,
+    PhotoCalib,
+    SpatialKernel,
+)
 
 
 @pytest.fixture
@@ -54,3 +64,26 @@ def test_the_unknown_is_said_to_be_unknown():
     assert bare.unit == "adu"
     assert np.isnan(bare.info.mjd_midpoint)
     assert bare.info.gain is None
+
+
+@pytest.mark.parametrize("with_template", [True, False])
+def test_a_difference_is_cut_as_its_parts_are(exposure, with_template):
+    """Pixels and matched template are cut; kernel and background are functions of parent coordinates and stay."""
+    whole = Difference(
+        exposure=exposure,
+        kernel=SpatialKernel.constant(np.ones((3, 3)) / 9, exposure.box),
+        background=ChebyshevField.constant(1.0, exposure.box),
+        convolved="template",
+        matched_template=exposure.masked_image if with_template else None,
+    )
+    place = Box(1010, 1020, 2030, 2050)
+    part = whole[place]
+    assert part.box == part.exposure.box == place
+    assert np.shares_memory(part.exposure.masked_image.image, exposure.masked_image.image)
+    assert (part.matched_template is not None) == with_template
+    if part.matched_template is not None:
+        assert part.matched_template.box == place
+    assert part.kernel is whole.kernel
+    assert part.background is whole.background
+    with pytest.raises(BoundsError):
+        whole[Box(0, 10, 0, 10)]

@@ -54,6 +54,13 @@ def test_a_cut_copies_nothing():
         assert np.shares_memory(getattr(part, plane), getattr(whole, plane))
 
 
+@pytest.mark.parametrize("index", [np.s_[0:10, 0:10], 3, np.ones((30, 40), bool)])
+def test_array_indices_are_refused(index):
+    """They would mean other pixels than parent coordinates; the message names what is needed."""
+    with pytest.raises(InputError, match=r"cut by a Box\(y0, y1, x0, x1\) in parent coordinates, not by"):
+        coordinate_image(Box(0, 30, 0, 40))[index]
+
+
 def test_a_cut_beyond_the_image_is_refused_by_both_names():
     with pytest.raises(BoundsError, match=r"box \[-1:5, 0:5\] reaches outside image \[0:30, 0:40\]"):
         coordinate_image(Box(0, 30, 0, 40))[Box(-1, 5, 0, 5)]

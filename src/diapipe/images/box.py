@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diapipe.errors import BoundsError
+from diapipe.errors import BoundsError, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,21 @@ class Box:
         if not parent.contains(self):
             raise BoundsError(f"box {self} reaches outside image {parent}", box=self, parent=parent)
         return slice(self.y0 - parent.y0, self.y1 - parent.y0), slice(self.x0 - parent.x0, self.x1 - parent.x0)
+
+
+def cut(box: object, parent: Box) -> tuple[slice, slice]:
+    """Where a box lies in an image that covers ``parent``, for every ``image[box]``.
+
+    Raises
+    ------
+    InputError
+        If it is no `Box`: array indices would silently mean other pixels than parent coordinates.
+    BoundsError
+        If it sticks out of the image.
+    """
+    if not isinstance(box, Box):
+        raise InputError(f"an image is cut by a Box(y0, y1, x0, x1) in parent coordinates, not by {box!r}")
+    return box.slices_in(parent)
 
 
 def pixel_of(coordinate: float) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from diapipe.images.box import Box
 from diapipe.images.footprints import Footprints
 from diapipe.images.masked_image import MaskedImage
 
@@ -26,3 +27,7 @@ class Detections:
     footprints: Footprints
     score: MaskedImage
     threshold_sigma: float
+
+    def __getitem__(self, box: Box) -> Detections:
+        """The part in ``box``: the score there and the footprints wholly in it; BoundsError if it sticks out."""
+        return replace(self, footprints=self.footprints[box], score=self.score[box])

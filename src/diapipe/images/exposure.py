@@ -120,3 +120,19 @@ class Difference:
     whitening: SpatialKernel | None = None
     residual_background: MeshField | None = None
     variance_factor: float = 1.0
+
+    @property
+    def box(self) -> Box:
+        """Where the pixels lie in parent coordinates."""
+        return self.exposure.box
+
+    def __getitem__(self, box: Box) -> Difference:
+        """The part in ``box``, without a copy of the pixels; kernels and fields keep the region of their fit.
+
+        Raises
+        ------
+        BoundsError
+            If the box sticks out of the difference.
+        """
+        matched = self.matched_template
+        return replace(self, exposure=self.exposure[box], matched_template=None if matched is None else matched[box])

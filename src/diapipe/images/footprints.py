@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.images.box import Box
+from diapipe.images.box import Box, cut
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
 
@@ -121,7 +121,7 @@ class Footprints:
 
     def __getitem__(self, box: Box) -> Footprints:
         """Footprints that lie wholly in ``box``, with their peaks; BoundsError if it sticks out of the image."""
-        box.slices_in(self.box)
+        cut(box, self.box)
         spans = self.spans
         inside = (spans[:, 0] >= box.y0) & (spans[:, 0] < box.y1) & (spans[:, 1] >= box.x0) & (spans[:, 2] <= box.x1)
         n_outside = np.concatenate([[0], np.cumsum(~inside)])

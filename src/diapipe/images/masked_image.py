@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.images.box import Box
+from diapipe.images.box import Box, cut
 from diapipe.images.mask import UNUSABLE, MaskPlane
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray, RealArray
 
@@ -86,8 +86,8 @@ class MaskedImage:
 
     def __getitem__(self, box: Box) -> MaskedImage:
         """The part of the image in ``box`` (parent coordinates), without a copy; BoundsError if it sticks out."""
-        cut = box.slices_in(self.box)
-        return MaskedImage(self.image[cut], self.mask[cut], self.variance[cut], box)
+        part = cut(box, self.box)
+        return MaskedImage(self.image[part], self.mask[part], self.variance[part], box)
 
     def usable(self, planes: MaskPlane = UNUSABLE) -> BoolArray:
         """Pixels with a finite value, a positive finite variance and none of ``planes`` set."""

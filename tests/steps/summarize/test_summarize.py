@@ -150,6 +150,23 @@ def test_residuals_at_one_star_are_those_of_the_definition(rng):
     assert found.residual_fraction[k] == pytest.approx(sum(values) / found.flux[k])
 
 
+def test_a_star_without_its_centre_or_most_of_its_footprint_is_left_out(rng):
+    """What is left of such a star is the edge of a hole: it grades the hole, not the subtraction."""
+    parts = toy_parts(rng)
+    planes, stars = parts["difference"].exposure.masked_image, parts["science"].stars
+    before = star_residuals(planes, stars, GaussianPsf(SCIENCE_SIGMA))
+    image, mask = planes.image.copy(), planes.mask.copy()
+    (x, other_x), (y, other_y) = np.floor(before.x[:2] + 0.5).astype(int), np.floor(before.y[:2] + 0.5).astype(int)
+    image[y, x] = np.nan
+    mask[other_y - 12 : other_y + 13, other_x + 1 : other_x + 13] |= int(MaskPlane.NO_DATA_TEMPLATE)
+    mask[other_y + 1 : other_y + 13, other_x - 12 : other_x + 13] |= int(MaskPlane.NO_DATA_TEMPLATE)
+    holed = MaskedImage(image, mask, planes.variance, planes.box)
+    after = star_residuals(holed, stars, GaussianPsf(SCIENCE_SIGMA))
+    lost = set(before.x) - set(after.x)
+    assert {before.x[0], before.x[1]} <= lost
+    assert len(after) >= len(before) - 3
+
+
 def test_inputs_are_left_unchanged(rng):
     parts = toy_parts(rng)
     planes = parts["difference"].exposure.masked_image

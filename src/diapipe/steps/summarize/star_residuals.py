@@ -14,6 +14,8 @@ from diapipe.numerics.arrays import BoolArray, FloatArray
 AT_MOST = 800
 """Stars looked at; where there are more, every n-th in order of brightness."""
 _LEAST_SIGNAL_TO_NOISE = 20.0
+_LEAST_SHARE = 0.5
+"""Of a star's footprint that must be usable: the rest of a star tells nothing of how well all of it vanished."""
 _CHUNK = 100
 
 
@@ -57,7 +59,8 @@ def star_residuals(difference: MaskedImage, stars: StarList, psf: Psf, *, at_mos
     difference
         Pixels and variance.
     stars
-        Of the science image; those that are isolated, unsaturated and well above the noise are taken.
+        Of the science image; those that are isolated, unsaturated and well above the noise are taken, if the
+        difference is usable at their centre and on at least half of their footprint.
     psf
         Of the difference, the wider of the two images': with the flux it gives the radius of the footprint.
     at_most
@@ -74,7 +77,9 @@ def star_residuals(difference: MaskedImage, stars: StarList, psf: Psf, *, at_mos
         for first in range(0, len(chosen), _CHUNK)
         for slice_ in [np.arange(first, min(first + _CHUNK, len(chosen)))]
     ]
-    chi2, total, error, n = np.concatenate(columns, axis=1) if columns else np.empty((4, 0))
+    chi2, total, error, n, share = np.concatenate(columns, axis=1) if columns else np.empty((5, 0))
+    whole = share >= _LEAST_SHARE
+    chosen, chi2, total, error, n = chosen.select(whole), chi2[whole], total[whole], error[whole], n[whole]
     return StarResiduals(chosen.x, chosen.y, chosen.flux, chi2, total / chosen.flux, error / chosen.flux, n)
 
 
@@ -97,7 +102,7 @@ def _chosen(stars: StarList, difference: MaskedImage, *, margin: int) -> StarLis
 
 
 def _residuals(difference: MaskedImage, stars: StarList, radius: FloatArray) -> FloatArray:
-    """Reduced χ², sum, error of the sum, and pixels: shape (4, n); NaN where no pixel is usable."""
+    """Reduced χ², sum, error of the sum, pixels, share of the circle (0 with the centre lost): shape (5, n)."""
     half = int(np.ceil(radius.max()))
     offset = np.arange(-half, half + 1)
     column, row = np.floor(stars.x + 0.5).astype(np.intp), np.floor(stars.y + 0.5).astype(np.intp)
@@ -105,9 +110,13 @@ def _residuals(difference: MaskedImage, stars: StarList, radius: FloatArray) -> 
     r2 = (x - stars.x[:, None, None]) ** 2 + (y - stars.y[:, None, None]) ** 2
     at = (y - difference.box.y0, x - difference.box.x0)
     value, variance = difference.image[at].astype(np.float64), difference.variance[at].astype(np.float64)
-    good: BoolArray = r2 <= radius[:, None, None] ** 2
-    good &= np.isfinite(value) & (variance > 0) & ((difference.mask[at] & np.int32(int(UNUSABLE_DIFFERENCE))) == 0)
+    circle: BoolArray = r2 <= radius[:, None, None] ** 2
+    good: BoolArray = (
+        circle & np.isfinite(value) & (variance > 0) & ((difference.mask[at] & np.int32(int(UNUSABLE_DIFFERENCE))) == 0)
+    )
     value, variance = np.where(good, value, 0.0), np.where(good, variance, 1.0)
     n = good.sum(axis=(1, 2)).astype(np.float64)
     chi2 = (value**2 / variance).sum(axis=(1, 2)) / np.where(n > 0, n, np.nan)
-    return np.stack([chi2, value.sum(axis=(1, 2)), np.sqrt(np.where(good, variance, 0.0).sum(axis=(1, 2))), n])
+    share = np.where(good[:, half, half], n / circle.sum(axis=(1, 2)), 0.0)
+    error = np.sqrt(np.where(good, variance, 0.0).sum(axis=(1, 2)))
+    return np.stack([chi2, value.sum(axis=(1, 2)), error, n, share])

@@ -118,7 +118,7 @@ _DIPOLE_AND_TRAIL = [
         "",
         [
             ("isNegative", "The source is negative: fainter than on the template"),
-            ("isDipole", "Two lobes of opposite sign and similar flux"),
+            ("isDipole", "A star that the two images have in two places: lobes of opposite sign that balance"),
             ("dipoleFitAttempted", "A dipole was fitted"),
         ],
     ),
@@ -136,8 +136,8 @@ _DIPOLE_AND_TRAIL = [
     Column(
         "dipoleAngle", "f4", "deg", "Position angle from the negative to the positive lobe, from north towards east"
     ),
-    Column("dipoleChi2", "f4", "", "Chi squared of the dipole fit"),
-    Column("dipoleNdata", "i4", "", "Pixels in the dipole fit"),
+    Column("dipoleChi2", "f4", "", "Chi squared of the dipole fit on difference, science and template"),
+    Column("dipoleNdata", "i4", "", "Pixels in the dipole fit, of all three images; 0 where none was made"),
     *_of("f4", FLUX, [("trailFlux", "Flux of the trailed-source fit"), ("trailFluxErr", "Error of trailFlux")]),
     *_of("f8", "deg", [("trailRa", "Middle of the trail"), ("trailDec", "Middle of the trail")]),
     *_of("f4", "deg", [("trailRaErr", "Error of trailRa times cos(dec)"), ("trailDecErr", "Error of trailDec")]),
@@ -204,6 +204,24 @@ _OURS = [
     Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
     Column("dp_starRatio", "f4", "", "Absolute psfFlux over the flux of the brightest star near by; NaN without one"),
     Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),
+    *_of(
+        "f8",
+        "pix",
+        [("dp_dipoleX", "Middle of the fitted dipole"), ("dp_dipoleY", "Middle of the fitted dipole")],
+    ),
+    *_of(
+        "f4",
+        "pix",
+        [
+            ("dp_dipoleDx", "From the negative lobe of the fitted dipole to the positive"),
+            ("dp_dipoleDy", "From the negative lobe of the fitted dipole to the positive"),
+            ("dp_dipoleDxErr", "Error of dp_dipoleDx"),
+            ("dp_dipoleDyErr", "Error of dp_dipoleDy"),
+        ],
+    ),
+    Column("dp_dipoleDxDyCov", "f4", "pix2", "Covariance of dp_dipoleDx with dp_dipoleDy"),
+    Column("dp_dipoleSnr", "f4", "", "Significance of the fitted dipole on the difference"),
+    Column("dp_dipoleShare", "f4", "", "Part of the fitted dipole's absolute light that is in its brighter lobe"),
     *_of(
         "?",
         "",

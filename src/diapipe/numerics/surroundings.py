@@ -83,6 +83,27 @@ def brightest_around(
     return np.where(np.isinf(found), np.nan, found).astype(np.float64)
 
 
+def opposite_extremum(
+    image: Float32Array, *, x: FloatArray, y: FloatArray, signs: FloatArray, radius: float
+) -> tuple[FloatArray, FloatArray]:
+    """Where within ``radius`` of a position the image goes farthest against its sign: (x, y), shape (n, 2), and value.
+
+    NaN where it does not go there at all.
+    """
+    rows, columns, row_on, column_on = _squares(image.shape, x, y, int(np.ceil(radius)) + 1)
+    against = -signs[:, None, None] * image[row_on[:, :, None], column_on[:, None, :]]
+    inside = (rows == row_on)[:, :, None] & (columns == column_on)[:, None, :] & (against > 0.0)
+    inside &= np.hypot((rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None, :]) <= radius
+    against[~inside] = 0.0
+    flat = against.reshape(len(x), -1)
+    best, every = flat.argmax(axis=1), np.arange(len(x))
+    value = flat[every, best]
+    r, c = np.divmod(best, against.shape[2])
+    place = np.stack([columns[every, c], rows[every, r]], axis=1).astype(np.float64)
+    place[value == 0.0] = np.nan
+    return place, np.where(value > 0.0, -signs * value, np.nan)
+
+
 def mask_around(mask: MaskArray, *, x: FloatArray, y: FloatArray, half: int) -> IntArray:
     """Union of the mask bits in the square of ``2 half + 1`` pixels around every position."""
     rows, columns, row_on, column_on = _squares(mask.shape, x, y, half)

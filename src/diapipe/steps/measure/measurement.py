@@ -28,7 +28,7 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.arrays import FloatArray
-from diapipe.steps.measure import evidence, flags, photometry, quality, shapes, sky
+from diapipe.steps.measure import dipoles, evidence, flags, photometry, quality, shapes, sky
 from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.photometry import PsfFits
 from diapipe.steps.measure.planes import Planes, Sources
@@ -109,7 +109,13 @@ def measure(
     columns |= _evidence_columns(
         planes, found, fits, lattice, columns, static=static, stars=stars, fwhm=fwhm, options=options
     )
-    columns |= _dipole_columns(peaks, options)
+    columns |= _lobe_columns(peaks)
+    if options.fit_dipoles:
+        score = np.ascontiguousarray(detections.score.image)
+        columns |= dipoles.dipole_columns(
+            difference, peaks, score, science=science, static=static, fwhm=fwhm, options=options.dipoles
+        )
+        columns |= sky.dipole_columns(exposure.wcs, columns)
     columns |= _footprint_columns(detections.footprints)
     columns["dp_residual"] = quality.is_residual(columns, cuts=options.cuts)
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
@@ -270,14 +276,12 @@ def _evidence_columns(
     }
 
 
-def _dipole_columns(peaks: Peaks, options: Measure) -> Columns:
-    """Sign, and whether a lobe of opposite sign stands beside."""
-    ratio = np.nan_to_num(np.abs(peaks.partner_significance / peaks.significance))
+def _lobe_columns(peaks: Peaks) -> Columns:
+    """Sign, and how strong a lobe of opposite sign stands beside."""
     return {
         "dp_score": peaks.significance,
         "isNegative": peaks.significance < 0,
-        "isDipole": ratio >= options.dipole_ratio,
-        "dp_partnerRatio": ratio,
+        "dp_partnerRatio": np.nan_to_num(np.abs(peaks.partner_significance / peaks.significance)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.quality import Cuts
 
 
@@ -27,9 +28,10 @@ class Measure:
         Radius in which the light of the static sky is looked up, PSF FWHM.
     star_fwhm
         A star this near, in PSF FWHM, can leave a residual that looks like a source.
-    dipole_ratio
-        The two lobes are a dipole if the fainter has at least this part of the score of the brighter: fluxes shared as
-        0.65 to 0.35 or more evenly, the limit of ip_diffim.
+    fit_dipoles
+        Whether dipoles are fitted; without, nothing is called one.
+    dipoles
+        Which detections are fitted, and which are called dipoles.
     cuts
         When `dp_bad` is set.
     """
@@ -41,5 +43,6 @@ class Measure:
     sign_fwhm: float = 1.25
     core_fwhm: float = 1.0
     star_fwhm: float = 4.0
-    dipole_ratio: float = 0.5
+    fit_dipoles: bool = True
+    dipoles: Dipoles = field(default_factory=Dipoles)
     cuts: Cuts = field(default_factory=Cuts)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from astropy.wcs import WCS
+from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import FloatArray
 
@@ -35,6 +39,34 @@ def sky_columns(
         "decErr": np.sqrt(dx**2 * xx + 2 * dx * dy * xy + dy**2 * yy),
         "ra_dec_Cov": rx * dx * xx + (rx * dy + ry * dx) * xy + ry * dy * yy,
     }
+
+
+def dipole_columns(wcs: WCS | None, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+    """dipoleLength, arc seconds, and dipoleAngle, degrees from north towards east, of a separation in pixels.
+
+    Noise lengthens a vector by σ²/(2 |d|) on average, σ its error across its direction; that is taken out of the length
+    where it is small. NaN without a WCS.
+    """
+    x, y, dx, dy = (np.asarray(columns[f"dp_dipole{name}"], np.float64) for name in ("X", "Y", "Dx", "Dy"))
+    missing = np.full(len(x), np.nan)
+    fitted = np.isfinite(x)
+    if wcs is None or not fitted.any():
+        return {"dipoleLength": missing, "dipoleAngle": missing.copy()}
+    (rx, ry), (sx, sy) = _jacobian(wcs, x[fitted], y[fitted], wcs.pixel_to_world_values(x[fitted], y[fitted])[1])
+    length, angle = missing.copy(), missing.copy()
+    east, north = rx * dx[fitted] + ry * dy[fitted], sx * dx[fitted] + sy * dy[fitted]
+    length[fitted] = np.hypot(east, north) * _part_without_noise(columns)[fitted] * DEG_TO_ARCSEC
+    angle[fitted] = np.degrees(np.arctan2(east, north)) % 360.0
+    return {"dipoleLength": length, "dipoleAngle": angle}
+
+
+def _part_without_noise(columns: Mapping[str, NDArray[Any]]) -> FloatArray:
+    """What is left of the separation when the lengthening by noise is taken off; 1 where that is not small."""
+    dx, dy, x_err, y_err = (np.asarray(columns[f"dp_dipole{name}"]) for name in ("Dx", "Dy", "DxErr", "DyErr"))
+    square = dx**2 + dy**2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        across = ((dy * x_err) ** 2 + (dx * y_err) ** 2 - 2.0 * dx * dy * columns["dp_dipoleDxDyCov"]) / square
+        return np.where(across < 0.25 * square, 1.0 - 0.5 * across / square, 1.0)
 
 
 def _jacobian(

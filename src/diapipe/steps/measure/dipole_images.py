@@ -1,0 +1,172 @@
+"""What a dipole is fitted on: the difference and the two images beneath it, their PSFs, and the noise they share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane, Psf
+from diapipe.images.psf import ConvolvedPsf
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics import dipole_fit, dipole_noise
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics.dipole_fit import DipoleStamps
+from diapipe.numerics.dipole_noise import SharedNoise
+from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.numerics.weighting import MEAN_HALF, cut_blocks, local_weights
+from diapipe.steps.measure.planes import Planes
+
+_POINT = np.ones((1, 1))
+
+
+class Layer(NamedTuple):
+    """One of the three images.
+
+    ``noise_gain`` is the variance of its pixels over what its variance plane holds; ``psf_sum`` what the PSF's images
+    are to be divided by.
+    """
+
+    planes: Planes
+    bits: MaskPlane
+    psf: Psf
+    noise_gain: float = 1.0
+    psf_sum: float = 1.0
+
+
+class Kernels(NamedTuple):
+    """How the noise of science and of the template, before it was matched, gets into the difference and the match."""
+
+    alpha: FloatArray
+    beta: FloatArray
+    gamma: FloatArray
+
+
+def kernels_of(difference: Difference) -> Kernels:
+    """The kernels of `diapipe.numerics.dipole_noise` at the middle of the image."""
+    box = difference.exposure.box
+    matching = difference.kernel.image_at(x=box.x_center, y=box.y_center)
+    whitening = difference.whitening
+    psi = _POINT if whitening is None else whitening.image_at(x=box.x_center, y=box.y_center)
+    both = convolved_in_full(psi, matching)
+    if difference.convolved == "template":
+        return Kernels(psi, both, matching)
+    scale = matching.sum()
+    return Kernels(both / scale, psi / scale, _POINT / scale)
+
+
+def layers_of(
+    difference: Difference, science: Exposure, static: MaskedImage | Exposure | None, kernels: Kernels
+) -> tuple[Layer | None, Layer | None, Layer | None]:
+    """Difference, science and template, None for one without pixels or PSF.
+
+    A template that was convolved has the PSF of science; one that science was convolved to match has that of science
+    after the kernel. Its variance plane is that of before the match.
+    """
+    exposure = difference.exposure
+    assert exposure.psf is not None
+    of_difference = Layer(Planes.of(exposure.masked_image), UNUSABLE_DIFFERENCE, exposure.psf)
+    if science.psf is None:
+        return of_difference, None, None
+    cut = science[exposure.box] if science.box != exposure.box else science
+    of_science = Layer(Planes.of(cut.masked_image), UNUSABLE, science.psf)
+    if static is None:
+        return of_difference, of_science, None
+    image = static.masked_image if isinstance(static, Exposure) else static
+    planes, gain = Planes.of(image), float((kernels.gamma**2).sum())
+    if isinstance(static, Exposure) and static.psf is not None:
+        return of_difference, of_science, Layer(planes, UNUSABLE, static.psf, gain)
+    if difference.convolved == "template":
+        return of_difference, of_science, Layer(planes, UNUSABLE, science.psf, gain)
+    seen = ConvolvedPsf(science.psf, difference.kernel)
+    return of_difference, of_science, Layer(planes, UNUSABLE, seen, gain, difference.kernel.sum)
+
+
+class Cutter:
+    """Stamps around given pixels.
+
+    Parameters
+    ----------
+    difference, science, static
+        The images; ``static`` is the template on the science flux scale.
+    middle
+        Array indices x, y of the middles of the stamps, as real numbers; shape (n, 2).
+    half
+        Half-width of the stamps.
+    reach
+        How far from the middle a star may be drawn.
+    """
+
+    def __init__(
+        self,
+        difference: Difference,
+        science: Exposure,
+        static: MaskedImage | Exposure | None,
+        middle: FloatArray,
+        *,
+        half: int,
+        reach: float,
+    ) -> None:
+        kernels = kernels_of(difference)
+        self.layers = layers_of(difference, science, static, kernels)
+        self.middle, self.half = middle, half
+        self.psf_half = dipole_fit.reach_needed(half, reach)
+        self.lattices = self._lattices()
+        self.noise: SharedNoise = dipole_noise.shared_noise(
+            2 * half + 1, **kernels._asdict(), correlation=difference.exposure.noise_correlation
+        )
+
+    def _lattices(self) -> list[PsfLattice | None]:
+        """The PSF of every layer; two that share one model share it here."""
+        made: dict[int, PsfLattice] = {}
+        for layer in self.layers:
+            if layer is not None and id(layer.psf) not in made:
+                box = layer.planes.box
+                x, y = self.middle[:, 0] + box.x0, self.middle[:, 1] + box.y0
+                made[id(layer.psf)] = PsfLattice.around(layer.psf, x=x, y=y, box=box)
+        return [None if layer is None else made[id(layer.psf)] for layer in self.layers]
+
+    def stamps(self, chosen: slice) -> tuple[DipoleStamps, FloatArray]:
+        """Stamps of some of the sources, and the variance planes under them; shape (n, 3, m, m)."""
+        middle = self.middle[chosen].astype(np.int64)
+        shape = len(middle), 3, 2 * self.half + 1, 2 * self.half + 1
+        values, weights, spreads = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for k, layer in enumerate(self.layers):
+            if layer is not None:
+                values[:, k], spreads[:, k], weights[:, k] = self._cut(layer, middle)
+                weights[:, k] /= layer.noise_gain
+        drawn = self._psfs(chosen)
+        plus, minus = (np.ascontiguousarray(drawn[:, [dipole_fit.DIFFERENCE, k]]) for k in (1, 2))
+        return DipoleStamps(values, weights, plus, minus), spreads
+
+    def _cut(self, layer: Layer, middle: IntArray) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Values, variance and weights."""
+        good: BoolArray
+        values, spread, good = cut_blocks(
+            *layer.planes.arrays,
+            bits=int(layer.bits),
+            rows=middle[:, 1],
+            columns=middle[:, 0],
+            half=self.half + MEAN_HALF,
+        )
+        inner = slice(MEAN_HALF, -MEAN_HALF)
+        return values[:, inner, inner], spread[:, inner, inner], local_weights(spread, good)
+
+    def _psfs(self, chosen: slice) -> FloatArray:
+        """PSF images of the three layers, large enough to be moved about; zeros for one that is not there."""
+        size = 2 * self.psf_half + 1
+        images = np.zeros((len(self.middle[chosen]), 3, size, size))
+        for k, (layer, lattice) in enumerate(zip(self.layers, self.lattices, strict=True)):
+            if layer is None or lattice is None:
+                continue
+            half = lattice.nodes.shape[1] // 2
+            inner, margin = min(half, self.psf_half), max(self.psf_half - half, 0)
+            kept = slice(half - inner, half + inner + 1)
+            nodes = lattice.nodes[:, kept, kept]
+            share = np.zeros((len(images), len(nodes)))
+            rows = np.arange(len(images))
+            for corner in range(lattice.index.shape[1]):
+                share[rows, lattice.index[chosen, corner]] += lattice.weights[chosen, corner] / layer.psf_sum
+            blended = (share @ nodes.reshape(len(nodes), -1)).reshape(len(images), *nodes.shape[1:])
+            images[:, k, margin : size - margin, margin : size - margin] = blended
+        return images

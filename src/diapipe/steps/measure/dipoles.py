@@ -1,0 +1,257 @@
+"""Dipoles: which detections may be one, the joint fit of two lobes, and whether it is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diapipe.images import Difference, Exposure, MaskedImage, Peaks
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics import dipole_fit, dipole_noise, surroundings
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics.dipole_fit import DIFFERENCE, F_PLUS, DipoleFits, DipoleStamps
+from diapipe.steps.measure.dipole_images import Cutter
+from diapipe.steps.measure.photometry import LEAST_COVERAGE
+
+type Columns = dict[str, NDArray[Any]]
+
+_CHUNK = 64
+"""Sources fitted at a time: what fits into the cache."""
+
+_UNRESOLVED = 8.0
+"""Lobes closer than their width peak 2 sqrt(2) sigma apart on the score: what d² is too large by, in sigma²."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dipoles:
+    """Which detections are fitted as a dipole, how, and which are called one.
+
+    Attributes
+    ----------
+    search_fwhm
+        A peak is fitted if the score has an extremum of the opposite sign within this many PSF FWHM, ...
+    opposite_sigma
+        ... this significant, ...
+    opposite_ratio
+        ... and of at least this part of the peak's own score.
+    stamp_fwhm
+        Half-width of the fitted stamps in PSF FWHM.
+    reach_fwhm
+        A lobe that moves farther from the middle of the stamp has run away.
+    image_weight
+        Weight of the pixels of science and template beside those of the difference, which hold the same photons.
+    separate_fluxes
+        Whether the two lobes may differ in flux.
+    least_snr
+        Significance of the fitted dipole on the difference, at least.
+    least_separation_sigma
+        Significance of the separation, at least.
+    largest_share
+        Part of the absolute light of the fitted dipole, as it is on the difference, in its brighter lobe, at most.
+    """
+
+    search_fwhm: float = 2.0
+    opposite_sigma: float = 3.0
+    opposite_ratio: float = 0.3
+    stamp_fwhm: float = 1.75
+    reach_fwhm: float = 1.25
+    image_weight: float = 0.5
+    separate_fluxes: bool = True
+    least_snr: float = 5.0
+    least_separation_sigma: float = 4.0
+    largest_share: float = 0.65
+
+
+class Pairs(NamedTuple):
+    """Peaks to be fitted: which, and where the positive and the negative lobe seem to be, array coordinates."""
+
+    which: IntArray
+    plus: FloatArray
+    minus: FloatArray
+
+
+def dipole_columns(
+    difference: Difference,
+    peaks: Peaks,
+    score: Float32Array,
+    *,
+    science: Exposure,
+    static: MaskedImage | Exposure | None,
+    fwhm: float,
+    options: Dipoles,
+) -> Columns:
+    """Columns of the dipole fit, NaN where none was made; those on the sky are made of these by `sky`.
+
+    Parameters
+    ----------
+    difference, science, static
+        The images, ``static`` the template on the science flux scale.
+    peaks
+        Every detection.
+    score
+        The score image that they were found on.
+    fwhm
+        Of the PSF, pixels.
+    options
+        Parameters.
+    """
+    box, separate = difference.exposure.box, options.separate_fluxes
+    columns = _empty(len(peaks))
+    pairs = _pairs(peaks, score, np.array([box.x0, box.y0]), fwhm, options)
+    columns["dipoleFitAttempted"][pairs.which] = True
+    if len(pairs.which) == 0:
+        return columns
+    reach = options.reach_fwhm * fwhm
+    middle = np.floor(0.5 * (pairs.plus + pairs.minus) + 0.5)
+    half = int(np.ceil(options.stamp_fwhm * fwhm))
+    cutter = Cutter(difference, science, static, middle, half=half, reach=reach)
+    start = _starts(pairs, middle, sigma=fwhm / SIGMA_TO_FWHM)
+    for first in range(0, len(middle), _CHUNK):
+        chosen = slice(first, first + _CHUNK)
+        stamps, spreads = cutter.stamps(chosen)
+        fits = dipole_fit.fit_dipoles(
+            stamps,
+            start[chosen],
+            max_shift=reach,
+            image_weight=options.image_weight,
+            separate_fluxes=separate,
+        )
+        covariance = dipole_noise.covariances(
+            stamps, spreads, fits, cutter.noise, combinations=_COMBINED, separate_fluxes=separate
+        )
+        found = _told(stamps, fits, covariance, middle[chosen] + [box.x0, box.y0], options)
+        for name, values in found.items():
+            columns[name][pairs.which[chosen]] = values
+    return columns
+
+
+def _pairs(peaks: Peaks, score: Float32Array, corner: FloatArray, fwhm: float, options: Dipoles) -> Pairs:
+    """Peaks beside which the score goes far enough the other way."""
+    here = np.stack([peaks.x, peaks.y], axis=1) - corner
+    there = np.stack([peaks.partner_x, peaks.partner_y], axis=1) - corner
+    opposite = peaks.partner_significance.copy()
+    single = np.flatnonzero(np.isnan(opposite))
+    if len(single):
+        sign = np.where(peaks.significance[single] < 0.0, -1.0, 1.0)
+        place, value = surroundings.opposite_extremum(
+            score, x=here[single, 0], y=here[single, 1], signs=sign, radius=options.search_fwhm * fwhm
+        )
+        there[single], opposite[single] = place, value
+    height, own = np.abs(np.nan_to_num(opposite)), np.abs(peaks.significance)
+    which = np.flatnonzero((height >= options.opposite_sigma) & (height >= options.opposite_ratio * own))
+    positive = (peaks.significance[which] > 0.0)[:, None]
+    here, there = here[which], there[which]
+    return Pairs(which, np.where(positive, here, there), np.where(positive, there, here))
+
+
+def _starts(pairs: Pairs, middle: FloatArray, *, sigma: float) -> FloatArray:
+    """Where the lobes are first looked for: the peaks, drawn together by what their overlap has pushed them apart."""
+    center, apart = 0.5 * (pairs.plus + pairs.minus), pairs.plus - pairs.minus
+    square = (apart**2).sum(axis=1)
+    length = np.sqrt(np.maximum(square - _UNRESOLVED * sigma**2, (0.5 * sigma) ** 2))
+    lobe = 0.5 * apart * (length / np.sqrt(np.maximum(square, 1e-12)))[:, None]
+    return np.concatenate([center + lobe - middle, center - lobe - middle], axis=1)
+
+
+def _empty(n: int) -> Columns:
+    """The columns before any fit."""
+    missing = {name: np.full(n, np.nan) for name in _REAL}
+    return missing | {
+        "dipoleNdata": np.zeros(n, np.int64),
+        "dipoleFitAttempted": np.zeros(n, np.bool_),
+        "isDipole": np.zeros(n, np.bool_),
+    }
+
+
+_REAL = (
+    "dipoleMeanFlux",
+    "dipoleMeanFluxErr",
+    "dipoleFluxDiff",
+    "dipoleFluxDiffErr",
+    "dipoleChi2",
+    "dp_dipoleX",
+    "dp_dipoleY",
+    "dp_dipoleDx",
+    "dp_dipoleDy",
+    "dp_dipoleDxErr",
+    "dp_dipoleDyErr",
+    "dp_dipoleDxDyCov",
+    "dp_dipoleSnr",
+    "dp_dipoleShare",
+)
+
+_COMBINED = np.array(
+    [
+        [1.0, 0.0, -1.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, -1.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.5, 0.5],
+        [0.0, 0.0, 0.0, 0.0, 1.0, -1.0],
+    ]
+)
+"""Separation, mean flux and difference of the fluxes, from the parameters of the fit."""
+
+
+def _told(
+    stamps: DipoleStamps, fits: DipoleFits, covariance: FloatArray, origin: FloatArray, options: Dipoles
+) -> Columns:
+    """What a table says of the fits; ``origin`` is the parent position of the stamps' middles."""
+    place = fits.place
+    dx, dy, mean, unequal = _COMBINED @ np.concatenate([place, fits.linear[:, :2]], axis=1).T
+    with np.errstate(invalid="ignore"):
+        dx_err, dy_err, mean_err, unequal_err = np.sqrt(np.einsum("nii->in", covariance))
+    model = _on_difference(stamps, fits)
+    snr = np.sqrt((stamps.weights[:, DIFFERENCE] * model**2).sum(axis=(1, 2)))
+    covered = fits.n_used[:, DIFFERENCE] >= LEAST_COVERAGE * model[0].size
+    good = fits.converged & covered & (snr > 0.0)
+    columns: Columns = {
+        "dipoleMeanFlux": mean,
+        "dipoleMeanFluxErr": mean_err,
+        "dipoleFluxDiff": unequal,
+        "dipoleFluxDiffErr": unequal_err,
+        "dipoleChi2": fits.chi2.sum(axis=1),
+        "dp_dipoleX": 0.5 * (place[:, dipole_fit.X_PLUS] + place[:, dipole_fit.X_MINUS]) + origin[:, 0],
+        "dp_dipoleY": 0.5 * (place[:, dipole_fit.Y_PLUS] + place[:, dipole_fit.Y_MINUS]) + origin[:, 1],
+        "dp_dipoleDx": dx,
+        "dp_dipoleDy": dy,
+        "dp_dipoleDxErr": dx_err,
+        "dp_dipoleDyErr": dy_err,
+        "dp_dipoleDxDyCov": covariance[:, 0, 1],
+        "dp_dipoleSnr": snr,
+        "dp_dipoleShare": _share(model),
+    }
+    columns = {name: np.where(good, values, np.nan) for name, values in columns.items()}
+    columns["dipoleNdata"] = np.where(good, fits.n_used.sum(axis=1), 0)
+    columns["isDipole"] = good & _is_dipole(columns, covariance[:, :2, :2], fits, options)
+    return columns
+
+
+def _on_difference(stamps: DipoleStamps, fits: DipoleFits) -> FloatArray:
+    """The fitted dipole as it is on the difference; shape (n, m, m)."""
+    model = np.einsum("nk,nkp->np", fits.linear[:, :2], fits.images[:, DIFFERENCE, F_PLUS:])
+    return np.asarray(model.reshape(stamps.values[:, DIFFERENCE].shape))
+
+
+def _share(model: FloatArray) -> FloatArray:
+    """Part of the absolute light that has the sign of the brighter lobe: 0.5 for equal lobes, 1 for a point."""
+    positive, negative = np.maximum(model, 0.0).sum(axis=(1, 2)), np.maximum(-model, 0.0).sum(axis=(1, 2))
+    total = positive + negative
+    brighter = np.maximum(positive, negative)
+    return np.asarray(np.divide(brighter, total, out=np.full(len(model), np.nan), where=total > 0.0))
+
+
+def _is_dipole(columns: Columns, covariance: FloatArray, fits: DipoleFits, options: Dipoles) -> BoolArray:
+    """Two stars of positive flux, significantly apart, whose lobes are seen on the difference and balance."""
+    apart = np.stack([columns["dp_dipoleDx"], columns["dp_dipoleDy"]], axis=1)
+    length = np.hypot(*apart.T)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = apart / length[:, None]
+        error = np.sqrt(np.einsum("ni,nij,nj->n", along, covariance, along))
+        return np.asarray(
+            (fits.linear[:, :2] > 0.0).all(axis=1)
+            & (length > options.least_separation_sigma * error)
+            & (columns["dp_dipoleSnr"] > options.least_snr)
+            & (columns["dp_dipoleShare"] < options.largest_share)
+        )

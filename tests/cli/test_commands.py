@@ -160,6 +160,22 @@ def test_help_and_version_are_status_0(capsys):
         assert "Usage: diapipe" in out
 
 
+@pytest.mark.parametrize("command", ["simulate", "demo"])
+def test_a_negative_seed_is_wrong_use(command, tmp_path, capsys):
+    status, _, err = run(capsys, command, "--out", tmp_path / "s", "--seed", -1)
+    assert status == 2
+    assert "-1 is not in the range" in one_sentence(err)
+
+
+def test_no_words_at_all_show_the_help_as_it_is(capsys):
+    """Line by line, on the error stream: it was no command."""
+    status, out, err = run(capsys)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[0].startswith("Usage: diapipe")
+    assert "  subtract  " in err
+    assert err == run(capsys, "--help")[1]
+
+
 def test_a_wrong_setting_is_status_2(pair, tmp_path, capsys):
     config = tmp_path / "c.toml"
     config.write_text("[matcher]\nsize = 3\n")
@@ -309,6 +325,42 @@ def test_simulated_files_are_read_back(pair, tmp_path, capsys):
     assert sorted(p.name for p in (tmp_path / "s").iterdir()) == [
         "science.fits", "stars.parquet", "template.fits", "truth.parquet",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "below"), [("simulate", ""), ("demo", "images")])
+def test_a_simulation_replaces_no_file_of_others(command, below, tmp_path, capsys):
+    """A science.fits that diapipe did not make stays as it is, until --overwrite."""
+    (tmp_path / below).mkdir(exist_ok=True)
+    theirs = tmp_path / below / "science.fits"
+    theirs.write_text("three nights at the telescope")
+    status, _, err = run(capsys, command, "--out", tmp_path, "--size", 256)
+    assert status == 2
+    assert "holds a science.fits that is no result of diapipe" in one_sentence(err)
+    assert theirs.read_text() == "three nights at the telescope"
+    if command == "simulate":
+        assert run(capsys, command, "--out", tmp_path, "--size", 128, "--overwrite")[0] == 0
+        assert run(capsys, command, "--out", tmp_path, "--size", 128)[0] == 0
+
+
+def test_an_interrupted_demo_leaves_nothing(tmp_path, capsys, monkeypatch):
+    """As the sentence says: the images that were made for it are gone too."""
+
+    def stop(*_args, **_keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diapipe.cli.pair.difference_pair", stop)
+    status, _, err = run(capsys, "demo", "--out", tmp_path / "demo", "--size", 256)
+    assert (status, err.splitlines()[-1]) == (130, "diapipe: interrupted; nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_files_of_a_demo_lie_where_its_summary_says(tmp_path, capsys):
+    assert run(capsys, "demo", "--out", tmp_path / "demo", "--size", 256)[0] == 0
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert summary["inputs"]["science"]["path"] == str(tmp_path / "demo" / "images" / "science.fits")
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted([*FILES, "images"])
+    assert len(list((tmp_path / "demo" / "images").iterdir())) == 4
 
 
 @pytest.mark.slow

@@ -17,38 +17,44 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=FILE, default=Path("diapipe-demo"), show_default=True, help="Folder for images and results."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same sky.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same sky."
+)
 @click.option(
     "--size", type=click.IntRange(min=256), default=1024, show_default=True, help="Side of the images in pixels."
 )
+@click.option("--overwrite", is_flag=True, help="Replace files in the folder that an earlier run did not make.")
 @talk
-def demo(out: Path, seed: int, size: int, quiet: bool, verbose: bool) -> None:
+def demo(out: Path, seed: int, size: int, overwrite: bool, quiet: bool, verbose: bool) -> None:
     """Simulate a pair of images, subtract them, and compare what was found with the truth."""
     from diapipe.cli.first_use import compilation_announced
-    from diapipe.cli.landing import landing
+    from diapipe.cli.landing import check_free, landing
     from diapipe.cli.pair import ImageFile, PairRequest, run_pair
     from diapipe.cli.products import ProductChoice
-    from diapipe.cli.simulate import TRUTH_FILES
-    from diapipe.cli.truth import recovery, simulated, write_truth
+    from diapipe.cli.truth import TRUTH_FILES, is_earlier_pair, recovery, simulated, write_truth
     from diapipe.flow import Recipe
 
+    images = out / "images"
+    check_free(images, names=TRUTH_FILES, overwrite=overwrite, is_ours=is_earlier_pair)
+    check_free(out, overwrite=overwrite)
     if not quiet:
         click.echo(f"diapipe: simulating a pair of {size} x {size} pixels with seed {seed}", err=True)
-    images = out / "images"
-    request = PairRequest(
-        science=ImageFile(path=images / "science.fits"),
-        template=ImageFile(path=images / "template.fits"),
-        out=out,
-        recipe=Recipe(),
-        products=ProductChoice(),
-        quiet=quiet,
-        verbose=verbose,
-    )
-    with compilation_announced(quiet=quiet):
-        with landing(images, names=TRUTH_FILES) as folder:
-            pair = simulated(size=size, seed=seed)
-            write_truth(pair, folder)
-        result = run_pair(request)
+    # the images land last: what stops the subtraction leaves nothing of the simulation either
+    with compilation_announced(quiet=quiet), landing(images, names=TRUTH_FILES) as folder:
+        pair = simulated(size=size, seed=seed)
+        write_truth(pair, folder)
+        result = run_pair(
+            PairRequest(
+                science=ImageFile(path=folder / "science.fits", lands_at=images / "science.fits"),
+                template=ImageFile(path=folder / "template.fits", lands_at=images / "template.fits"),
+                out=out,
+                recipe=Recipe(),
+                products=ProductChoice(),
+                overwrite=overwrite,
+                quiet=quiet,
+                verbose=verbose,
+            )
+        )
     if not quiet:
         _show(recovery(result.dia_sources, pair.transients))
 

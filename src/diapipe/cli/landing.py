@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,9 +34,14 @@ def is_earlier_result(folder: Path) -> bool:
 
 
 def check_free(
-    out: Path, *, names: tuple[str, ...] = OUR_FILES, inputs: tuple[Path, ...] = (), overwrite: bool = False
+    out: Path,
+    *,
+    names: tuple[str, ...] = OUR_FILES,
+    inputs: tuple[Path, ...] = (),
+    overwrite: bool = False,
+    is_ours: Callable[[Path], bool] = is_earlier_result,
 ) -> None:
-    """Refuse to touch what is not ours.
+    """Refuse to touch what is not ours; ``is_ours`` tells whether an earlier run filled a folder.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def check_free(
         if path.resolve() in taken:
             raise UsageError(f"the results would replace the input {path}; give another --out", path=str(path))
     foreign = [name for name in names if (out / name).exists()]
-    if foreign and not overwrite and not is_earlier_result(out):
+    if foreign and not overwrite and not is_ours(out):
         raise UsageError(
             f"{out} holds a {foreign[0]} that is no result of diapipe; give another --out, or --overwrite",
             path=str(out),

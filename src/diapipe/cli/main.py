@@ -85,7 +85,10 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _wrong_use(error: click.ClickException) -> int:
-    """Show click's own sentence with the place to look, in one line."""
+    """Show click's own sentence with the place to look, in one line; the help as it is where no command was given."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "diapipe"
     sentence = error.format_message().rstrip(".")

@@ -36,12 +36,15 @@ class ImageFile:
         Files that replace its planes.
     options
         What its cards do not say.
+    lands_at
+        Where the file will lie when the command is done, if it is still in a hidden folder.
     """
 
     path: Path
     variance: Path | None = None
     mask: Path | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
+    lands_at: Path | None = None
 
     def read(self) -> Exposure:
         """The exposure."""
@@ -49,7 +52,7 @@ class ImageFile:
 
     def facts(self) -> dict[str, str]:
         """Where it came from, for the summary."""
-        files = {"path": self.path, "variance": self.variance, "mask": self.mask}
+        files = {"path": self.lands_at or self.path, "variance": self.variance, "mask": self.mask}
         return {name: str(path.resolve()) for name, path in files.items() if path is not None}
 
 

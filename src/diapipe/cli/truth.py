@@ -9,12 +9,17 @@ import numpy as np
 from astropy.table import Table
 from scipy.spatial import cKDTree
 
+from diapipe.errors import ReadError
 from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage
-from diapipe.io import write_exposure, write_parquet
+from diapipe.io import read_parquet, write_exposure, write_parquet
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate import PairSpec, SimulatedPair, simulate_pair
 
+TRUTH_FILES = ("science.fits", "template.fits", "truth.parquet", "stars.parquet")
+"""What `write_truth` leaves in a folder."""
+MADE_BY = "diapipe simulate"
+"""How its table of the truth says that diapipe made the pair."""
 MATCH_RADIUS_PX = 3.0
 """A source and a true change closer than this are one."""
 THRESHOLD_SNR = 5.0
@@ -50,11 +55,19 @@ def simulated(*, size: int, seed: int, **changes: float) -> SimulatedPair:
     return simulate_pair(PairSpec.small(size, **changes), rng=np.random.default_rng(seed))
 
 
+def is_earlier_pair(folder: Path) -> bool:
+    """Whether `write_truth` filled the folder: its table of the truth says so."""
+    try:
+        return read_parquet(folder / "truth.parquet").meta.get("made_by") == MADE_BY
+    except ReadError:
+        return False
+
+
 def write_truth(pair: SimulatedPair, folder: Path) -> None:
     """Write the images and the tables of a pair."""
     write_exposure(pair.science, folder / "science.fits")
     write_exposure(pair.template, folder / "template.fits")
-    write_parquet(pair.transients, folder / "truth.parquet")
+    write_parquet(pair.transients, folder / "truth.parquet", metadata={"made_by": MADE_BY})
     write_parquet(pair.stars, folder / "stars.parquet")
 
 

@@ -281,7 +281,7 @@ def test_a_variance_that_is_impossible_in_places_masks_them(pair, pixels, tmp_pa
 def test_a_missing_gain_is_made_up_for_and_said(cards, pixels, tmp_path, capsys):
     """No variance, no usable gain: estimated from the sky, with a warning for either image."""
     files = [write(tmp_path / name, p, at=wcs(), **cards) for name, p in zip(("a.fits", "b.fits"), pixels, strict=True)]
-    says = [f"{name} does not say its gain" for name in ("a.fits", "b.fits")]
+    says = [f"{name} does not say its gain" for name in ("a.fits", "b.fits")] + ["--gain or, for the template, --templ"]
     assert_differenced(capsys, tmp_path, *files, says=says)
 
 

@@ -11,7 +11,7 @@
     │   ├── NoOverlapError     science and template do not overlap enough
     │   ├── TooFewStarsError   not enough usable stars for PSF or kernel
     │   ├── PsfUndefinedError  no PSF at the place asked for
-    │   └── BadSubtractionError  the subtraction failed its own checks
+    │   └── BadSubtractionError  the difference has more detections than a sky can have
     ├── UsageError             an option or parameter is wrong           (exit status 2)
     └── InternalError          a defect of diapipe
 
@@ -85,7 +85,7 @@ class PsfUndefinedError(NoWorkError):
 
 
 class BadSubtractionError(NoWorkError):
-    """The difference fails its own checks: its residuals are far above the noise everywhere."""
+    """The difference has more detections than one image has identifiers: its residuals exceed the noise everywhere."""
 
 
 class UsageError(DiapipeError):

@@ -134,6 +134,8 @@ def test_quiet_says_nothing(pair, tmp_path, capsys):
         (["--convolve", "both"], "'both' is not one of 'auto', 'template', 'science'"),
         (["--threads", "0"], "0 is not in the range"),
         (["--frobnicate"], "no such option"),
+        (["--zero-point", "nan"], "nan is not a finite number"),
+        (["--template-zero-point", "inf"], "inf is not a finite number"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_status_2(pair, tmp_path, capsys, words, sentence):

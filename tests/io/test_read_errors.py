@@ -120,10 +120,21 @@ def test_no_positive_variance(tmp_path: Path, value: float) -> None:
 
 def test_unknown_hdu(tmp_path: Path) -> None:
     path = write(tmp_path / "x.fits", np.ones(SHAPE, "f4"))
-    with pytest.raises(ReadError, match=r"x\.fits has no HDU 4; it has 1"):
+    with pytest.raises(ReadError, match=r"x\.fits has no HDU 4; it has 0 \(30 x 20 px\)$"):
         read_exposure(path, options=ReadOptions(hdu=4))
-    with pytest.raises(ReadError, match=r"x\.fits has no HDU named 'SCI'"):
+    with pytest.raises(ReadError, match=r"x\.fits has no HDU named 'SCI'; it has 0 \(30 x 20 px\)$"):
         read_exposure(path, options=ReadOptions(hdu="SCI"))
+    path = write(tmp_path / "y.fits", None, fits.ImageHDU(np.ones(SHAPE, "f4"), name="SCI"))
+    with pytest.raises(ReadError, match=r"y\.fits has no HDU named '-1'; it has 0 \(no image\), 1 SCI \(30 x 20 px\)$"):
+        read_exposure(path, options=ReadOptions(hdu="-1"))
+
+
+@pytest.mark.parametrize("value", ["west", np.str_("1e999")])
+def test_a_place_in_the_parent_that_is_no_number_is_named(tmp_path: Path, value: str) -> None:
+    image = fits.PrimaryHDU(np.ones(SHAPE, "f4"), fits.Header({"CTYPE1A": "LINEAR", "CRVAL1A": str(value)}))
+    image.writeto(tmp_path / "x.fits")
+    with pytest.raises(ReadError, match=rf"x\.fits as FITS: the card CRVAL1A is '{value}', a number is needed"):
+        read_exposure(tmp_path / "x.fits")
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -38,6 +38,13 @@ def positive(_context: click.Context, parameter: click.Parameter, value: float |
     return value
 
 
+def finite(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse what is no finite number."""
+    if value is not None and not abs(value) < float("inf"):
+        raise click.BadParameter(f"{value:g} is not a finite number")
+    return value
+
+
 def matching_method(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse a name that no matcher has; the family is imported only where a name is given."""
     if value is None:
@@ -65,7 +72,9 @@ def detector_constants(image: str) -> Decorator:
         click.option(
             f"--{prefix}saturation", type=float, callback=positive, help=f"Counts at which the {of} saturates."
         ),
-        click.option(f"--{prefix}zero-point", type=float, help=f"AB magnitude of one count of the {of}."),
+        click.option(
+            f"--{prefix}zero-point", type=float, callback=finite, help=f"AB magnitude of one count of the {of}."
+        ),
         click.option(f"--{prefix}hdu", help=f"Number or name of the HDU that holds the {of}."),
         click.option(f"--{image}-variance", type=FILE, help=f"FITS file with the variance of the {of}."),
         click.option(f"--{image}-mask", type=FILE, help=f"FITS file with the mask of the {of}."),

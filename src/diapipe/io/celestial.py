@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from astropy.io import fits
@@ -24,9 +25,20 @@ def box_of(header: fits.Header, shape: tuple[int, ...]) -> Box:
     )
     if not linear:
         return Box.from_shape(shape)
-    x0 = float(header.get("CRVAL1A", 0)) + 1 - float(header.get("CRPIX1A", 1))
-    y0 = float(header.get("CRVAL2A", 0)) + 1 - float(header.get("CRPIX2A", 1))
+    x0, y0 = (
+        _number(header, f"CRVAL{axis}A", default=0.0) + 1 - _number(header, f"CRPIX{axis}A", default=1.0)
+        for axis in (1, 2)
+    )
     return Box.from_shape(shape, x0=round(x0), y0=round(y0))
+
+
+def _number(header: fits.Header, key: str, *, default: float) -> float:
+    """A card's value; ValueError if it is no finite number."""
+    value = header.get(key, default)
+    with suppress(TypeError, ValueError):
+        if np.isfinite(number := float(value)):
+            return number
+    raise ValueError(f"the card {key} is {value!r}, a number is needed")
 
 
 def read_wcs(header: fits.Header, box: Box, hdus: fits.HDUList | None = None) -> WCS | None:

@@ -128,11 +128,11 @@ def _image_number(file: FitsFile, wanted: int | str | None) -> int:
     if isinstance(wanted, str):
         found = file.find(wanted.upper())
         if found is None:
-            raise ReadError(f"{file.name} has no HDU named {wanted!r}; it has {', '.join(filter(None, file.names))}")
+            raise ReadError(f"{file.name} has no HDU named {wanted!r}; it has {file.content}")
         return found
     if wanted is not None:
         if not 0 <= wanted < len(file.hdus):
-            raise ReadError(f"{file.name} has no HDU {wanted}; it has {len(file.hdus)}")
+            raise ReadError(f"{file.name} has no HDU {wanted}; it has {file.content}")
         return wanted
     named = file.find(*_IMAGE)
     if named is not None and file.is_image(named):

@@ -46,6 +46,17 @@ class FitsFile:
         """Number of the first HDU that has one of the names, trying them in turn; None if there is none."""
         return next((self.names.index(name) for name in wanted if name in self.names), None)
 
+    @property
+    def content(self) -> str:
+        """In words, each HDU by number, name if it has one, and shape of its image."""
+        return ", ".join(
+            " ".join(filter(None, (str(number), name, self._shape_in_words(number))))
+            for number, name in enumerate(self.names)
+        )
+
+    def _shape_in_words(self, number: int) -> str:
+        return f"({' x '.join(map(str, self.hdus[number].shape))} px)" if self.is_image(number) else "(no image)"
+
     def header(self, number: int) -> fits.Header:
         """Header of an HDU."""
         return self.hdus[number].header

@@ -41,3 +41,24 @@ def test_sharpening_expansion() -> None:
 def test_sizing_is_checked() -> None:
     with pytest.raises(UsageError, match="sizing must be smooth or stepped, not 'old'"):
         AlardLupton(sizing="old")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"beta": -1.0}, "beta must be above 1, not -1"),
+        ({"beta": float("nan")}, "beta must be above 1, not nan"),
+        ({"sigmas_px": (1.0, 2.0)}, "sigmas_px has 2 entries, degrees 3"),
+        ({"wing_sigmas": (3.0, 5.0)}, "wing_sigmas has 2 entries, wing_degrees 1"),
+    ],
+)
+def test_options_that_make_no_gaussians_are_refused(options, sentence) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        AlardLupton(**options)
+
+
+def test_a_ratio_too_small_to_sharpen_is_refused() -> None:
+    """s1² = 2 s0² is where the first width vanishes: at 1.42 there is one, at 1.41 none."""
+    assert min(sharpening_sigmas(stepped_sigmas(2.0, n=3, beta=1.42, least=0.5))) > 0
+    with pytest.raises(UsageError, match=r"with sizing stepped, beta must be above 1\.42"):
+        sharpening_sigmas(stepped_sigmas(2.0, n=3, beta=1.41, least=0.5))

@@ -213,3 +213,19 @@ def test_parent_coordinates_are_respected(rng):
     np.testing.assert_array_equal(
         check_noise(here, here, here).autocorrelation, check_noise(there, there, there).autocorrelation
     )
+
+
+def test_the_threshold_told_is_the_one_used(rng):
+    summary = summarize(**toy_parts(rng))
+    summary["noise"]["score_sigma"] = 1.25
+    summary["counts"]["threshold_sigma"] = 6.5
+    assert "a threshold of 6.5 stands at 5.2 true sigma" in " ".join(concerns(summary))
+
+
+def test_one_image_twice_is_told_as_that(rng):
+    """No scatter at all is no matter of thresholds."""
+    summary = summarize(**toy_parts(rng))
+    summary["noise"].update(score_sigma=0.0022, lag1_x=0.5)
+    (sentence,) = concerns(summary)
+    assert "one image twice" in sentence
+    assert "true sigma" not in sentence

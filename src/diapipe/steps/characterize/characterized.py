@@ -213,7 +213,10 @@ def _variance(
     model = variance.noise_model(exposure, sky_level=sky.background.level, measured=measured, options=options.variance)
     notes.values |= {"variance_source": model.reason, "gain": model.gain, "gain_source": model.gain_source}
     if model.gain_source != "given" and model.gain_source != "option":
-        notes.warnings.append(f"{exposure.name} does not say its gain; the variance is from the {model.reason}")
+        notes.warnings.append(
+            f"{exposure.name} does not say its gain; the variance is from the {model.reason}; "
+            "if you know the gain, give it as --gain or, for the template, --template-gain"
+        )
     level = sky.background.over(exposure.box) if model.with_sky else None
     of_sky = variance.of_sky(model, level, image.shape)
     return variance.with_signal(image, of_sky, gain=model.gain, n_sigma=options.variance.signal_sigma), mask

@@ -65,6 +65,11 @@ class AlardLupton(AbstractMatcher):
         super(AlardLupton, self).__post_init__()
         if self.sizing not in ("smooth", "stepped"):
             raise UsageError(f"sizing must be smooth or stepped, not {self.sizing!r}")
+        if not 1 < self.beta < np.inf:
+            raise UsageError(f"beta must be above 1, not {self.beta:g}: it is the ratio of successive widths")
+        core = None if self.sigmas_px is None else len(self.sigmas_px)
+        _check_paired("sigmas_px", core, "degrees", len(self.degrees))
+        _check_paired("wing_sigmas", len(self.wing_sigmas), "wing_degrees", len(self.wing_degrees))
 
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
         """Basis from ``target_sigma_px`` to ``reference_sigma_px`` (Gaussian sigmas of the two PSFs, in pixels)."""
@@ -102,6 +107,12 @@ class AlardLupton(AbstractMatcher):
         return tuple((factor * psf_sigma, degree) for factor, degree in sized if factor * psf_sigma > 1.3 * beyond)
 
 
+def _check_paired(widths: str, n_widths: int | None, degrees: str, n_degrees: int) -> None:
+    """Refuse widths and degrees of Gaussians that do not pair; None stands for widths that follow from the PSFs."""
+    if n_widths is not None and n_widths != n_degrees:
+        raise UsageError(f"{widths} has {n_widths} entries, {degrees} {n_degrees}: each Gaussian needs one of both")
+
+
 def stepped_sigmas(width: float, *, n: int, beta: float, least: float) -> tuple[float, ...]:
     """Widths of ``n`` Gaussians in the older convention: σ_K / β, σ_K, σ_K β, ... where σ_K / β reaches ``least``,
     else σ_K, σ_K β, ... (SPEC C.1).
@@ -122,10 +133,16 @@ def sharpening_sigmas(sigmas: tuple[float, ...]) -> tuple[float, ...]:
     """Gaussians in which a kernel that sharpens is expanded, from smoothing widths s0 < s1 < s2 (SPEC C.1).
 
     σ² = (n - j) s1² + j s2² - (n + 1) s0² for n = 1 .. len(sigmas) - 1 and j = 0 .. n - 1, in ascending
-    order; fewer than three widths stay as they are.
+    order; fewer than three widths stay as they are. UsageError where a square is not positive: the ratio of the
+    widths is √2 or less.
     """
     if len(sigmas) < 3:
         return sigmas
     s0, s1, s2 = sigmas[:3]
     squares = [(n - j) * s1**2 + j * s2**2 - (n + 1) * s0**2 for n in range(1, len(sigmas)) for j in range(n)]
+    if min(squares) <= 0:
+        raise UsageError(
+            f"the widths of a kernel that sharpens do not follow from {s0:.2f}, {s1:.2f}, {s2:.2f} px: "
+            "with sizing stepped, beta must be above 1.42"
+        )
     return tuple(sorted(float(np.sqrt(square)) for square in squares))

@@ -83,7 +83,10 @@ def measure(
     exposure, peaks = difference.exposure, detections.footprints.peaks
     psf = _psf_of(exposure)
     if len(peaks) >= MAX_SOURCES:
-        raise BadSubtractionError(f"{exposure.name} has {len(peaks)} detections; fewer than {MAX_SOURCES} are expected")
+        raise BadSubtractionError(
+            f"the difference of {exposure.name} has {len(peaks)} detections, fewer than {MAX_SOURCES} are needed: the "
+            "images do not match, or the variance is far too small; a higher --threshold takes fewer"
+        )
     static = difference.matched_template if template is None else template
     planes = Planes.of(exposure.masked_image)
     start = _sources(peaks, planes)

@@ -7,6 +7,8 @@ from typing import Any
 
 SCORE_SIGMA = (0.95, 1.08)
 """Outside, a threshold of five sigma is not five sigma."""
+SHARED_NOISE_SIGMA = 0.1
+"""Below, the images cannot have noise of their own: a claim of it more than ten times too large was refused before."""
 MAX_CORRELATION = 0.03
 MAX_BRIGHT_CHI2 = 1.5
 MAX_MASKED_FRACTION = 0.2
@@ -18,7 +20,12 @@ MAX_GOOD_PER_MEGAPIXEL = 150.0
 
 def concerns(summary: Mapping[str, Any]) -> list[str]:
     """Sentences about everything in a summary that is out of its ordinary range, the gravest first."""
-    return [*_about_fit(summary), *_about_noise(summary["noise"]), *_about_pixels(summary), *_about_sources(summary)]
+    return [
+        *_about_fit(summary),
+        *_about_noise(summary["noise"], summary["counts"]["threshold_sigma"]),
+        *_about_pixels(summary),
+        *_about_sources(summary),
+    ]
 
 
 def _about_fit(summary: Mapping[str, Any]) -> list[str]:
@@ -38,14 +45,19 @@ def _about_fit(summary: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _about_noise(noise: Mapping[str, Any]) -> list[str]:
+def _about_noise(noise: Mapping[str, Any], threshold: float) -> list[str]:
     found = []
     sigma = noise["score_sigma"]
+    if sigma is not None and sigma < SHARED_NOISE_SIGMA:
+        return [
+            f"On empty sky the score scatters by {sigma:.2g} instead of 1: the images have the same noise, so they are "
+            "one image twice, or one was made of the other; nothing can change between them."
+        ]
     if sigma is not None and not SCORE_SIGMA[0] <= sigma <= SCORE_SIGMA[1]:
         sense = "too few, so faint false sources come through" if sigma > 1 else "too many, so faint sources are missed"
         found.append(
             f"On empty sky the score scatters by {sigma:.2f} instead of 1: "
-            f"a threshold of 5 stands at {5 / sigma:.1f} true sigma, {sense}."
+            f"a threshold of {threshold:g} stands at {threshold / sigma:.1f} true sigma, {sense}."
         )
     lag = max((abs(noise[k]) for k in ("lag1_x", "lag1_y") if noise[k] is not None), default=0.0)
     if lag > MAX_CORRELATION:

@@ -58,7 +58,7 @@ def simulated(*, size: int, seed: int, **changes: float) -> SimulatedPair:
 def is_earlier_pair(folder: Path) -> bool:
     """Whether `write_truth` filled the folder: its table of the truth says so."""
     try:
-        return read_parquet(folder / "truth.parquet").meta.get("made_by") == MADE_BY
+        return bool(read_parquet(folder / "truth.parquet").meta.get("made_by") == MADE_BY)
     except ReadError:
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import io
@@ -105,6 +106,36 @@ def test_columns_that_the_docs_name_exist():
     told = (ROOT / "docs" / "algorithms" / "dp_bad.md").read_text()
     for field in dataclasses.fields(Cuts):
         assert f"| `{field.name}` | {field.default:g} |" in told, f"{field.name} is {field.default:g}"
+
+
+def sentences_of_the_source() -> list[str]:
+    """Every string of the program, with "…" for what is filled in."""
+    found = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_the_refusals_of_the_page_are_those_of_the_program():
+    """Each message of a table is in the source, word by word between the dots; those for the commonest data too."""
+    page = (ROOT / "docs" / "howto" / "troubleshooting.md").read_text()
+    rows = [row.split(" | ")[0] for row in page.splitlines() if row.startswith("| `")]
+    told = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    assert len(told) > 30
+    source = sentences_of_the_source()
+    for message in told:
+        pattern = re.compile(".*".join(map(re.escape, message.split("…"))), re.DOTALL)
+        assert any(pattern.search(sentence) for sentence in source), message
+
+
+def test_the_default_threshold_is_on_its_page():
+    page = (ROOT / "docs" / "algorithms" / "detection.md").read_text()
+    assert f"|score| > {detect.MatchedFilter().threshold_sigma:g}, both signs" in page
 
 
 @pytest.mark.parametrize(

@@ -273,3 +273,19 @@ def test_detections_are_in_the_mask_of_the_difference(plain):
     detected = np.int32(int(MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE))
     assert (planes.mask & detected != 0).mean() < 0.1
     np.testing.assert_array_equal(planes.mask, plain.detections.score.mask)
+
+
+def test_columns_of_dipoles_and_trails_are_nan_as_the_docs_say(plain):
+    """Dipole numbers exactly where `dipoleNdata` is 0, trail numbers everywhere."""
+    table = plain.dia_sources
+    unfitted = np.asarray(table["dipoleNdata"]) == 0
+    assert unfitted.any()
+    assert not (unfitted & np.asarray(table["isDipole"])).any()
+    for name in table.colnames:
+        values = np.asarray(table[name])
+        if values.dtype.kind == "f" and name.startswith(("dipole", "dp_dipole")):
+            np.testing.assert_array_equal(np.isnan(values), unfitted, err_msg=name)
+        if values.dtype.kind == "f" and name.startswith("trail"):
+            assert np.isnan(values).all(), name
+    assert (np.asarray(table["trailNdata"]) == 0).all()
+    assert np.asarray(table["trail_flag"]).all()

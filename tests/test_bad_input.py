@@ -253,8 +253,14 @@ def test_a_wcs_on_one_side_only(which, pair, pixels, tmp_path, capsys):
         (-5.0, "no pixel's variance is positive; the largest is -5"),
         (np.inf, "no positive finite pixel"),
         (np.nan, "no pixel's variance is positive"),
-        (100.0 * SKY.noise_science**2, "it must agree within a factor of 10 and be in the squared unit of the image"),
-        (0.01 * SKY.noise_template**2, "it must agree within a factor of 10 and be in the squared unit of the image"),
+        (
+            100.0 * SKY.noise_science**2,
+            "within a factor of 10, in the squared unit of the image; name its extension ERR or WEIGHT",
+        ),
+        (
+            0.01 * SKY.noise_template**2,
+            "within a factor of 10, in the squared unit of the image; name its extension ERR or WEIGHT",
+        ),
     ],
 )
 def test_an_impossible_variance(variance, says, which, pair, pixels, tmp_path, capsys):
@@ -295,6 +301,16 @@ def test_a_plane_of_the_wrong_shape(kind, pair, pixels, tmp_path, capsys):
     fits.writeto(tmp_path / "beside.fits", np.ones((10, 12), np.int32))
     option = (f"--science-{kind}", tmp_path / "beside.fits")
     assert_refused(capsys, tmp_path, *pair, *option, says=[says.format("beside.fits")])
+
+
+def test_the_first_of_several_images_is_taken_and_said(pair, tmp_path, capsys):
+    """A file of two chips, and nobody said which."""
+    with fits.open(pair[0]) as file:
+        chips = [fits.ImageHDU(file["IMAGE"].data, file["IMAGE"].header) for _ in range(2)]
+        planes = [fits.ImageHDU(file["VARIANCE"].data, file["VARIANCE"].header)]
+        fits.HDUList([fits.PrimaryHDU(), *chips, *planes]).writeto(tmp_path / "chips.fits")
+    says = ["the first of 2 images of chips.fits was taken; --hdu or --template-hdu chooses another"]
+    assert_differenced(capsys, tmp_path, tmp_path / "chips.fits", pair[1], says=says)
 
 
 def test_a_mask_that_leaves_nothing(pair, pixels, tmp_path, capsys):

@@ -13,6 +13,7 @@ from astropy.nddata import CCDData, InverseVariance, NDUncertainty, StdDevUncert
 from astropy.wcs import WCS
 
 from diapipe.images import Box, MaskPlane, PhotoCalib
+from diapipe.images.exposure import IMAGES_LEFT
 from diapipe.io import ReadOptions, read_exposure
 
 SHAPE = (40, 50)
@@ -123,6 +124,43 @@ def test_sci_err_dq(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.masked_image.variance, 9.0)
     np.testing.assert_array_equal(got.masked_image.mask, np.where(dq, int(MaskPlane.BAD), 0))
     assert (got.has_mask, got.has_variance) == (True, True)
+
+
+@pytest.mark.parametrize("has_version", [True, False])
+def test_planes_of_the_chosen_chip(tmp_path: Path, has_version: bool) -> None:
+    """Of a file of three chips each has its own error and flags: by EXTVER, or without it by those that follow."""
+    hdus: list[fits.PrimaryHDU | fits.ImageHDU] = [fits.PrimaryHDU()]
+    for chip in (1, 2, 3):
+        flags = np.zeros(SHAPE, "i2")
+        flags[chip, chip] = 1
+        for data, name in ((pixels() + chip, "SCI"), (np.full(SHAPE, float(chip)), "ERR"), (flags, "DQ")):
+            hdus.append(fits.ImageHDU(data, header(), name=name, ver=chip if has_version else None))
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    for chip in (1, 2, 3):
+        got = read_exposure(tmp_path / "a.fits", options=ReadOptions(hdu=3 * chip - 2))
+        np.testing.assert_array_equal(got.masked_image.image, pixels() + chip)
+        np.testing.assert_array_equal(got.masked_image.variance, chip**2)
+        assert np.argwhere(got.masked_image.mask).tolist() == [[chip, chip]]
+        assert IMAGES_LEFT not in got.metadata
+    assert "the first of 3 images of a.fits" in read_exposure(tmp_path / "a.fits").metadata[IMAGES_LEFT]
+
+
+def test_a_chip_without_planes_takes_none_of_another(tmp_path: Path) -> None:
+    hdus = [fits.ImageHDU(pixels(), header(), name="SCI", ver=ver) for ver in (1, 2)]
+    error = fits.ImageHDU(np.full(SHAPE, 3.0), name="ERR", ver=1)
+    fits.HDUList([fits.PrimaryHDU(), *hdus, error]).writeto(tmp_path / "a.fits")
+    assert read_exposure(tmp_path / "a.fits", options=ReadOptions(hdu=1)).has_variance
+    assert not read_exposure(tmp_path / "a.fits", options=ReadOptions(hdu=2)).has_variance
+
+
+def test_unnamed_images_are_counted_and_planes_are_not(tmp_path: Path) -> None:
+    """Two amplifiers without a name are told of; an image with its weight is one image."""
+    images = [fits.ImageHDU(pixels(), header()) for _ in range(2)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+    assert "the first of 2 images of a.fits" in read_exposure(tmp_path / "a.fits").metadata[IMAGES_LEFT]
+    weight = fits.ImageHDU(np.ones(SHAPE, "f4"), name="WGT")
+    fits.HDUList([fits.PrimaryHDU(pixels(), header()), weight]).writeto(tmp_path / "b.fits")
+    assert IMAGES_LEFT not in read_exposure(tmp_path / "b.fits").metadata
 
 
 def test_weight_is_inverse_variance(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
 from diapipe.numerics.arrays import FloatArray
 
+IMAGES_LEFT = "IMAGES_LEFT"
+"""Key of `Exposure.metadata`: a sentence on the other images of the file, where nobody said which to take."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationInfo:

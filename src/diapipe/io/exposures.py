@@ -10,7 +10,7 @@ import numpy as np
 
 from diapipe.errors import InputError, ReadError
 from diapipe.images.box import Box
-from diapipe.images.exposure import Difference, Exposure, ObservationInfo
+from diapipe.images.exposure import IMAGES_LEFT, Difference, Exposure, ObservationInfo
 from diapipe.images.mask import MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.photo_calib import PhotoCalib
@@ -89,6 +89,10 @@ def read_exposure(
     """
     with opened(path) as file:
         exposure = _read(file, _image_number(file, options.hdu), has_own_planes=options.hdu is None)
+        others = _number_of_images(file) - 1
+        if options.hdu is None and others > 0:
+            note = f"the first of {others + 1} images of {file.name} was taken; --hdu or --template-hdu chooses another"
+            exposure = replace(exposure, metadata={**exposure.metadata, IMAGES_LEFT: note})
     if variance is not None:
         exposure = _with_variance_file(exposure, variance)
     if mask is not None:
@@ -104,8 +108,8 @@ def _read(file: FitsFile, number: int, *, has_own_planes: bool) -> Exposure:
     image = file.pixels(number, np.float32)
     box = celestial.box_of(header, image.shape)
     has_own_planes = has_own_planes or file.names[number] in _IMAGE
-    flags, dropped = _mask_plane(file, image.shape) if has_own_planes else (None, ())
-    spread = _variance_plane(file, image.shape) if has_own_planes else None
+    flags, dropped = _mask_plane(file, number, image.shape) if has_own_planes else (None, ())
+    spread = _variance_plane(file, number, image.shape) if has_own_planes else None
     exposure = Exposure(
         name=file.name,
         masked_image=MaskedImage.from_planes(image, mask=flags, variance=1.0 if spread is None else spread, box=box),
@@ -143,8 +147,15 @@ def _image_number(file: FitsFile, wanted: int | str | None) -> int:
     raise ReadError(f"{file.name} holds no image: none of its {len(file.hdus)} HDUs has pixels")
 
 
-def _mask_plane(file: FitsFile, shape: tuple[int, ...]) -> tuple[MaskArray | None, tuple[str, ...]]:
-    number = file.find(*_MASK)
+def _number_of_images(file: FitsFile) -> int:
+    """How many HDUs are as good as the one that is taken unasked: those called IMAGE or SCI, else all but planes."""
+    numbers = [number for number in range(len(file.hdus)) if file.is_image(number)]
+    named = [number for number in numbers if file.names[number] in _IMAGE]
+    return len(named) or len([number for number in numbers if file.names[number] not in (*_MASK, *_VARIANCE)])
+
+
+def _mask_plane(file: FitsFile, image: int, shape: tuple[int, ...]) -> tuple[MaskArray | None, tuple[str, ...]]:
+    number = file.find_beside(image, *_MASK)
     if number is None or not file.is_image(number):
         return None, ()
     return _mask_of(file, number, shape)
@@ -160,8 +171,8 @@ def _mask_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> tuple[MaskA
     return mask_planes.translate(pixels, mask_planes.bits_by_name(file.header(number)))
 
 
-def _variance_plane(file: FitsFile, shape: tuple[int, ...]) -> Float32Array | None:
-    number = file.find(*_VARIANCE)
+def _variance_plane(file: FitsFile, image: int, shape: tuple[int, ...]) -> Float32Array | None:
+    number = file.find_beside(image, *_VARIANCE)
     if number is None or not file.is_image(number):
         return None
     return _variance_of(file, number, shape)

@@ -46,6 +46,26 @@ class FitsFile:
         """Number of the first HDU that has one of the names, trying them in turn; None if there is none."""
         return next((self.names.index(name) for name in wanted if name in self.names), None)
 
+    def find_beside(self, image: int, *wanted: str) -> int | None:
+        """Number of the HDU that has one of the names and belongs to an image of the file; None if there is none.
+
+        Where the image is one of several of its name, as in a file of many chips, EXTVER tells what belongs together;
+        of several with one EXTVER it is the first behind the image.
+        """
+        if self.names.count(self.names[image]) < 2:
+            return self.find(*wanted)
+        for name in wanted:
+            own = [
+                n for n, found in enumerate(self.names) if found == name and self._version(n) == self._version(image)
+            ]
+            if own:
+                return next((n for n in own if n > image), own[0])
+        return None
+
+    def _version(self, number: int) -> int:
+        """EXTVER, which is 1 unless said."""
+        return int(self.hdus[number].header.get("EXTVER", 1))
+
     @property
     def content(self) -> str:
         """In words, each HDU by number, name if it has one, and shape of its image."""

@@ -10,6 +10,7 @@ import numpy as np
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError
 from diapipe.images import ChebyshevField, Exposure, MaskedImage, MeshField, Psf
+from diapipe.images.exposure import IMAGES_LEFT
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import stats
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
@@ -118,6 +119,7 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
     pixels = MaskedImage(image, mask, plane, exposure.box)
     model, corrections, star_list = _stars_and_psf(exposure, pixels, sources, size, saturation, options, notes)
     notes.values |= describe(sky, checked, noise, saturation, n_rays, model, star_list, exposure.box)
+    notes.warnings += [exposure.metadata[IMAGES_LEFT]] if IMAGES_LEFT in exposure.metadata else []
     notes.warnings += warnings_about(checked, noise, exposure.name)
     done = replace(
         exposure,

@@ -215,8 +215,8 @@ def check(variance: Float32Array, mask: MaskArray, noise: SkyNoise, *, name: str
     if not 1.0 / options.largest_factor <= factor <= options.largest_factor:
         raise InputError(
             f"the variance of {name} claims a sky noise of {claimed:.4g}, the pixels scatter by {found:.4g} (variance "
-            f"ratio {factor:.3g}); it must agree within a factor of {options.largest_factor:g} and be in the squared "
-            "unit of the image",
+            f"ratio {factor:.3g}); it must agree within a factor of {options.largest_factor:g}, in the squared unit of "
+            "the image; name its extension ERR or WEIGHT if it is an error or a weight",
             factor=factor,
         )
     if abs(factor - 1.0) <= options.tolerance:

@@ -14,6 +14,7 @@ from diapipe.images.exposure import Difference, Exposure
 from diapipe.steps.characterize import Characterize, Characterized, characterize
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, detect
+from diapipe.steps.limits import Limited
 from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
 from diapipe.steps.measure import Measure, measure
 from diapipe.steps.subtract import subtract
@@ -30,7 +31,7 @@ from diapipe.steps.template import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Limited):
     """Which algorithm does each step, with its parameters; the defaults are meant to need no tuning.
 
     Attributes

@@ -45,6 +45,13 @@ def finite(_context: click.Context, _parameter: click.Parameter, value: float | 
     return value
 
 
+def not_negative(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse negative and undefined values."""
+    if value is not None and not 0 <= value < float("inf"):
+        raise click.BadParameter(f"{value:g} is not 0 or positive")
+    return value
+
+
 def matching_method(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Refuse a name that no matcher has; the family is imported only where a name is given."""
     if value is None:
@@ -68,7 +75,9 @@ def detector_constants(image: str) -> Decorator:
     prefix, of = ("", "science image") if image == "science" else ("template-", "template")
     return several(
         click.option(f"--{prefix}gain", type=float, callback=positive, help=f"Electrons per count of the {of}."),
-        click.option(f"--{prefix}read-noise", type=float, help=f"Read noise of the {of} in electrons."),
+        click.option(
+            f"--{prefix}read-noise", type=float, callback=not_negative, help=f"Read noise of the {of} in electrons."
+        ),
         click.option(
             f"--{prefix}saturation", type=float, callback=positive, help=f"Counts at which the {of} saturates."
         ),

@@ -19,6 +19,7 @@ from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.io import afw, cards, celestial, difference_layout, mask_planes
 from diapipe.io.fits_file import FitsFile, PathLike, opened
 from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.steps.limits import Limited
 
 _IMAGE = ("IMAGE", "SCI")
 _MASK = ("MASK", "DQ", "MSK")
@@ -35,7 +36,7 @@ _KIND_OF_UTYPE = {"STDDEVUNCERTAINTY": "ERROR", "VARIANCEUNCERTAINTY": "VARIANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(Limited):
     """What the caller knows better than the file; None leaves it to the cards.
 
     Attributes
@@ -49,6 +50,9 @@ class ReadOptions:
     band
         Filter band.
     """
+
+    may_be_zero = ("read_noise_e",)
+    any_sign = ("hdu", "zero_point_mag")
 
     hdu: int | str | None = None
     gain_e_per_count: float | None = None

@@ -10,10 +10,11 @@ from diapipe.images import Box, ChebyshevField
 from diapipe.images.fields import field_terms
 from diapipe.numerics import polynomials, star_stamps
 from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApertureCorrection:
+class ApertureCorrection(Limited):
     """How the correction is measured.
 
     Attributes
@@ -25,6 +26,8 @@ class ApertureCorrection:
     significance
         A variation is kept if it lowers chi2 by this much per term.
     """
+
+    may_be_zero = ("max_order", "significance")
 
     radius_fwhm: float = 2.5
     max_order: int = 2

@@ -12,6 +12,7 @@ from diapipe.images import UNUSABLE, Box, MeshField
 from diapipe.numerics import background as meshes
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.polynomials import chebyshev_terms, n_terms
+from diapipe.steps.limits import Limited
 
 N_REWEIGHTINGS = 5
 
@@ -20,7 +21,7 @@ TREND_ORDER = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackgroundMesh:
+class BackgroundMesh(Limited):
     """How the sky is measured.
 
     Attributes
@@ -39,6 +40,9 @@ class BackgroundMesh:
     crowded_order
         Order of that polynomial.
     """
+
+    may_be_zero = ("grow_pixels", "crowded_order", "least_sky_fraction", "crowded_sky_fraction")
+    shares = ("least_sky_fraction", "crowded_sky_fraction")
 
     cell_pixels: int | None = None
     source_sigma: float = 3.0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from diapipe.images import MaskPlane
 from diapipe.numerics import cosmic_rays
 from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CosmicRays:
+class CosmicRays(Limited):
     """How cosmic rays are recognised.
 
     Attributes
@@ -22,6 +23,8 @@ class CosmicRays:
     sharpness
         How much of a perfect star's contrast with its neighbours is allowed to remain.
     """
+
+    may_be_zero = ("sharpness_sigma", "sharpness")
 
     floor_sigma: float = 6.0
     sharpness_sigma: float = 3.0

@@ -9,10 +9,11 @@ import numpy as np
 from diapipe.images import Exposure, MaskPlane
 from diapipe.numerics import blobs, lines, padding
 from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Defects:
+class Defects(Limited):
     """How saturated pixels and bad columns are found.
 
     Attributes
@@ -28,6 +29,9 @@ class Defects:
     find_bad_columns
         Flag columns that stand out from those beside them.
     """
+
+    may_be_zero = ("saturation_margin", "grow_pixels", "plateau_tolerance")
+    shares = ("saturation_margin",)
 
     saturation_counts: float | None = None
     saturation_margin: float = 0.02

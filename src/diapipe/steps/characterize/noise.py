@@ -8,6 +8,7 @@ import numpy as np
 
 from diapipe.numerics import noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
+from diapipe.steps.limits import Limited
 
 REACH = 4
 """Largest lag of a noise correlation along either axis: resampling reaches no farther."""
@@ -19,7 +20,7 @@ FAR_LAGS = np.array(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseCorrelation:
+class NoiseCorrelation(Limited):
     """How the noise is told from what lies under it.
 
     Attributes
@@ -33,6 +34,8 @@ class NoiseCorrelation:
     least_correlation, significance
         A correlation is believed where it exceeds both this and so many times its own error.
     """
+
+    may_be_zero = ("crowding_limit", "least_correlation", "significance")
 
     tile_pixels: int = 128
     n_tiles: int = 36

@@ -14,10 +14,11 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import polynomials, psf_model, star_stamps
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.characterize.sources import Sources
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PsfModel:
+class PsfModel(Limited):
     """How the PSF is modelled.
 
     Attributes
@@ -35,6 +36,8 @@ class PsfModel:
     clip_sigma
         A star whose chi2 is this far above the median, in units of the scatter, is put aside.
     """
+
+    may_be_zero = ("max_order",)
 
     max_stars: int = 300
     min_stars: int = 3

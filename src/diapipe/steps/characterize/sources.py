@@ -12,13 +12,14 @@ from diapipe.numerics import local_maxima
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.blobs import Blobs, blobs_of
 from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
+from diapipe.steps.limits import Limited
 
 BLIND = MaskPlane.BAD | MaskPlane.CR | MaskPlane.NO_DATA | MaskPlane.EDGE
 """Planes whose pixels are not looked at when sources are searched; saturated ones are, they belong to stars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceDetection:
+class SourceDetection(Limited):
     """How sources are found.
 
     Attributes

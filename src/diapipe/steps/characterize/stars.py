@@ -11,6 +11,7 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import polynomials
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.steps.characterize.sources import Sources
+from diapipe.steps.limits import Limited
 
 LOCUS_WIDTH = 0.05
 """Sizes within this relative range of each other are one."""
@@ -26,7 +27,7 @@ SMALLEST_SURE_SIZE_PX, HIT_SHARE = 0.85, 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StarSelection:
+class StarSelection(Limited):
     """How stars are told from galaxies, blends and hits.
 
     Attributes
@@ -42,6 +43,8 @@ class StarSelection:
     neighbour_fraction
         A neighbour one FWHM away matters above this fraction of the flux; the limit grows as the distance cubed.
     """
+
+    may_be_zero = ("min_snr", "min_snr_star", "size_range", "size_tolerance", "shape_tolerance", "neighbour_fraction")
 
     min_snr: float = 20.0
     min_snr_star: float = 8.0

@@ -11,13 +11,14 @@ from diapipe.images import Exposure, MaskPlane
 from diapipe.numerics.arrays import Float32Array, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.steps.characterize.noise import SkyNoise
+from diapipe.steps.limits import Limited
 
 LEAST = np.float32(1e-30)
 """Variances below this have an inverse that overflows single precision in sums: no noise is so small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variance:
+class Variance(Limited):
     """How the variance is made and checked.
 
     Attributes
@@ -33,6 +34,8 @@ class Variance:
     signal_sigma
         The smoothed signal counts towards the variance where it is this significant.
     """
+
+    may_be_zero = ("read_noise_electrons", "tolerance", "signal_sigma")
 
     gain_electrons: float | None = None
     read_noise_electrons: float | None = None

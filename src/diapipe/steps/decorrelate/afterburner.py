@@ -34,6 +34,8 @@ class Afterburner(AbstractDecorrelator):
         Polynomial order of the whitening kernel over the image.
     """
 
+    may_be_zero = ("order",)
+
     cells: int = 6
     order: int = 3
 

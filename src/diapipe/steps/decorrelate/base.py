@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 
 from diapipe.images.exposure import Exposure
 from diapipe.images.kernel import SpatialKernel
+from diapipe.steps.limits import Limited
 
 
-class AbstractDecorrelator(ABC):
+class AbstractDecorrelator(Limited, ABC):
     """Finds the kernel that whitens a difference."""
 
     @abstractmethod

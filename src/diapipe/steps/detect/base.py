@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from diapipe.images import Detections, Exposure
+from diapipe.steps.limits import Limited
 
 
-class AbstractDetector(ABC):
+class AbstractDetector(Limited, ABC):
     """A way to find sources on a difference image."""
 
     @abstractmethod

@@ -51,6 +51,9 @@ class MatchedFilter(AbstractDetector):
         The PSF is taken as constant over squares of this side. The score's loss is quadratic in the PSF's change.
     """
 
+    may_be_zero = ("grow_sigma", "dipole_separation_fwhm", "blend_tolerance", "least_coverage", "lost_fraction")
+    shares = ("least_coverage", "lost_fraction")
+
     threshold_sigma: float = 5.2
     grow_sigma: float = 2.4
     dipole_separation_fwhm: float = 2.0

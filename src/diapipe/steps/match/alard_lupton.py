@@ -51,6 +51,8 @@ class AlardLupton(AbstractMatcher):
         Widths of all Gaussians in pixels, to override the sizing; then ``degrees`` are theirs and there are no others.
     """
 
+    may_be_zero = (*AbstractMatcher.may_be_zero, "degrees", "wing_degrees", "wing_spatial_order")
+
     sizing: Literal["smooth", "stepped"] = "smooth"
     degrees: tuple[int, ...] = (4, 4, 2)
     beta: float = 2.0

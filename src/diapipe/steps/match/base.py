@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from diapipe.errors import UsageError
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class SizedBasis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AbstractMatcher(ABC):
+class AbstractMatcher(Limited, ABC):
     """Fit of a spatially varying kernel as a linear combination of basis images.
 
     Attributes
@@ -58,6 +59,8 @@ class AbstractMatcher(ABC):
         Fewer usable ones are an error.
     """
 
+    may_be_zero: ClassVar[tuple[str, ...]] = ("spatial_order", "max_spatial_order", "background_order")
+
     convolve: Literal["auto", "template", "science"] = "auto"
     spatial_order: int | None = None
     max_spatial_order: int = 4
@@ -68,10 +71,9 @@ class AbstractMatcher(ABC):
     min_stamps: int = 3
 
     def __post_init__(self) -> None:
+        super(AbstractMatcher, self).__post_init__()
         if self.convolve not in ("auto", "template", "science"):
             raise UsageError(f"convolve must be auto, template or science, not {self.convolve!r}")
-        if self.kernel_half_px is not None and self.kernel_half_px < 1:
-            raise UsageError(f"kernel_half_px must be at least 1, not {self.kernel_half_px}")
 
     @abstractmethod
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:

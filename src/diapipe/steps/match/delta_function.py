@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.errors import UsageError
 from diapipe.numerics.kernel_bases import KernelBasis, delta_basis, smoothness_penalty
 from diapipe.steps.match.base import AbstractMatcher, SizedBasis
 
@@ -25,15 +24,15 @@ class DeltaFunction(AbstractMatcher):
         Largest half-size that the kernel is given when it is sized from the PSFs.
     """
 
+    may_be_zero = (
+        *AbstractMatcher.may_be_zero,
+        "smoothness",
+    )
+
     smoothness: float = 1e-3
     max_half_px: int = 8
     max_spatial_order: int = 1
     max_stamps: int = 150
-
-    def __post_init__(self) -> None:
-        super(DeltaFunction, self).__post_init__()
-        if not self.smoothness >= 0:
-            raise UsageError(f"smoothness must not be negative, not {self.smoothness}")
 
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
         """Basis from ``target_sigma_px`` to ``reference_sigma_px`` (Gaussian sigmas of the two PSFs, in pixels)."""

@@ -13,6 +13,7 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics import dipole_fit, dipole_noise, surroundings
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DIFFERENCE, F_PLUS, DipoleFits, DipoleStamps
+from diapipe.steps.limits import Limited
 from diapipe.steps.measure.dipole_images import Cutter
 from diapipe.steps.measure.photometry import LEAST_COVERAGE
 
@@ -26,7 +27,7 @@ _UNRESOLVED = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dipoles:
+class Dipoles(Limited):
     """Which detections are fitted as a dipole, how, and which are called one.
 
     Attributes
@@ -52,6 +53,15 @@ class Dipoles:
     largest_share
         Part of the absolute light of the fitted dipole, as it is on the difference, in its brighter lobe, at most.
     """
+
+    may_be_zero = (
+        "opposite_sigma",
+        "opposite_ratio",
+        "image_weight",
+        "least_snr",
+        "least_separation_sigma",
+    )
+    shares = ("opposite_ratio", "largest_share")
 
     search_fwhm: float = 2.0
     opposite_sigma: float = 3.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from diapipe.steps.limits import Limited
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.quality import Cuts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class Measure(Limited):
     """Parameters of the measurement.
 
     Attributes

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.steps.limits import Limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cuts:
+class Cuts(Limited):
     """When a source is taken for a residual of the subtraction rather than a change of the sky.
 
     Attributes
@@ -38,6 +39,18 @@ class Cuts:
     saturated_template_ratio
         A source brighter than this in units of the light under it is believed even there.
     """
+
+    may_be_zero = (
+        "sharpness",
+        "sharpness_model_error",
+        "chi2_excess",
+        "chi2_model_error",
+        "template_ratio",
+        "dipole_template_ratio",
+        "star_ratio",
+        "saturated_distance",
+        "saturated_template_ratio",
+    )
 
     sharpness: float = 5.0
     sharpness_model_error: float = 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from diapipe.numerics.holes import MAX_GAP
 from diapipe.numerics.interpolant import LOBES, Interpolant
 from diapipe.numerics.resample import Planes, SourceGrid, resample
 from diapipe.numerics.resample_noise import resampled_noise_correlation
+from diapipe.steps.limits import Limited
 
 _MAX_LAG = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AbstractWarp(ABC):
+class AbstractWarp(Limited, ABC):
     """Interpolation of image, variance and mask onto another grid, fluxes kept.
 
     Attributes
@@ -36,6 +38,9 @@ class AbstractWarp(ABC):
     required_template_fraction
         Least fraction of the science pixels that the template must cover.
     """
+
+    may_be_zero: ClassVar[tuple[str, ...]] = ("max_hole_share", "same_grid_px", "required_template_fraction")
+    shares = ("max_hole_share", "required_template_fraction")
 
     max_hole_share: float = 0.04
     stretch_from_scale: float = 1.25

@@ -13,6 +13,7 @@ from diapipe.images.pixel_map import PixelMap
 from diapipe.numerics import polynomials
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.registration import DisplacementFit, coarse_offset, fit_displacement, mutual_pairs
+from diapipe.steps.limits import Limited
 from diapipe.steps.template.mapping import template_positions
 
 SIGMA_WITHOUT_PSF_PX = 2.0
@@ -25,7 +26,7 @@ _CROWDING = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Register:
+class Register(Limited):
     """How stars are matched and their displacements fitted.
 
     Attributes
@@ -45,6 +46,14 @@ class Register:
     centroid_floor_px
         Centroid error that even the brightest star has.
     """
+
+    may_be_zero = (
+        "max_order",
+        "min_signal_to_noise",
+        "least_significance",
+        "least_displacement_px",
+        "centroid_floor_px",
+    )
 
     search_radius_px: float = 60.0
     match_radius_px: float = 1.5

@@ -22,6 +22,8 @@ class WienerWarp(AbstractWarp):
         and widens a star of 3.2 px FWHM by 6%. For undersampled templates that are much sharper than the science image.
     """
 
+    may_be_zero = (*AbstractWarp.may_be_zero, "blur_px")
+
     blur_px: float = 0.0
 
     def plain_interpolant(self) -> Interpolant:

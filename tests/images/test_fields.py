@@ -69,7 +69,7 @@ def test_a_constant_field_is_its_value():
 
 @pytest.mark.parametrize("n", [0, 2, 4, 5, 7])
 def test_coefficients_of_no_complete_polynomial_are_refused(n):
-    with pytest.raises(ValueError, match=f"{n} coefficients do not make a complete 2-D polynomial"):
+    with pytest.raises(InputError, match=f"{n} coefficients do not make a complete 2-D polynomial"):
         ChebyshevField(np.ones(n), BOX)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from diapipe.errors import BoundsError, InputError
 
@@ -15,6 +16,8 @@ class Box:
 
     Raises
     ------
+    InputError
+        If an end is no whole number.
     BoundsError
         If an end lies before its beginning.
     """
@@ -25,6 +28,9 @@ class Box:
     x1: int
 
     def __post_init__(self) -> None:
+        for end in (self.y0, self.y1, self.x0, self.x1):
+            if type(end) is not int and not isinstance(end, Integral):
+                raise InputError(f"a Box needs whole numbers of pixels, not {end!r}")
         if self.y1 < self.y0 or self.x1 < self.x0:
             raise BoundsError(f"box {self} ends before it begins")
 

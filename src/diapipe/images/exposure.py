@@ -8,6 +8,7 @@ from typing import Any
 
 from astropy.wcs import WCS
 
+from diapipe.errors import InputError
 from diapipe.images.box import Box
 from diapipe.images.fields import ChebyshevField
 from diapipe.images.kernel import SpatialKernel
@@ -33,6 +34,9 @@ class ObservationInfo:
     gain: float | None = None
     read_noise: float | None = None
     saturation: float | None = None
+
+
+_KINDS: dict[str, type] = {"masked_image": MaskedImage, "wcs": WCS, "psf": Psf, "photo_calib": PhotoCalib}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +68,11 @@ class Exposure:
         Unit of the pixels, ``"nJy"`` where calibrated, else as the file says (``"adu"`` if it does not).
     metadata
         Cards of the source that have no place above; scalars only.
+
+    Raises
+    ------
+    InputError
+        If ``masked_image``, ``wcs``, ``psf`` or ``photo_calib`` is of another kind than its name says.
     """
 
     name: str
@@ -78,6 +87,12 @@ class Exposure:
     aperture_corrections: Mapping[str, ChebyshevField] = field(default_factory=dict)
     unit: str = "adu"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and (value is not None or name == "masked_image"):
+                raise InputError(f"{name} of the exposure {self.name} must be a {kind.__name__}, not {value!r:.60}")
 
     @property
     def box(self) -> Box:

@@ -25,6 +25,14 @@ def field_terms(box: Box, order: int, *, x: RealArray | float, y: RealArray | fl
     return polynomials.chebyshev_terms(u, v, order)
 
 
+def _check_complete(n_terms: int) -> None:
+    """InputError if no complete polynomial has so many terms."""
+    try:
+        polynomials.order_of(n_terms)
+    except ValueError as error:
+        raise InputError(str(error), n_terms=n_terms) from error
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ChebyshevField:
     """A number at every position: a 2-D Chebyshev series over a box.
@@ -35,13 +43,18 @@ class ChebyshevField:
         Shape (n_terms,), in triangular order: 1; x, y; x², xy, y²; ...
     box
         Region whose outer edges are scaled to [-1, 1].
+
+    Raises
+    ------
+    InputError
+        If no complete polynomial has so many terms.
     """
 
     coefficients: FloatArray
     box: Box
 
     def __post_init__(self) -> None:
-        polynomials.order_of(len(self.coefficients))
+        _check_complete(len(self.coefficients))
 
     @classmethod
     def constant(cls, value: float, box: Box) -> ChebyshevField:
@@ -83,7 +96,7 @@ class ImageField:
     Raises
     ------
     InputError
-        If the images are not square with an odd side.
+        If the images are not square with an odd side, or no complete polynomial has so many terms.
     """
 
     images: FloatArray
@@ -93,7 +106,7 @@ class ImageField:
         _, height, width = self.images.shape
         if height != width or height % 2 == 0:
             raise InputError(f"images of a kernel or PSF must be square with an odd side, not {height} x {width}")
-        polynomials.order_of(len(self.images))
+        _check_complete(len(self.images))
 
     @property
     def order(self) -> int:

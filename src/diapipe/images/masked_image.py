@@ -15,11 +15,15 @@ _BLOCK_ROWS = 64
 """Rows tested at once: few enough that they stay in the cache between the tests."""
 
 
+_TYPES = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskedImage:
     """Three planes of one shape over one box of the parent image.
 
-    The planes are not to be written to: a step that changes pixels makes a new MaskedImage.
+    The planes are not to be written to: a step that changes pixels makes a new MaskedImage. NumPy is not told so, for
+    Numba would compile every kernel a second time for read-only arrays.
 
     Attributes
     ----------
@@ -35,7 +39,7 @@ class MaskedImage:
     Raises
     ------
     InputError
-        If the planes differ in shape from each other or from the box.
+        If the planes differ in shape from each other or from the box, or one is not of its type.
     """
 
     image: Float32Array
@@ -49,6 +53,13 @@ class MaskedImage:
                 f"image {self.image.shape}, mask {self.mask.shape}, variance {self.variance.shape} "
                 f"and box {self.box.shape} must have one shape"
             )
+        found = self.image.dtype, self.mask.dtype, self.variance.dtype
+        if found != _TYPES:
+            raise InputError(
+                f"image, mask and variance must be float32, int32 and float32, "
+                f"not {found[0]}, {found[1]} and {found[2]}; "
+                "MaskedImage.from_planes converts them"
+            )
 
     @classmethod
     def from_planes(
@@ -59,7 +70,17 @@ class MaskedImage:
         variance: RealArray | float = 1.0,
         box: Box | None = None,
     ) -> MaskedImage:
-        """Build from arrays of any float type; a mask left out is empty, a scalar variance fills its plane."""
+        """Build from arrays of any float type; a mask left out is empty, a scalar variance fills its plane.
+
+        Arrays that have their plane's type already are taken, not copied: they belong to the image from then on.
+
+        Raises
+        ------
+        InputError
+            If the image has not two axes, or the shapes differ.
+        """
+        if np.ndim(image) != 2:
+            raise InputError(f"an image needs rows and columns, not the shape {np.shape(image)}")
         pixels = np.ascontiguousarray(image, dtype=np.float32)
         flags = np.zeros(pixels.shape, np.int32) if mask is None else np.ascontiguousarray(mask, dtype=np.int32)
         spread = (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diapipe.errors import InputError
 from diapipe.images.fields import ChebyshevField
 from diapipe.numerics.arrays import FloatArray, RealArray
 
@@ -25,11 +26,20 @@ class PhotoCalib:
         Its uncertainty.
     field
         Relative variation over the image (1 on average), or None for a constant.
+
+    Raises
+    ------
+    InputError
+        If a count is worth nothing, less than nothing or no number.
     """
 
     mean: float
     error: float = 0.0
     field: ChebyshevField | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mean < np.inf:
+            raise InputError(f"a count must be worth a positive flux, not {self.mean} nJy")
 
     @classmethod
     def from_zero_point(cls, magnitude: float) -> PhotoCalib:

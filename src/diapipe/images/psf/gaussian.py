@@ -27,7 +27,7 @@ class GaussianPsf(Psf):
     width: int = 25
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0 or self.width % 2 == 0:
+        if not 0 < self.sigma < np.inf or self.width < 1 or self.width % 2 != 1:
             raise InputError(f"a GaussianPsf needs sigma > 0 and an odd width, not {self.sigma} and {self.width}")
 
     @property

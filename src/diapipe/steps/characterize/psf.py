@@ -99,20 +99,19 @@ def candidates(
         usable = star & inside & ~sources.is_saturated & (sources.snr > snr_limit) & (worst_neighbour < neighbour_limit)
         if usable.sum() >= 20 or (neighbour_limit == np.inf and usable.sum() >= options.min_stars):
             return _spread(sources, np.flatnonzero(usable), shape, options.max_stars)
-    _refuse(sources, int(usable.sum()), options.min_stars, name)
-    raise AssertionError  # pragma: no cover
+    raise _too_few(sources, int(usable.sum()), options.min_stars, name)
 
 
-def _refuse(sources: Sources, found: int, needed: int, name: str) -> None:
-    """Say why there is no PSF."""
+def _too_few(sources: Sources, found: int, needed: int, name: str) -> TooFewStarsError:
+    """Why there is no PSF, as the error to raise."""
     bright = sources.is_saturated.sum()
     if len(sources) and bright >= 0.5 * (sources.snr > 30).sum() and bright > 0 and found == 0:
-        raise TooFewStarsError(
+        return TooFewStarsError(
             f"all {int(bright)} bright stars of {name} are saturated: {needed} unsaturated ones are needed for its PSF",
             found=found,
             needed=needed,
         )
-    raise TooFewStarsError(
+    return TooFewStarsError(
         f"{name} has {counted(found, 'usable star')} among {counted(len(sources), 'source')}; "
         f"{needed} are needed for its PSF",
         found=found,

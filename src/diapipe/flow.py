@@ -36,6 +36,18 @@ class Recipe(Limited):
 
     Attributes
     ----------
+    characterize
+        What is found out of each image: sky, noise, defects, stars, PSF.
+    register
+        How the residual displacement between the images is measured at the stars.
+    warp
+        How the template is brought onto the science grid.
+    matcher
+        How the PSFs are matched.
+    detector
+        How sources are found on the difference.
+    measure
+        How they are measured and judged.
     decorrelator
         None leaves the noise of the difference as the kernel correlates it.
     n_threads

@@ -10,13 +10,15 @@ from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
-from diapipe.images.psf import ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf
+from diapipe.images.psf import CoaddComponent, CoaddPsf, ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf, PsfexPsf
 
 __all__ = [
     "UNUSABLE",
     "UNUSABLE_DIFFERENCE",
     "Box",
     "ChebyshevField",
+    "CoaddComponent",
+    "CoaddPsf",
     "ConvolvedPsf",
     "Detections",
     "Difference",
@@ -32,5 +34,6 @@ __all__ = [
     "PhotoCalib",
     "PolynomialPsf",
     "Psf",
+    "PsfexPsf",
     "SpatialKernel",
 ]

@@ -24,7 +24,25 @@ IMAGES_LEFT = "IMAGES_LEFT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationInfo:
-    """When, where and through what an exposure was taken; 0, "" and NaN stand for unknown."""
+    """When, where and through what an exposure was taken; 0, "", NaN and None stand for unknown.
+
+    Attributes
+    ----------
+    visit, detector
+        Numbers of the exposure and of the chip.
+    band
+        Filter band.
+    mjd_midpoint
+        Middle of the exposure, modified Julian date in days.
+    exposure_time_s
+        Length in seconds.
+    gain
+        Electrons per count.
+    read_noise
+        Of a pixel, in electrons.
+    saturation
+        Counts from which on a pixel is saturated.
+    """
 
     visit: int = 0
     detector: int = 0

@@ -46,8 +46,8 @@ def test_sizing_is_checked() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"beta": -1.0}, "beta must be above 1, not -1"),
-        ({"beta": float("nan")}, "beta must be above 1, not nan"),
+        ({"beta": -1.0}, "beta of AlardLupton must be positive, not -1"),
+        ({"beta": float("nan")}, "beta of AlardLupton must be a number, not nan"),
         ({"sigmas_px": (1.0, 2.0)}, "sigmas_px has 2 entries, degrees 3"),
         ({"wing_sigmas": (3.0, 5.0)}, "wing_sigmas has 2 entries, wing_degrees 1"),
     ],

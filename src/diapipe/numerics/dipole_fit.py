@@ -6,7 +6,7 @@ With P_D, P_S, P_T the PSFs of the three images, a star at p₊ with flux F₊ o
 
 The difference alone fixes F times the separation of close lobes, the images beneath fix F. Fluxes and planes are linear
 and solved for at every place (variable projection, in the approximation of Kaufman 1975, BIT 15, 49); the places take
-Levenberg–Marquardt steps, each source with its own damping. All is NumPy on stacks: nothing is compiled for it.
+Levenberg–Marquardt steps, each source with its own damping. The steps are NumPy's, on stacks of small matrices.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.numerics.shifting import LOBES, shift_stacks
+from diapipe.numerics.dipole_kernels import REACH, draw_lobes, sum_over_pixels
 
 X_PLUS, Y_PLUS, X_MINUS, Y_MINUS, F_PLUS, F_MINUS = range(6)
 """The parameters that are told; six more are the two planes."""
@@ -27,9 +27,6 @@ DIFFERENCE, SCIENCE, TEMPLATE = range(3)
 N_PLACE, N_LINEAR, N_TOLD = 4, 8, 6
 COLUMNS = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 4, 6, 7, 8], [2, 3, 5, 9, 10, 11]])
 """Which of the 12 parameters each image depends on."""
-
-SLOPE_MARGIN = 2
-"""Pixels around a stamp that the derivative needs."""
 
 _MAX_ITERATIONS = 15
 _MAX_STEP_PX = 1.0
@@ -47,14 +44,13 @@ class DipoleStamps(NamedTuple):
     ----------
     values, weights
         Pixels and their inverse variance, 0 where unusable or where there is no such image; shape (n, 3, m, m).
-    plus, minus
-        PSFs of (difference, science) and (difference, template), centred on their stamps; shape (n, 2, s, s).
+    psfs
+        PSF on each, centred; `reach_needed` says how large.
     """
 
     values: FloatArray
     weights: FloatArray
-    plus: FloatArray
-    minus: FloatArray
+    psfs: FloatArray
 
 
 class DipoleFits(NamedTuple):
@@ -107,9 +103,12 @@ class _Normal(NamedTuple):
 
 
 class _Solved(NamedTuple):
-    """At fixed places: linear parameters, the χ² they gain, and the system of the places with them eliminated."""
+    """At fixed places: linear parameters, how they follow the places, the χ² they gain, and the system of the places
+    with them eliminated.
+    """
 
     linear: FloatArray
+    response: FloatArray
     gain: FloatArray
     downhill: FloatArray
     matrix: FloatArray
@@ -200,8 +199,10 @@ def _search(stamps: DipoleStamps, start: FloatArray, merge: FloatArray, max_shif
         step, promise = _step(solved, damping[active])
         arrived = promise < _CONVERGED
         away = (np.abs(place[active] + step) > max_shift).any(axis=1)
-        done = active[arrived & ~away]
-        place[done] += step[arrived & ~away]
+        last = arrived & ~away
+        done = active[last]
+        place[done] += step[last]
+        linear[done] += np.einsum("nlp,np->nl", solved.response[last], step[last])
         converged[done] = True
         active = active[~(arrived | away)]
         if len(active) == 0:
@@ -219,30 +220,11 @@ def _search(stamps: DipoleStamps, start: FloatArray, merge: FloatArray, max_shif
     return _Found(place, linear, converged, normal.matrices, normal.sides)
 
 
-def draw(psfs: FloatArray, which: IntArray, x: FloatArray, y: FloatArray, side: int) -> FloatArray:
-    """PSFs moved by (x, y), and how they change as the star moves towards higher x and y; (n, 2, 3, side, side)."""
-    drawn = np.empty((len(which), 2, side + 2 * SLOPE_MARGIN, side + 2 * SLOPE_MARGIN))
-    shift_stacks(psfs, which, np.ascontiguousarray(x), np.ascontiguousarray(y), drawn)
-    out = np.empty((len(which), 2, 3, side, side))
-    rows = drawn[:, :, 2:-2]
-    out[:, :, 0] = rows[..., 2:-2]
-    out[:, :, 1] = (rows[..., 4:] - rows[..., :-4] - 8.0 * (rows[..., 3:-1] - rows[..., 1:-3])) / 12.0
-    columns = drawn[..., 2:-2]
-    out[:, :, 2] = (columns[:, :, 4:] - columns[:, :, :-4] - 8.0 * (columns[:, :, 3:-1] - columns[:, :, 1:-3])) / 12.0
-    return out
-
-
 def model_images(stamps: DipoleStamps, which: IntArray, place: FloatArray) -> FloatArray:
     """Derivatives of the three images with their six parameters each, for unit fluxes; shape (n, 3, 6, m m)."""
     side = stamps.values.shape[-1]
-    plus = draw(stamps.plus, which, place[:, 0], place[:, 1], side)
-    minus = draw(stamps.minus, which, place[:, 2], place[:, 3], side)
     images = np.empty((len(which), 3, 6, side, side))
-    images[:, DIFFERENCE, :2], images[:, DIFFERENCE, 4] = plus[:, 0, 1:], plus[:, 0, 0]
-    np.negative(minus[:, 0, 1:], out=images[:, DIFFERENCE, 2:4])
-    np.negative(minus[:, 0, 0], out=images[:, DIFFERENCE, 5])
-    for image, lobe in ((SCIENCE, plus), (TEMPLATE, minus)):
-        images[:, image, :2], images[:, image, 2] = lobe[:, 1, 1:], lobe[:, 1, 0]
+    draw_lobes(stamps.psfs, which, place, images)
     across = np.linspace(-1.0, 1.0, side)
     images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
     return images.reshape(len(which), 3, 6, side * side)
@@ -251,10 +233,9 @@ def model_images(stamps: DipoleStamps, which: IntArray, place: FloatArray) -> Fl
 def _normal_equations(stamps: DipoleStamps, which: IntArray, place: FloatArray) -> _Normal:
     """Sums over the pixels of the chosen sources."""
     images = model_images(stamps, which, place)
-    flat = images.shape[0], 3, images.shape[3]
-    weighed = images * stamps.weights[which].reshape(flat)[:, :, None]
-    matrices = weighed @ images.swapaxes(2, 3)
-    sides = (weighed @ stamps.values[which].reshape(flat)[..., None])[..., 0]
+    matrices, sides = np.empty((len(which), 3, 6, 6)), np.empty((len(which), 3, 6))
+    flat = len(stamps.values), 3, images.shape[3]
+    sum_over_pixels(images, which, stamps.values.reshape(flat), stamps.weights.reshape(flat), matrices, sides)
     return _Normal(matrices, sides, *gathered(matrices, sides))
 
 
@@ -287,6 +268,7 @@ def _solve(normal: _Normal, merge: FloatArray) -> _Solved:
     diagonal = np.einsum("nii->ni", normal.matrix)[:, :N_PLACE] * flux**2
     return _Solved(
         linear,
+        -response * flux[:, None, :],
         np.einsum("nl,nl->n", normal.side[:, N_PLACE:], linear),
         flux * left,
         flux[:, :, None] * flux[:, None, :] * schur,
@@ -306,10 +288,10 @@ def _chi2(stamps: DipoleStamps, found: _Found, importance: FloatArray) -> FloatA
     whole = np.concatenate([np.zeros((len(found.linear), N_PLACE)), found.linear], axis=1)[:, COLUMNS]
     explained = 2.0 * np.einsum("nik,nik->ni", found.sides, whole)
     explained -= np.einsum("nik,nikl,nil->ni", whole, found.matrices, whole)
-    square = np.einsum("nixy,nixy,nixy->ni", stamps.weights, stamps.values, stamps.values)
+    square = (stamps.weights * stamps.values**2).sum(axis=(2, 3))
     return np.asarray(square - explained / importance)
 
 
 def reach_needed(half: int, max_shift: float) -> int:
     """Half-width of the PSF images from which stamps of the half-width ``half`` can be drawn anywhere allowed."""
-    return half + SLOPE_MARGIN + LOBES + int(np.ceil(max_shift))
+    return half + REACH + int(np.ceil(max_shift))

@@ -132,10 +132,12 @@ def _influence(
     stamps: DipoleStamps, which: IntArray, fits: DipoleFits, merge: FloatArray, combinations: FloatArray
 ) -> Float32Array:
     """h: what a unit of noise in a pixel of each image does to each combination; shape (n, 3, k, m m)."""
-    images = fits.images[which]
+    images = fits.images[which].astype(np.float32)
     weights = stamps.weights[which] * fits.importance[which][:, :, None, None]
-    weighed = images * weights.reshape(len(which), 3, 1, -1)
-    matrix, _ = gathered(weighed @ images.swapaxes(2, 3), np.zeros((len(which), 3, images.shape[2])))
+    weighed = images * weights.reshape(len(which), 3, 1, -1).astype(np.float32)
+    matrix, _ = gathered(
+        (weighed @ images.swapaxes(2, 3)).astype(np.float64), np.zeros((len(which), 3, images.shape[2]))
+    )
     scale = np.ones((len(which), matrix.shape[1]))
     scale[:, :N_PLACE] = np.repeat(fits.linear[which][:, [F_PLUS - N_PLACE, F_MINUS - N_PLACE]], 2, axis=1)
     free = np.zeros((matrix.shape[1], N_PLACE + merge.shape[1]))
@@ -143,4 +145,4 @@ def _influence(
     scaled = scale[:, :, None] * scale[:, None, :] * matrix
     inverse = free @ np.linalg.inv(made_regular(free.T @ scaled @ free)) @ free.T * scale[:, None, :]
     rows = combinations @ inverse[:, :N_TOLD]
-    return np.asarray(np.stack([rows[:, :, columns] for columns in COLUMNS], axis=1) @ weighed, dtype=np.float32)
+    return np.stack([rows[:, :, columns] for columns in COLUMNS], axis=1).astype(np.float32) @ weighed

@@ -9,6 +9,7 @@ import pytest
 from astropy.wcs import WCS
 
 from diapipe.images import MaskedImage, MaskPlane
+from diapipe.images.psf.lattice import PsfLattice
 from diapipe.steps.detect import detect
 from diapipe.steps.measure import Measure, measure
 from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
@@ -19,12 +20,18 @@ NOWHERE = np.zeros((SIZE, SIZE), np.float32)
 
 def columns_of(made, peaks, *, static=True, score=NOWHERE, **options):
     """The dipole columns at given peaks."""
+    exposures = made.difference.exposure, made.science
+    lattices = [
+        None if image.psf is None else PsfLattice.around(image.psf, x=peaks.x, y=peaks.y, box=image.box)
+        for image in exposures
+    ]
     return dipole_columns(
         made.difference,
         peaks,
         score,
         science=made.science,
         static=made.difference.matched_template if static else None,
+        lattices=lattices,
         fwhm=FWHM,
         options=Dipoles(**options),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from diapipe.errors import PsfUndefinedError
 from diapipe.images.box import Box
 from diapipe.images.psf.base import Psf
-from diapipe.numerics.arrays import FloatArray, IntArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
 NODE_SPACING_PX = 400.0
 """Largest distance of neighbouring nodes. A PSF that changes by 5% over a 4k image is right to 3e-4 in between."""
@@ -65,6 +65,10 @@ class PsfLattice:
         weights = weights * defined[index]
         total = weights.sum(axis=1, keepdims=True)
         return cls(nodes, index, np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
+
+    def of(self, which: BoolArray | IntArray) -> PsfLattice:
+        """The same for some of the positions."""
+        return PsfLattice(self.nodes, self.index[which], self.weights[which])
 
     def peaks(self) -> tuple[FloatArray, FloatArray]:
         """Central pixel and root of the sum of squares, sqrt(ΣP²), of the PSF at each position; NaN where undefined."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane, Psf
+from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import dipole_fit, dipole_noise
@@ -23,13 +25,13 @@ _POINT = np.ones((1, 1))
 class Layer(NamedTuple):
     """One of the three images.
 
-    ``noise_gain`` is the variance of its pixels over what its variance plane holds; ``psf_sum`` what the PSF's images
-    are to be divided by.
+    ``lattice`` holds the PSF at every source that is fitted, ``psf_sum`` what its images are to be divided by;
+    ``noise_gain`` is the variance of the pixels over what the variance plane holds.
     """
 
     planes: Planes
     bits: MaskPlane
-    psf: Psf
+    lattice: PsfLattice
     noise_gain: float = 1.0
     psf_sum: float = 1.0
 
@@ -56,30 +58,39 @@ def kernels_of(difference: Difference) -> Kernels:
 
 
 def layers_of(
-    difference: Difference, science: Exposure, static: MaskedImage | Exposure | None, kernels: Kernels
+    difference: Difference,
+    science: Exposure,
+    static: MaskedImage | Exposure | None,
+    lattices: Sequence[PsfLattice | None],
+    kernels: Kernels,
+    x: FloatArray,
+    y: FloatArray,
 ) -> tuple[Layer | None, Layer | None, Layer | None]:
     """Difference, science and template, None for one without pixels or PSF.
 
     A template that was convolved has the PSF of science; one that science was convolved to match has that of science
-    after the kernel. Its variance plane is that of before the match.
+    after the kernel, which is looked up at parent positions ``x`` and ``y``. Its variance plane is that of before the
+    match.
     """
-    exposure = difference.exposure
-    assert exposure.psf is not None
-    of_difference = Layer(Planes.of(exposure.masked_image), UNUSABLE_DIFFERENCE, exposure.psf)
-    if science.psf is None:
+    exposure, (seen_on_difference, seen_on_science) = difference.exposure, lattices
+    assert seen_on_difference is not None
+    of_difference = Layer(Planes.of(exposure.masked_image), UNUSABLE_DIFFERENCE, seen_on_difference)
+    if science.psf is None or seen_on_science is None:
         return of_difference, None, None
-    cut = science[exposure.box] if science.box != exposure.box else science
-    of_science = Layer(Planes.of(cut.masked_image), UNUSABLE, science.psf)
+    box = exposure.box
+    cut = science[box] if science.box != box else science
+    of_science = Layer(Planes.of(cut.masked_image), UNUSABLE, seen_on_science)
     if static is None:
         return of_difference, of_science, None
     image = static.masked_image if isinstance(static, Exposure) else static
     planes, gain = Planes.of(image), float((kernels.gamma**2).sum())
     if isinstance(static, Exposure) and static.psf is not None:
-        return of_difference, of_science, Layer(planes, UNUSABLE, static.psf, gain)
+        own = PsfLattice.around(static.psf, x=x, y=y, box=box)
+        return of_difference, of_science, Layer(planes, UNUSABLE, own, gain)
     if difference.convolved == "template":
-        return of_difference, of_science, Layer(planes, UNUSABLE, science.psf, gain)
-    seen = ConvolvedPsf(science.psf, difference.kernel)
-    return of_difference, of_science, Layer(planes, UNUSABLE, seen, gain, difference.kernel.sum)
+        return of_difference, of_science, Layer(planes, UNUSABLE, seen_on_science, gain)
+    own = PsfLattice.around(ConvolvedPsf(science.psf, difference.kernel), x=x, y=y, box=box)
+    return of_difference, of_science, Layer(planes, UNUSABLE, own, gain, difference.kernel.sum)
 
 
 class Cutter:
@@ -89,6 +100,8 @@ class Cutter:
     ----------
     difference, science, static
         The images; ``static`` is the template on the science flux scale.
+    lattices
+        PSF of difference and of science at every source.
     middle
         Array indices x, y of the middles of the stamps, as real numbers; shape (n, 2).
     half
@@ -102,29 +115,22 @@ class Cutter:
         difference: Difference,
         science: Exposure,
         static: MaskedImage | Exposure | None,
+        lattices: Sequence[PsfLattice | None],
         middle: FloatArray,
         *,
         half: int,
         reach: float,
     ) -> None:
-        kernels = kernels_of(difference)
-        self.layers = layers_of(difference, science, static, kernels)
-        self.middle, self.half = middle, half
-        self.psf_half = dipole_fit.reach_needed(half, reach)
-        self.lattices = self._lattices()
-        self.noise: SharedNoise = dipole_noise.shared_noise(
-            2 * half + 1, **kernels._asdict(), correlation=difference.exposure.noise_correlation
-        )
+        box = difference.exposure.box
+        self.middle, self.half, self.psf_half = middle, half, dipole_fit.reach_needed(half, reach)
+        self.kernels, self.correlation = kernels_of(difference), difference.exposure.noise_correlation
+        x, y = middle[:, 0] + box.x0, middle[:, 1] + box.y0
+        self.layers = layers_of(difference, science, static, lattices, self.kernels, x, y)
 
-    def _lattices(self) -> list[PsfLattice | None]:
-        """The PSF of every layer; two that share one model share it here."""
-        made: dict[int, PsfLattice] = {}
-        for layer in self.layers:
-            if layer is not None and id(layer.psf) not in made:
-                box = layer.planes.box
-                x, y = self.middle[:, 0] + box.x0, self.middle[:, 1] + box.y0
-                made[id(layer.psf)] = PsfLattice.around(layer.psf, x=x, y=y, box=box)
-        return [None if layer is None else made[id(layer.psf)] for layer in self.layers]
+    @functools.cached_property
+    def noise(self) -> SharedNoise:
+        """How the images share their noise."""
+        return dipole_noise.shared_noise(2 * self.half + 1, **self.kernels._asdict(), correlation=self.correlation)
 
     def stamps(self, chosen: slice) -> tuple[DipoleStamps, FloatArray]:
         """Stamps of some of the sources, and the variance planes under them; shape (n, 3, m, m)."""
@@ -135,9 +141,7 @@ class Cutter:
             if layer is not None:
                 values[:, k], spreads[:, k], weights[:, k] = self._cut(layer, middle)
                 weights[:, k] /= layer.noise_gain
-        drawn = self._psfs(chosen)
-        plus, minus = (np.ascontiguousarray(drawn[:, [dipole_fit.DIFFERENCE, k]]) for k in (1, 2))
-        return DipoleStamps(values, weights, plus, minus), spreads
+        return DipoleStamps(values, weights, self._psfs(chosen)), spreads
 
     def _cut(self, layer: Layer, middle: IntArray) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Values, variance and weights."""
@@ -156,9 +160,10 @@ class Cutter:
         """PSF images of the three layers, large enough to be moved about; zeros for one that is not there."""
         size = 2 * self.psf_half + 1
         images = np.zeros((len(self.middle[chosen]), 3, size, size))
-        for k, (layer, lattice) in enumerate(zip(self.layers, self.lattices, strict=True)):
-            if layer is None or lattice is None:
+        for k, layer in enumerate(self.layers):
+            if layer is None:
                 continue
+            lattice = layer.lattice
             half = lattice.nodes.shape[1] // 2
             inner, margin = min(half, self.psf_half), max(self.psf_half - half, 0)
             kept = slice(half - inner, half + inner + 1)
@@ -167,6 +172,8 @@ class Cutter:
             rows = np.arange(len(images))
             for corner in range(lattice.index.shape[1]):
                 share[rows, lattice.index[chosen, corner]] += lattice.weights[chosen, corner] / layer.psf_sum
-            blended = (share @ nodes.reshape(len(nodes), -1)).reshape(len(images), *nodes.shape[1:])
+            blended = (share @ nodes.reshape(len(nodes), nodes.shape[1] * nodes.shape[2])).reshape(
+                len(images), *nodes.shape[1:]
+            )
             images[:, k, margin : size - margin, margin : size - margin] = blended
         return images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from diapipe.images import Difference, Exposure, MaskedImage, Peaks
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import dipole_fit, dipole_noise, surroundings
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DIFFERENCE, F_PLUS, DipoleFits, DipoleStamps
@@ -90,6 +92,7 @@ def dipole_columns(
     *,
     science: Exposure,
     static: MaskedImage | Exposure | None,
+    lattices: Sequence[PsfLattice | None],
     fwhm: float,
     options: Dipoles,
 ) -> Columns:
@@ -99,6 +102,8 @@ def dipole_columns(
     ----------
     difference, science, static
         The images, ``static`` the template on the science flux scale.
+    lattices
+        PSF of difference and of science at every detection.
     peaks
         Every detection.
     score
@@ -112,14 +117,13 @@ def dipole_columns(
     columns = _empty(len(peaks))
     pairs = _pairs(peaks, score, np.array([box.x0, box.y0]), fwhm, options)
     columns["dipoleFitAttempted"][pairs.which] = True
-    if len(pairs.which) == 0:
-        return columns
     reach = options.reach_fwhm * fwhm
     middle = np.floor(0.5 * (pairs.plus + pairs.minus) + 0.5)
     half = int(np.ceil(options.stamp_fwhm * fwhm))
-    cutter = Cutter(difference, science, static, middle, half=half, reach=reach)
+    chosen_lattices = [None if lattice is None else lattice.of(pairs.which) for lattice in lattices]
+    cutter = Cutter(difference, science, static, chosen_lattices, middle, half=half, reach=reach)
     start = _starts(pairs, middle, sigma=fwhm / SIGMA_TO_FWHM)
-    for first in range(0, len(middle), _CHUNK):
+    for first in range(0, max(len(middle), 1), _CHUNK):  # without any, what is compiled is compiled all the same
         chosen = slice(first, first + _CHUNK)
         stamps, spreads = cutter.stamps(chosen)
         fits = dipole_fit.fit_dipoles(
@@ -214,7 +218,7 @@ def _told(
         dx_err, dy_err, mean_err, unequal_err = np.sqrt(np.einsum("nii->in", covariance))
     model = _on_difference(stamps, fits)
     snr = np.sqrt((stamps.weights[:, DIFFERENCE] * model**2).sum(axis=(1, 2)))
-    covered = fits.n_used[:, DIFFERENCE] >= LEAST_COVERAGE * model[0].size
+    covered = fits.n_used[:, DIFFERENCE] >= LEAST_COVERAGE * model.shape[1] * model.shape[2]
     good = fits.converged & covered & (snr > 0.0)
     columns: Columns = {
         "dipoleMeanFlux": mean,

@@ -106,7 +106,9 @@ def measure(
     columns = _positions_and_fluxes(exposure, fits)
     found = Sources(columns["x"] - planes.box.x0, columns["y"] - planes.box.y0, start.sign, start.footprint)
     columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_fwhm * fwhm)
-    columns |= _forced_columns(science, static, found, planes, options, n_threads)
+    of_science = None if science.psf is None else photometry.lattice_of(science.psf, planes, found)
+    if of_science is not None:
+        columns |= _forced_columns(science, static, of_science, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
     columns |= _evidence_columns(
@@ -116,7 +118,14 @@ def measure(
     if options.fit_dipoles:
         score = np.ascontiguousarray(detections.score.image)
         columns |= dipoles.dipole_columns(
-            difference, peaks, score, science=science, static=static, fwhm=fwhm, options=options.dipoles
+            difference,
+            peaks,
+            score,
+            science=science,
+            static=static,
+            lattices=(lattice, of_science),
+            fwhm=fwhm,
+            options=options.dipoles,
         )
         columns |= sky.dipole_columns(exposure.wcs, columns)
     columns |= _footprint_columns(detections.footprints)
@@ -191,6 +200,7 @@ def _aperture_columns(planes: Planes, found: Sources, exposure: Exposure, *, rad
 def _forced_columns(
     science: Exposure,
     static: MaskedImage | Exposure | None,
+    lattice: PsfLattice,
     found: Sources,
     planes: Planes,
     options: Measure,
@@ -198,10 +208,7 @@ def _forced_columns(
 ) -> Columns:
     """PSF fluxes at the same places on the science image and on the matched template."""
     columns: Columns = {}
-    if science.psf is None:
-        return columns
     cut = science[planes.box] if science.box != planes.box else science
-    lattice = photometry.lattice_of(science.psf, planes, found)
     fits = _forced(cut, lattice, found, options, n_threads)
     columns |= {
         "scienceFlux": fits.flux,

@@ -141,6 +141,11 @@ def difference_pair(
     progress
         Called with the name of each stage as it begins.
 
+    Returns
+    -------
+    DifferenceResult
+        The difference, its sources, and every part that led to them.
+
     Raises
     ------
     InputError

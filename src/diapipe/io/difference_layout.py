@@ -47,7 +47,20 @@ def is_ours(file: FitsFile) -> bool:
 def write_exposure(
     exposure: Exposure, path: PathLike, *, compress: bool = False, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Write an exposure so that `read_exposure` gives the same object again. See `write_difference`."""
+    """Write an exposure so that `read_exposure` gives the same object again.
+
+    Parameters
+    ----------
+    exposure
+        What to write.
+    path, compress, provenance
+        As for `write_difference`.
+
+    Raises
+    ------
+    WriteError
+        If the file cannot be written; nothing is left then.
+    """
     _write([_primary(exposure, "Exposure", provenance), *_exposure_hdus(exposure, compress)], path)
 
 

@@ -84,6 +84,12 @@ def read_exposure(
     options
         What overrides the cards.
 
+    Returns
+    -------
+    Exposure
+        Planes, WCS, PSF and calibration as far as the file has them; ``has_mask`` and ``has_variance`` say which planes are
+        its own.
+
     Raises
     ------
     ReadError
@@ -263,6 +269,16 @@ def _overridden(exposure: Exposure, options: ReadOptions) -> Exposure:
 
 def read_difference(path: PathLike) -> Difference:
     """Read a difference that `write_difference` wrote.
+
+    Parameters
+    ----------
+    path
+        FITS file.
+
+    Returns
+    -------
+    Difference
+        Equal to the one that was written, but for the rounding of a compressed file.
 
     Raises
     ------

@@ -49,6 +49,16 @@ def write_parquet(table: Table, path: PathLike, *, metadata: Mapping[str, Any] |
 def read_parquet(path: PathLike) -> Table:
     """Read a parquet file: one of `write_parquet` with units, descriptions and metadata, any other with its columns.
 
+    Parameters
+    ----------
+    path
+        Parquet file.
+
+    Returns
+    -------
+    astropy.table.Table
+        One column for each of the file.
+
     Raises
     ------
     ReadError

@@ -103,6 +103,11 @@ def simulate_pair(spec: PairSpec, *, rng: np.random.Generator) -> SimulatedPair:
         What the pair is like.
     rng
         Source of everything random; equal generators give equal pairs.
+
+    Returns
+    -------
+    SimulatedPair
+        Both images, the truth about what changed, and the tables of stars and galaxies.
     """
     sky_rng, optics_rng, changes_rng, science_rng, template_rng, ceiling_rng = rng.spawn(6)
     geometry = Geometry.random(spec, rng=optics_rng)

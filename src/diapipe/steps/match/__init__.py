@@ -37,6 +37,11 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
     algorithm
         Which basis, and the limits of the fit.
 
+    Returns
+    -------
+    Match
+        Kernel, background, and what became of every candidate.
+
     Raises
     ------
     TooFewStarsError

@@ -52,6 +52,11 @@ def subtract(
     n_threads
         Threads over row bands; they change no bit of the result.
 
+    Returns
+    -------
+    Difference
+        With its variance, mask and PSF, on the box of the science image.
+
     Raises
     ------
     PsfUndefinedError

@@ -72,6 +72,11 @@ def warp_onto(
     n_threads
         Threads to run at once; the result does not depend on it.
 
+    Returns
+    -------
+    AlignedTemplate
+        The template on the box of the science image, and how it came there.
+
     Raises
     ------
     InputError

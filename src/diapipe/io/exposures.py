@@ -87,8 +87,8 @@ def read_exposure(
     Returns
     -------
     Exposure
-        Planes, WCS, PSF and calibration as far as the file has them; ``has_mask`` and ``has_variance`` say which planes are
-        its own.
+        Planes, WCS, PSF and calibration as far as the file has them; ``has_mask`` and ``has_variance`` say which
+        planes are its own.
 
     Raises
     ------

@@ -188,7 +188,7 @@ def fit_point_sources(
     chosen = first + np.flatnonzero(wanted[first:stop])
     if len(chosen) == 0:
         return results[first:stop]
-    bases = _blend(nodes, index[chosen], weights[chosen], half + LOBES + int(np.ceil(max_shift)))
+    bases = blended(nodes, index[chosen], weights[chosen], half + LOBES + int(np.ceil(max_shift)))[:, None]
     stamps = _cut(image, mask, variance, bits, x[chosen], y[chosen], half)
     if neighbours is not None:
         _remove_neighbours(stamps.values, bases, stamps, neighbours, chosen)
@@ -210,17 +210,17 @@ def fit_point_sources(
     return results[first:stop]
 
 
-def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, reach: int) -> FloatArray:
-    """Weighted sum of node images, cut or continued with zeros to the half-width ``reach``: (n, 1, size, size)."""
+def blended(nodes: FloatArray, index: IntArray, weights: FloatArray, reach: int) -> FloatArray:
+    """Weighted sum of node images, cut or continued with zeros to the half-width ``reach``: (n, size, size)."""
     half, size = nodes.shape[1] // 2, 2 * reach + 1
     fitting = np.zeros((len(nodes), size, size))
     inner, margin = min(half, reach), max(reach - half, 0)
     kept = slice(half - inner, half + inner + 1)
     fitting[:, margin : size - margin, margin : size - margin] = nodes[:, kept, kept]
-    blended = np.zeros((len(index), 1, size, size))
+    images = np.zeros((len(index), size, size))
     for k in range(index.shape[1]):
-        blended[:, 0] += weights[:, k, None, None] * fitting[index[:, k]]
-    return blended
+        images += weights[:, k, None, None] * fitting[index[:, k]]
+    return images
 
 
 def _with_slopes(bases: FloatArray) -> FloatArray:

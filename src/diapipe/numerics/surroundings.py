@@ -52,7 +52,7 @@ def examine(
     np.divide(light, np.sqrt(spread), out=score, where=good)
     sharpest = score[:, half - 1 : half + 2, half - 1 : half + 2].max(axis=(1, 2))
     offset = np.arange(-half, half + 1)
-    distance = np.hypot((offset + (row - y)[:, None])[:, :, None], (offset + (column - x)[:, None])[:, None, :])
+    distance = _distances(row[:, None] + offset, column[:, None] + offset, x, y)
     light[~(good & (distance <= radius) & (np.abs(score) > n_sigma))] = 0.0
     same, other = np.maximum(light, 0.0).sum(axis=(1, 2)), np.maximum(-light, 0.0).sum(axis=(1, 2))
     total = same + other
@@ -70,6 +70,11 @@ def _squares(
     return rows, columns, np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1)
 
 
+def _distances(rows: IntArray, columns: IntArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Distance of the pixels of squares from the positions; shape (n, 2 half + 1, 2 half + 1)."""
+    return np.asarray(np.hypot((rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None, :]))
+
+
 def brightest_around(
     image: Float32Array, *, x: FloatArray, y: FloatArray, radius: float, plus: Float32Array | None = None
 ) -> FloatArray:
@@ -78,7 +83,7 @@ def brightest_around(
     at = row_on[:, :, None], column_on[:, None, :]
     values = image[at] if plus is None else image[at] + plus[at]
     inside = (rows == row_on)[:, :, None] & (columns == column_on)[:, None, :] & np.isfinite(values)
-    inside &= np.hypot((rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None, :]) <= radius
+    inside &= _distances(rows, columns, x, y) <= radius
     found = np.where(inside, values, -np.inf).max(axis=(1, 2), initial=-np.inf)
     return np.where(np.isinf(found), np.nan, found).astype(np.float64)
 
@@ -93,7 +98,7 @@ def opposite_extremum(
     rows, columns, row_on, column_on = _squares(image.shape, x, y, int(np.ceil(radius)) + 1)
     against = -signs[:, None, None] * image[row_on[:, :, None], column_on[:, None, :]]
     inside = (rows == row_on)[:, :, None] & (columns == column_on)[:, None, :] & (against > 0.0)
-    inside &= np.hypot((rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None, :]) <= radius
+    inside &= _distances(rows, columns, x, y) <= radius
     against[~inside] = 0.0
     flat = against.reshape(len(x), -1)
     best, every = flat.argmax(axis=1), np.arange(len(x))

@@ -131,10 +131,9 @@ def _smooth(cells: meshes.CellStatistics, trusted: BoolArray, rows: IntArray, co
 
 
 def _over(level: FloatArray, rows: IntArray, columns: IntArray) -> Float32Array:
-    """Spline through a mesh at every block."""
-    down = meshes.spline_matrix(_nodes(rows), np.arange(0.5, rows[-1], dtype=np.float64))
-    across = meshes.spline_matrix(_nodes(columns), np.arange(0.5, columns[-1], dtype=np.float64))
-    return np.asarray(down @ level @ across.T, dtype=np.float32)
+    """Spline through a mesh at every block: their middles are half a block from their borders."""
+    frame = Box.from_shape((int(rows[-1]), int(columns[-1])))
+    return MeshField(level, _nodes(columns) - 0.5, _nodes(rows) - 0.5).over(frame)
 
 
 def _trend(level: FloatArray, rows: IntArray, columns: IntArray, order: int) -> FloatArray:

@@ -22,6 +22,9 @@ LOCUS_STARS = 2.5
 LOCUS_SHARE = 0.25
 """if they are this part of what there are at the most frequent size,"""
 
+ENOUGH_SOURCES = 2000
+"""Sources, the brightest, that tell the size: all pairs of them are compared."""
+
 SMALLEST_SURE_SIZE_PX, HIT_SHARE = 0.85, 0.6
 """or this part where they are so sharp that they may be cosmic rays."""
 
@@ -75,7 +78,7 @@ def typical_size(sources: Sources, *, options: StarSelection) -> tuple[float, in
     usable = sources.is_measured & (sources.snr > options.min_snr) & (np.hypot(sources.e1, sources.e2) < 0.7)
     usable &= (sources.log_size > low) & (sources.log_size < high)
     # galaxies and blends only add to the large side: of many sources the brighter half has the sharper locus
-    chosen = np.flatnonzero(usable)[: max(40, int(usable.sum()) // 2)]
+    chosen = np.flatnonzero(usable)[: min(max(40, int(usable.sum()) // 2), ENOUGH_SOURCES)]
     return float(np.exp(_sharpest_mode(sources.log_size[chosen]))), int(usable.sum())
 
 

@@ -15,6 +15,7 @@ from diapipe.numerics import dipole_fit, dipole_noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DipoleStamps
 from diapipe.numerics.dipole_noise import SharedNoise
+from diapipe.numerics.psf_photometry import blended
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.weighting import MEAN_HALF, cut_blocks, local_weights
 from diapipe.steps.measure.planes import Planes
@@ -161,19 +162,7 @@ class Cutter:
         size = 2 * self.psf_half + 1
         images = np.zeros((len(self.middle[chosen]), 3, size, size))
         for k, layer in enumerate(self.layers):
-            if layer is None:
-                continue
-            lattice = layer.lattice
-            half = lattice.nodes.shape[1] // 2
-            inner, margin = min(half, self.psf_half), max(self.psf_half - half, 0)
-            kept = slice(half - inner, half + inner + 1)
-            nodes = lattice.nodes[:, kept, kept]
-            share = np.zeros((len(images), len(nodes)))
-            rows = np.arange(len(images))
-            for corner in range(lattice.index.shape[1]):
-                share[rows, lattice.index[chosen, corner]] += lattice.weights[chosen, corner] / layer.psf_sum
-            blended = (share @ nodes.reshape(len(nodes), nodes.shape[1] * nodes.shape[2])).reshape(
-                len(images), *nodes.shape[1:]
-            )
-            images[:, k, margin : size - margin, margin : size - margin] = blended
+            if layer is not None:
+                index, weights = layer.lattice.index[chosen], layer.lattice.weights[chosen]
+                images[:, k] = blended(layer.lattice.nodes, index, weights / layer.psf_sum, self.psf_half)
         return images

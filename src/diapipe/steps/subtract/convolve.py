@@ -13,7 +13,7 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.numerics.stats import thinned
+from diapipe.numerics.stats import median, thinned
 from diapipe.numerics.whitening import effective_reach, noise_gain
 from diapipe.steps.subtract.cores import Core, rebuild_cores
 
@@ -44,7 +44,7 @@ def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, li
 
 def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
     """Kernel ⊗ finite pixels that lie at ``box``."""
-    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel, box), n_threads=n_threads)
+    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel.field, box), n_threads=n_threads)
 
 
 def whiten(
@@ -62,12 +62,12 @@ def whiten(
     return white
 
 
-def _terms_of(kernel: SpatialKernel, box: Box) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    """Spatial terms of a kernel at rows and columns of an array that lies at ``box``."""
+def _terms_of(field: ImageField, box: Box) -> convolution.FieldsAt:
+    """Spatial terms of a field at rows and columns of an array that lies at ``box``."""
 
     def fields_at(rows: FloatArray, columns: FloatArray) -> FloatArray:
         y, x = np.broadcast_arrays(rows + box.y0, columns + box.x0)
-        return field_terms(kernel.box, kernel.field.order, x=x, y=y)
+        return field_terms(field.box, field.order, x=x, y=y)
 
     return fields_at
 
@@ -93,12 +93,12 @@ def propagated_variance(
     carried = convolution.convolve_sum(
         planes,
         [field.images for field in fields],
-        _terms_of(SpatialKernel(fields[0]), box),
+        _terms_of(fields[0], box),
         tolerance=float(tolerance),
         n_threads=n_threads,
     )
     # what the brightest pixels leave of the rounding of a transform must not make a variance negative
-    return np.maximum(carried, LEAST_VARIANCE * np.float32(np.median(thinned(carried, 10_000))), out=carried)
+    return np.maximum(carried, LEAST_VARIANCE * np.float32(median(thinned(carried, 10_000))), out=carried)
 
 
 def _squares(exposure: Exposure, effective: Callable[[float, float], FloatArray]) -> ImageField:
@@ -117,6 +117,6 @@ def _squares(exposure: Exposure, effective: Callable[[float, float], FloatArray]
 
 def _usable_variance(variance: Float32Array) -> Float32Array:
     """A variance plane without values that no noise has."""
-    limit = LARGEST_VARIANCE * float(np.nanmedian(thinned(variance, 10_000)))
+    limit = LARGEST_VARIANCE * median(thinned(variance, 10_000))
     good = (variance > 0) & (variance < limit)
     return variance if good.all() else convolution.filled(variance, good)

@@ -142,11 +142,11 @@ def _flatten(
     pixels: Float32Array, mask: MaskArray, variance: Float32Array, box: Box, *, psf_sigma_px: float
 ) -> MeshField | None:
     """Take what background is left out of ``pixels``, in place, and say what it was."""
-    pull = pixels / np.sqrt(variance)
-    found = residual_background(pull, mask, int(UNUSABLE_DIFFERENCE), box, psf_sigma_px=psf_sigma_px)
+    noise = np.sqrt(variance)
+    found = residual_background(pixels / noise, mask, int(UNUSABLE_DIFFERENCE), box, psf_sigma_px=psf_sigma_px)
     if found is not None:
         level = found.over(box)
-        level *= np.sqrt(variance)
+        level *= noise
         pixels -= level
     return found
 

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, NDUncertainty, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS
 
+from diapipe.errors import ReadError
 from diapipe.images import Box, MaskPlane, PhotoCalib
 from diapipe.images.exposure import IMAGES_LEFT
 from diapipe.io import ReadOptions, read_exposure
@@ -205,6 +206,28 @@ def test_ccddata_brings_its_psf(tmp_path: Path) -> None:
     assert got.psf is not None
     np.testing.assert_allclose(got.psf.kernel_image(x=3.0, y=4.0), image / image.sum())
     assert got.unit == "nJy"
+
+
+def test_an_oblong_psf_image_is_squared(tmp_path: Path) -> None:
+    """Zeros around the shorter side: the middle stays the middle."""
+    image = np.ones((3, 7))
+    CCDData(pixels(), unit=u.nJy, psf=image).write(tmp_path / "a.fits")
+    psf = read_exposure(tmp_path / "a.fits").psf
+    assert psf is not None
+    expected = np.zeros((7, 7))
+    expected[2:5] = 1.0 / 21.0
+    np.testing.assert_allclose(psf.kernel_image(x=3.0, y=4.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [(np.ones((8, 9)), "has 8 x 9 pixels"), (np.zeros((9, 9)), "sums to 0"), (np.full((9, 9), np.nan), "nan")],
+)
+def test_a_psf_image_without_middle_or_sum_is_refused(tmp_path: Path, image: np.ndarray, said: str) -> None:
+    """One sentence with what was found; not a PSF measured in silence in its place."""
+    CCDData(pixels(), unit=u.nJy, psf=image).write(tmp_path / "a.fits")
+    with pytest.raises(ReadError, match=f"PSFIMAGE of a.fits .*{said}"):
+        read_exposure(tmp_path / "a.fits")
 
 
 def test_separate_files_override(tmp_path: Path) -> None:

@@ -206,15 +206,31 @@ def _check_shape(found: tuple[int, ...], needed: tuple[int, ...], what: str) -> 
 
 
 def _ccddata_psf(file: FitsFile, box: Box) -> Psf | None:
-    """The PSF image that a CCDData file may bring."""
+    """The PSF image that a CCDData file may bring, with zeros around the shorter side.
+
+    Raises
+    ------
+    ReadError
+        If it has no middle pixel or no positive sum: a PSF made from it would be a guess.
+    """
     number = file.find("PSFIMAGE")
     if number is None:
         return None
     image = file.pixels(number, np.float64)
     rows, columns = image.shape
-    if rows != columns or rows % 2 == 0 or not np.isfinite(image).all() or not image.sum() > 0:
-        return None
-    return PolynomialPsf.constant(image / image.sum(), box)
+    if rows % 2 == 0 or columns % 2 == 0:
+        raise ReadError(
+            f"PSFIMAGE of {file.name} has {rows} x {columns} pixels; a PSF needs a middle pixel, so both must be "
+            "odd; without that HDU the PSF is measured at the stars"
+        )
+    if not np.isfinite(image).all() or not image.sum() > 0:
+        raise ReadError(
+            f"PSFIMAGE of {file.name} sums to {image.sum():g}; a PSF has finite pixels of positive sum; without that "
+            "HDU the PSF is measured at the stars"
+        )
+    side = max(rows, columns)
+    margins = [((side - n) // 2, (side - n) // 2) for n in (rows, columns)]
+    return PolynomialPsf.constant(np.pad(image, margins) / image.sum(), box)
 
 
 def _with_variance_file(exposure: Exposure, path: PathLike) -> Exposure:

@@ -10,8 +10,10 @@ import pytest
 
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane
+from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.match import AlardLupton
+from diapipe.steps.subtract import Zogy
 from gaussian_sky import masked, with_planes
 
 SPEC = PairSpec.small(
@@ -221,6 +223,23 @@ def test_either_image_can_be_convolved(convolve, pair):
     assert result.match.convolved == result.difference.convolved == convolve
     assert "asked for" in result.match.reason
     assert np.diff(np.percentile(pulls(result), [15.87, 84.13]))[0] / 2 == pytest.approx(1.0, abs=0.05)
+
+
+def test_proper_subtraction_finds_the_same(pair, plain):
+    """The same true sources within 12 sigma limits, fluxes within two errors, noise as claimed to 5%; it is told."""
+    result = difference_pair(pair.science, pair.template, recipe=Recipe(subtractor=Zogy()))
+    assert result.difference.template_filter is not None
+    assert result.summary["kernel"]["proper"]
+    assert not plain.summary["kernel"]["proper"]
+    assert any("ZOGY" in sentence for sentence in sentences(result.summary))
+    assert np.diff(np.percentile(pulls(result), [15.87, 84.13]))[0] / 2 == pytest.approx(1.0, abs=0.05)
+    error = float(np.median(plain.dia_sources["psfFluxErr"]))
+    bright = [source for source in good(plain) if abs(source[2]) > 12 * error]
+    assert bright
+    for source in bright:
+        distance = np.hypot(*(good(result)[:, :2] - source[:2]).T)
+        assert distance.min() < 0.3
+        assert good(result)[np.argmin(distance), 2] == pytest.approx(source[2], abs=2 * error)
 
 
 def test_without_decorrelation_the_noise_stays_correlated(pair, plain):

@@ -17,7 +17,7 @@ from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, de
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
 from diapipe.steps.measure import Measure, measure
-from diapipe.steps.subtract import subtract
+from diapipe.steps.subtract import AbstractSubtractor, OneSided, subtract
 from diapipe.steps.summarize import summarize
 from diapipe.steps.template import (
     AbstractWarp,
@@ -49,7 +49,8 @@ class Recipe(Limited):
     measure
         How they are measured and judged.
     decorrelator
-        None leaves the noise of the difference as the kernel correlates it.
+        None leaves the noise of the difference as the kernel correlates it; not used by a subtractor whose differences
+        are white by themselves.
     n_threads
         Threads over row bands; they change no bit of the result.
     """
@@ -58,6 +59,7 @@ class Recipe(Limited):
     register: Register = field(default_factory=Register)
     warp: AbstractWarp = field(default_factory=WienerWarp)
     matcher: AbstractMatcher = field(default_factory=AlardLupton)
+    subtractor: AbstractSubtractor = field(default_factory=OneSided)
     decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
     detector: AbstractDetector = field(default_factory=MatchedFilter)
     measure: Measure = field(default_factory=Measure)
@@ -211,11 +213,11 @@ def _flagged(difference: Difference, detections: Detections) -> Difference:
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:
-    """Find the whitening kernel, then subtract and whiten in one pass."""
+    """Find the whitening kernel, where one is needed, then subtract and whiten in one pass."""
     convolved, other = (template, science) if matched.convolved == "template" else (science, template)
     whitening = (
         None
-        if recipe.decorrelator is None
+        if recipe.decorrelator is None or recipe.subtractor.whitens
         else decorrelate(convolved, other, matched.kernel, algorithm=recipe.decorrelator)
     )
     return subtract(
@@ -226,5 +228,6 @@ def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: R
         convolved=matched.convolved,
         whitening=whitening,
         relative_error=matched.relative_error,
+        algorithm=recipe.subtractor,
         n_threads=recipe.n_threads,
     )

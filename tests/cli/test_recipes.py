@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
-from diapipe.cli.recipes import families, merged, read_settings, recipe_of
+from diapipe.cli.recipes import by_method, families, merged, read_settings, recipe_of
 from diapipe.errors import ReadError, UsageError
 from diapipe.flow import Recipe
+from diapipe.steps.match import DeltaFunction
+from diapipe.steps.subtract import OneSided, Zogy
 
 
 def test_no_settings_give_the_default_recipe():
@@ -80,8 +82,20 @@ def test_every_method_stands_in_the_help():
     from diapipe.cli.main import cli
 
     text = " ".join(CliRunner().invoke(cli, ["subtract", "--help"]).output.split())
-    of_method = text[text.index("How the PSFs are matched") :].split(".")[0]
-    for name in families()["matcher"]:
+    of_method = text[text.index("How it is done") :].split(".")[0]
+    for name in (*families()["matcher"], "zogy"):
         assert name in of_method.replace(",", " ").split()
     assert f"Detection threshold in sigma. [default: {Recipe().detector.threshold_sigma:g}]" in text
     assert f"[default: {Recipe().n_threads};" in text or f"[default: {Recipe().n_threads}]" in text
+
+
+def test_a_method_is_a_matcher_or_a_subtractor():
+    """``--method`` al or delta asks for the one-sided subtraction where the file has zogy; zogy leaves the matcher."""
+    from_file = {"subtractor": {"method": "zogy"}, "matcher": {"method": "delta"}}
+    assert type(recipe_of(merged(from_file, by_method("al"))).subtractor) is OneSided
+    recipe = recipe_of(merged({"matcher": {"method": "delta"}}, by_method("zogy")))
+    assert (type(recipe.subtractor), type(recipe.matcher)) == (Zogy, DeltaFunction)
+    assert recipe_of({"subtractor": {"method": "zogy", "psfs": "models"}}).subtractor == Zogy(psfs="models")
+    assert by_method(None) == {}
+    with pytest.raises(UsageError, match="no way to subtract is called 'magic'; choose one of al, delta, zogy"):
+        by_method("magic")

@@ -86,6 +86,7 @@ def difference() -> Difference:
         convolved="template",
         matched_template=exposure(seed=8).masked_image,
         whitening=whitening,
+        template_filter=SpatialKernel.constant(rng.normal(0, 1, (9, 9)), BOX),
         variance_factor=1.07,
         residual_background=MeshField(
             rng.normal(0, 1, (3, 4)), np.array([7.5, 55.5, 103.5, 151.0]), np.arange(3) * 48.0
@@ -150,6 +151,8 @@ def test_difference_round_trip(tmp_path: Path) -> None:
     for x, y in [(0.0, 30.0), (100.0, 80.0)]:
         np.testing.assert_array_equal(after.kernel.image_at(x=x, y=y), before.kernel.image_at(x=x, y=y))
         np.testing.assert_array_equal(after.background.at(x=x, y=y), before.background.at(x=x, y=y))
+        one, other = (d.template_filter.image_at(x=x, y=y) for d in (after, before))  # type: ignore[union-attr]
+        np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(after.whitening.image_at(x=x, y=y), before.whitening.image_at(x=x, y=y))  # type: ignore[union-attr]
         np.testing.assert_array_equal(
             after.exposure.psf.kernel_image(x=x, y=y),  # type: ignore[union-attr]

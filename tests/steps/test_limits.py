@@ -15,6 +15,7 @@ from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import MATCHERS
+from diapipe.steps.subtract import SUBTRACTORS
 from diapipe.steps.template import WARPS
 
 
@@ -27,7 +28,7 @@ def groups(options: Any) -> Iterator[Any]:
             yield from groups(value)
 
 
-MEMBERS = [family.make(name) for family in (MATCHERS, DECORRELATORS, DETECTORS, WARPS) for name in family]
+MEMBERS = [family.make(name) for family in (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS) for name in family]
 OPTIONS = {type(group): group for whole in (Recipe(), ReadOptions(), *MEMBERS) for group in groups(whole)}
 
 

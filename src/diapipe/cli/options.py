@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from diapipe.errors import UsageError
+
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 FILE = click.Path(path_type=Path)
@@ -52,15 +54,14 @@ def not_negative(_context: click.Context, _parameter: click.Parameter, value: fl
     return value
 
 
-def matching_method(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Refuse a name that no matcher has; the family is imported only where a name is given."""
-    if value is None:
-        return None
-    from diapipe.cli.recipes import families
+def known_method(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that stands for no way to subtract; the families are imported only where a name is given."""
+    from diapipe.cli.recipes import by_method
 
-    family = families()["matcher"]
-    if value not in family:
-        raise click.BadParameter(f"no way to {family.verb} is called {value!r}; choose one of {', '.join(family)}")
+    try:
+        by_method(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
     return value
 
 

@@ -52,9 +52,39 @@ def families() -> dict[str, Family[Any]]:
     from diapipe.steps.decorrelate import DECORRELATORS
     from diapipe.steps.detect import DETECTORS
     from diapipe.steps.match import MATCHERS
+    from diapipe.steps.subtract import SUBTRACTORS
     from diapipe.steps.template import WARPS
 
-    return {"warp": WARPS, "matcher": MATCHERS, "decorrelator": DECORRELATORS, "detector": DETECTORS}
+    return {
+        "warp": WARPS,
+        "matcher": MATCHERS,
+        "subtractor": SUBTRACTORS,
+        "decorrelator": DECORRELATORS,
+        "detector": DETECTORS,
+    }
+
+
+def by_method(method: str | None) -> dict[str, dict[str, str]]:
+    """The settings that ``--method`` stands for: a matcher, whose kernel is applied to one image, or a subtractor of
+    its own.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; the message names those that there are.
+    """
+    if method is None:
+        return {}
+    from diapipe.steps.match import MATCHERS
+    from diapipe.steps.subtract import SUBTRACTORS
+
+    if method in MATCHERS:
+        return {"matcher": {"method": method}, "subtractor": {"method": SUBTRACTORS.default}}
+    others = [name for name in SUBTRACTORS if name != SUBTRACTORS.default]
+    if method not in others:
+        known = ", ".join([*MATCHERS, *others])
+        raise UsageError(f"no way to subtract is called {method!r}; choose one of {known}")
+    return {"subtractor": {"method": method}}
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -7,16 +7,14 @@ from typing import Any
 
 import click
 
-from diapipe.cli.options import FILE, detector_constants, matching_method, odd, positive, talk
+from diapipe.cli.options import FILE, detector_constants, known_method, odd, positive, talk
 
 
 @click.command(short_help="Subtract TEMPLATE from SCIENCE and find what changed.")
 @click.argument("science", type=FILE)
 @click.argument("template", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Folder for the results; made if it does not exist.")
-@click.option(
-    "--method", metavar="NAME", callback=matching_method, help="How the PSFs are matched: al (default), delta."
-)
+@click.option("--method", metavar="NAME", callback=known_method, help="How it is done: al (default), delta, zogy.")
 @click.option("--config", type=FILE, help="TOML file with a section for every step; options override it.")
 @click.option(
     "--convolve",

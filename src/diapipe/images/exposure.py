@@ -140,7 +140,11 @@ class Difference:
     matched_template
         The template as it was subtracted, on the science flux scale (unwhitened), or None if it was not kept.
     whitening
-        The decorrelation kernel that was applied to the plain difference, or None.
+        The kernel of unit sum that makes the noise white: applied to the plain difference, or, where there is a
+        ``template_filter``, to the science image alone; or None.
+    template_filter
+        Of a proper difference (ZOGY): what the template was convolved with while the science image was with
+        ``whitening``; the matching kernel then only told the relation of the images. Else None.
     residual_background
         What smooth level was left after that and is already subtracted, in units of each pixel's noise; None if none
         was seen.
@@ -154,6 +158,7 @@ class Difference:
     convolved: str
     matched_template: MaskedImage | None = None
     whitening: SpatialKernel | None = None
+    template_filter: SpatialKernel | None = None
     residual_background: MeshField | None = None
     variance_factor: float = 1.0
 

@@ -101,6 +101,8 @@ def write_difference(
     hdus += hdus_of("BACKGROUND", models.field_record(difference.background))
     if difference.whitening is not None:
         hdus += hdus_of("WHITENING", models.kernel_record(difference.whitening))
+    if difference.template_filter is not None:
+        hdus += hdus_of("TEMPLATE_FILTER", models.kernel_record(difference.template_filter))
     if difference.residual_background is not None:
         hdus += hdus_of("RESIDUAL_BACKGROUND", models.mesh_record(difference.residual_background))
     if with_template and difference.matched_template is not None:
@@ -244,6 +246,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
     if kernel is None or background is None:
         raise ReadError(f"{file.name} is no difference of diapipe: it has no KERNEL or no BACKGROUND")
     whitening, residual = read_record(file, "WHITENING"), read_record(file, "RESIDUAL_BACKGROUND")
+    of_template = read_record(file, "TEMPLATE_FILTER")
     return Difference(
         exposure=exposure,
         kernel=models.kernel_of(kernel),
@@ -251,6 +254,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
         convolved=str(file.header(0)["CONVOLVD"]),
         matched_template=_matched_template(file, exposure.box),
         whitening=None if whitening is None else models.kernel_of(whitening),
+        template_filter=None if of_template is None else models.kernel_of(of_template),
         residual_background=None if residual is None else models.mesh_of(residual),
         variance_factor=float(file.header(0).get("DPVARFAC", 1.0)),
     )

@@ -53,14 +53,14 @@ def whitening_kernel(
     ψ̂(k) = √(N(0) / N(k)) with the noise power N = s N_s + t |K̂|² N_t: Reiss & Lupton (2016, DMTN-021), eq. 4, with the
     autocorrelation of the inputs taken into account. ψ̂(0) = 1, so fluxes keep their scale.
     """
-    power = convolved_variance * np.abs(centred_spectrum(kernel, n)) ** 2 * _power(convolved_correlation, n)
-    power = power + other_variance * _power(other_correlation, n)
+    power = convolved_variance * np.abs(centred_spectrum(kernel, n)) ** 2 * noise_power(convolved_correlation, n)
+    power = power + other_variance * noise_power(other_correlation, n)
     gain = np.sqrt(power[0, 0] / np.maximum(power, POWER_FLOOR * power[0, 0]))
     image = np.fft.fftshift(np.fft.irfft2(gain, (n, n)))
     return np.asarray(image[1:, 1:], dtype=np.float64)
 
 
-def _power(correlation: FloatArray | None, n: int) -> FloatArray | float:
+def noise_power(correlation: FloatArray | None, n: int) -> FloatArray | float:
     """Noise power spectrum of an autocorrelation, positive; 1 for white noise."""
     if correlation is None:
         return 1.0

@@ -108,6 +108,12 @@ def _direction(summary: Summary) -> str:
     widths = {"science": _fwhm(science["fwhm_px"], scale), "template": _fwhm(template["fwhm_px"], scale)}
     convolved = summary["convolved"]
     other = "template" if convolved == "science" else "science"
+    if summary["kernel"].get("proper"):
+        return (
+            "Both images were filtered, each with what the PSF of the other asks for (ZOGY): the science image of FWHM "
+            f"{widths['science']}, the template of {widths['template']}; the seeing ratio, science over template, is "
+            f"{fixed(psf['seeing_ratio'], 2)}."
+        )
     own = {"science": "science image", "template": "template"}[convolved]
     others = {"science": "science image’s", "template": "template’s"}[other]
     why = "because it is the sharper of the two" if _is_sharper(summary) else "because that was asked for"
@@ -133,8 +139,9 @@ def _kernel(summary: Summary) -> str:
     kernel = summary["kernel"]
     order = kernel["spatial_order"]
     varies = "is the same everywhere" if order == 0 else f"varies over the field as a polynomial of order {order}"
+    role = "The kernel that told how the stars of both are related" if kernel.get("proper") else "The matching kernel"
     return (
-        f"The matching kernel is {kernel['size_px']} × {kernel['size_px']} px ({kernel['basis']}), {varies}, "
+        f"{role} is {kernel['size_px']} × {kernel['size_px']} px ({kernel['basis']}), {varies}, "
         f"and multiplies flux by {number(kernel['sum'], 5)}.{_relative_error(kernel)}"
     )
 
@@ -173,7 +180,10 @@ def _whitening(summary: Summary) -> str:
     noise = summary["noise"]
     if noise["lag1_x"] is None:
         return ""
-    done = "was whitened" if summary["kernel"]["whitened"] else "was left as the convolution made it"
+    if summary["kernel"].get("proper"):
+        done = "is white by the filters themselves"
+    else:
+        done = "was whitened" if summary["kernel"]["whitened"] else "was left as the convolution made it"
     return (
         f"The noise of the difference {done}: on source-free sky neighbouring pixels correlate by "
         f"{fixed(noise['lag1_x'], 3)} along x and {fixed(noise['lag1_y'], 3)} along y, "

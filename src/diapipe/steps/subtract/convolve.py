@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -33,6 +33,10 @@ LARGEST_VARIANCE = 1e6
 """A pixel whose variance is this many times the median says by it that it is unusable; it is filled like others."""
 
 
+type KernelAt = Callable[[float, float], FloatArray]
+"""The image of a kernel at (x, y)."""
+
+
 def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, list[Core]]:
     """Pixels ready for a convolution, those not ``good`` filled from their neighbours and saturated cores from the PSF;
     and those cores.
@@ -42,9 +46,17 @@ def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, li
     return pixels, [] if exposure.psf is None else rebuild_cores(pixels, image, exposure.psf)
 
 
-def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
-    """Kernel ⊗ finite pixels that lie at ``box``."""
-    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel.field, box), n_threads=n_threads)
+def convolve_pixels(
+    pixels: Float32Array,
+    box: Box,
+    kernel: SpatialKernel,
+    *,
+    tolerance: float = convolution.TOLERANCE,
+    n_threads: int = 1,
+) -> Float32Array:
+    """Kernel ⊗ finite pixels that lie at ``box``; ``tolerance`` as in `diapipe.numerics.convolution.convolve`."""
+    images, terms = kernel.field.images, _terms_of(kernel.field, box)
+    return convolution.convolve(pixels, images, terms, tolerance=tolerance, n_threads=n_threads)
 
 
 def whiten(
@@ -86,9 +98,14 @@ def propagated_variance(
     def of_reference(x: float, y: float) -> FloatArray:
         return np.ones((1, 1)) if whitening is None else whitening.image_at(x=x, y=y)
 
-    box = target.box
-    planes = [_usable_variance(exposure.masked_image.variance) for exposure in (target, reference)]
-    fields = [_squares(target, of_target), _squares(reference, of_reference)]
+    return variance_through([(target, of_target), (reference, of_reference)], n_threads=n_threads)
+
+
+def variance_through(inputs: Sequence[tuple[Exposure, KernelAt]], *, n_threads: int) -> Float32Array:
+    """Variance of a sum of exposures of one grid, each convolved with a kernel of its own that is told by position."""
+    box = inputs[0][0].box
+    planes = [_usable_variance(exposure.masked_image.variance) for exposure, _ in inputs]
+    fields = [_squares(exposure, kernel_at) for exposure, kernel_at in inputs]
     tolerance = VARIANCE_TOLERANCE * np.sqrt(sum(float((field.images[0] ** 2).sum()) for field in fields))
     carried = convolution.convolve_sum(
         planes,

@@ -55,11 +55,15 @@ def combined_mask(
     """
     central = np.abs(kernel.image_at(x=kernel.box.x_center, y=kernel.box.y_center))
     planes = {"science": science.mask, "template": template.mask}
-    planes[convolved] = _grown(planes[convolved], central, filled, variance)
-    mask = planes["template"] & np.int32((1 << 11) - 1)
+    planes[convolved] = grown(planes[convolved], central, filled, variance)
+    return joined(planes["science"], planes["template"], border=edge_width(central))
+
+
+def joined(science: MaskArray, template: MaskArray, *, border: int) -> MaskArray:
+    """Planes of science, those of the template under their names for it, and EDGE on ``border`` pixels all around."""
+    mask = template & np.int32((1 << 11) - 1)
     mask <<= 11
-    mask |= planes["science"]
-    border = edge_width(central)
+    mask |= science
     if border:
         edge = np.int32(int(MaskPlane.EDGE))
         mask[:border] |= edge
@@ -78,7 +82,7 @@ def edge_width(kernel: FloatArray) -> int:
     return int(np.count_nonzero(outside[:half][::-1] > SPOILED_WEIGHT))
 
 
-def _grown(mask: MaskArray, kernel: FloatArray, filled: Float32Array, variance: Float32Array) -> MaskArray:
+def grown(mask: MaskArray, kernel: FloatArray, filled: Float32Array, variance: Float32Array) -> MaskArray:
     """Add the unusable planes to nearby pixels into which the kernel carries too much of their pixels, or of their
     error.
     """

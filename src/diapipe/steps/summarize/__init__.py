@@ -86,7 +86,7 @@ def summarize(
         "convolved_reason": match.reason,
         "alignment": _alignment_facts(aligned, registration),
         "psf": psf,
-        "kernel": _kernel_facts(match, whitened=difference.whitening is not None),
+        "kernel": _kernel_facts(match, difference),
         "background": _background_facts(match.background, unit=exposure.unit),
         "candidates": candidate_counts(match.candidates),
         "noise": plain(check_noise(pixels, detections.score, science.exposure.masked_image))
@@ -181,8 +181,8 @@ def _pixel_scale(exposure: Exposure) -> float | None:
     return float(3600.0 * np.sqrt(abs(np.linalg.det(exposure.wcs.pixel_scale_matrix))))
 
 
-def _kernel_facts(match: MatchLike, *, whitened: bool) -> dict[str, Any]:
-    """Size, order, basis and sum of the kernel."""
+def _kernel_facts(match: MatchLike, difference: Difference) -> dict[str, Any]:
+    """Size, order, basis and sum of the kernel, and what was made of it."""
     kernel, box = match.kernel, match.kernel.box
     corners = [
         kernel.sum_at(x=box.x0 + fx * (box.width - 1), y=box.y0 + fy * (box.height - 1))
@@ -196,7 +196,8 @@ def _kernel_facts(match: MatchLike, *, whitened: bool) -> dict[str, Any]:
         "basis": match.basis,
         "sum": kernel.sum,
         "sum_range": [min(corners), max(corners)],
-        "whitened": whitened,
+        "whitened": difference.whitening is not None,
+        "proper": difference.template_filter is not None,
     }
 
 

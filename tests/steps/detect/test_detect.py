@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import signal, stats
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, PolynomialPsf
-from diapipe.steps.detect import DETECTORS, MatchedFilter, detect
+from diapipe.steps.detect import DETECTORS, MatchedFilter, ScoreThreshold, detect
 
 SIZE = 512
 PSF = GaussianPsf(1.8, 29)
@@ -37,6 +38,21 @@ def with_sources(rng, *sources, size=SIZE):
 @pytest.fixture(params=list(DETECTORS))
 def algorithm(request):
     return DETECTORS.make(request.param)
+
+
+def searched_by(algorithm, difference):
+    """The image that an algorithm wants: the difference, or, of uniform white noise, its correlation with the PSF."""
+    if algorithm.searches == "difference":
+        return difference
+    psf, planes = PSF.kernel_image(x=0, y=0), difference.masked_image
+    seen = signal.fftconvolve(np.pad(planes.image.astype(float), 14), psf[::-1, ::-1], mode="valid")
+    of_source = signal.fftconvolve(psf, psf[::-1, ::-1])
+    return replace(
+        difference,
+        name="score",
+        masked_image=MaskedImage.from_planes(seen, mask=planes.mask, variance=planes.variance * (psf**2).sum()),
+        psf=PolynomialPsf.constant(of_source, difference.box),
+    )
 
 
 def test_score_of_noise_is_standard_normal(rng):
@@ -84,7 +100,7 @@ def test_correlated_noise_is_normalised(rng):
 def test_sources_of_both_signs_are_found_where_they_are(rng, algorithm):
     """Four sources of S/N 15 and more: each once, to half a pixel, with its sign, and nothing else."""
     truth = [(100.3, 200.2, 1200.0), (300.1, 90.4, -1500.0), (400.0, 400.5, 2000.0), (20.2, 480.1, -1100.0)]
-    found = detect(exposure(with_sources(rng, *truth)), algorithm=algorithm)
+    found = detect(searched_by(algorithm, exposure(with_sources(rng, *truth))), algorithm=algorithm)
     peaks = found.footprints.peaks
     assert len(peaks) == 4
     for x, y, flux in truth:
@@ -106,11 +122,12 @@ def test_detected_planes_are_set_where_the_footprints_are(rng):
     assert found[400, 400] == MaskPlane.INTRP
 
 
-def test_blends_and_dipoles(rng):
+def test_blends_and_dipoles(rng, algorithm):
     """Two transients 9 px apart are two sources in one footprint; two lobes 4 px apart are one with a partner."""
     blend = (100.0, 100.0, 2000.0), (109.0, 100.0, 1500.0)
     dipole = (300.0, 300.0, 2500.0), (304.0, 300.0, -2300.0)
-    peaks = detect(exposure(with_sources(rng, *blend, *dipole))).footprints.peaks
+    difference = exposure(with_sources(rng, *blend, *dipole))
+    peaks = detect(searched_by(algorithm, difference), algorithm=algorithm).footprints.peaks
     near_blend, near_dipole = np.hypot(peaks.x - 104, peaks.y - 100) < 15, np.hypot(peaks.x - 302, peaks.y - 300) < 15
     assert near_blend.sum() == 2
     assert len(set(peaks.footprint[near_blend])) == 1
@@ -144,7 +161,7 @@ def test_parent_coordinates_and_threads(rng):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (200, 2), (600, 7)])
 def test_tiny_images(rng, algorithm, shape):
     """Images smaller than the filter give a score and no detections."""
-    found = detect(exposure(rng.normal(0, 10, shape)), algorithm=algorithm)
+    found = detect(searched_by(algorithm, exposure(rng.normal(0, 10, shape))), algorithm=algorithm)
     assert found.score.shape == shape
     assert len(found.footprints) == 0
 
@@ -173,7 +190,33 @@ def test_input_unchanged_and_picklable(rng, algorithm):
     np.testing.assert_array_equal(again.footprints.spans, found.footprints.spans)
 
 
-def test_a_psf_is_needed(rng):
+def test_a_psf_is_needed(rng, algorithm):
     """Without one the message says which image lacks it."""
     with pytest.raises(PsfUndefinedError, match="difference has no PSF"):
-        detect(exposure(rng.normal(0, 10, (50, 50)), psf=None))
+        detect(exposure(rng.normal(0, 10, (50, 50)), psf=None), algorithm=algorithm)
+
+
+def test_both_detectors_say_the_same_of_white_noise(rng):
+    """The score image of uniform white noise: the same score to 1% of a sigma and the filter's trim, the same peaks.
+
+    The trimmed filter lacks a thousandth of its weight, which is 3% of the noise's sigma: not in the mean of the score.
+    """
+    difference = exposure(with_sources(rng, (100.3, 200.2, 1500.0), (300.1, 90.4, -1500.0)))
+    one, other = (detect(searched_by(a, difference), algorithm=a) for a in (MatchedFilter(), ScoreThreshold()))
+    assert np.std((one.score.image - other.score.image)[20:-20, 20:-20]) < 0.05
+    np.testing.assert_allclose(one.footprints.peaks.x, other.footprints.peaks.x, atol=0.1)
+    assert (one.searched, other.searched) == ("difference", "score")
+
+
+def test_a_score_image_is_searched_where_it_has_a_score():
+    """Of three peaks of value 12 and variance 4 the one that is neither masked nor of unknown variance, as 6 sigma."""
+    seen = np.zeros((120, 160))
+    mask = np.zeros(seen.shape, np.int32)
+    variance = np.full(seen.shape, 4.0)
+    spot = PSF.kernel_image(x=0, y=0) / PSF.kernel_image(x=0, y=0).max()
+    for x in (30, 80, 130):
+        seen[46:75, x - 14 : x + 15] = 12.0 * spot
+    mask[40:80, 70:90], variance[40:80, 120:140] = MaskPlane.BAD, np.inf
+    found = detect(exposure(seen, mask=mask, variance=variance), algorithm=ScoreThreshold(grow_sigma=0.0))
+    assert found.footprints.peaks.x.tolist() == [30.0]
+    assert found.footprints.peaks.significance == pytest.approx([6.0])

@@ -11,6 +11,8 @@ from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf import CoaddComponent, CoaddPsf, ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf, PsfexPsf
+from diapipe.images.sky_regions import SkyBox, SkyPolygon, SkyRegion
+from diapipe.images.tracts import Patch, Tract
 
 __all__ = [
     "UNUSABLE",
@@ -30,10 +32,15 @@ __all__ = [
     "MaskedImage",
     "MeshField",
     "ObservationInfo",
+    "Patch",
     "Peaks",
     "PhotoCalib",
     "PolynomialPsf",
     "Psf",
     "PsfexPsf",
+    "SkyBox",
+    "SkyPolygon",
+    "SkyRegion",
     "SpatialKernel",
+    "Tract",
 ]

@@ -1,0 +1,77 @@
+"""Between pixels and sky: what two images with a WCS say of each other, right at RA 0 and at the poles."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+
+from diapipe.images.box import Box
+from diapipe.images.pixel_map import PositionMap
+from diapipe.numerics.arrays import FloatArray, RealArray
+
+ROUND_TRIP_PX = 0.01
+"""How well a position must lead back to its sky position: else the inversion of a distortion has failed."""
+
+
+def between(target: WCS, source: WCS) -> PositionMap:
+    """Function from pixel positions of one image to those of another; NaN where a position cannot be mapped."""
+    frames = wcs_to_celestial_frame(target), wcs_to_celestial_frame(source)
+    one_frame = frames[0].is_equivalent_frame(frames[1])
+
+    def positions(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        longitude, latitude = sky_of(target, x, y)
+        if not one_frame:
+            moved = SkyCoord(longitude, latitude, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
+            longitude, latitude = moved.lon.deg, moved.lat.deg
+        return pixels_of(source, longitude, latitude)
+
+    return positions
+
+
+def sky_of(wcs: WCS, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Longitude and latitude in degrees of 0-based pixel positions, in the WCS's own frame."""
+    world = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+    return np.asarray(world[wcs.wcs.lng]).reshape(x.shape), np.asarray(world[wcs.wcs.lat]).reshape(x.shape)
+
+
+def pixels_of(wcs: WCS, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """0-based pixel positions of sky positions; NaN where the projection or the inversion of its distortion fails."""
+    x, y = np.full((2, longitude.size), np.nan)
+    good = (np.isfinite(longitude) & np.isfinite(latitude)).ravel()
+    world: list[FloatArray] = [np.empty(0), np.empty(0)]
+    world[wcs.wcs.lng], world[wcs.wcs.lat] = longitude.ravel()[good], latitude.ravel()[good]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        if good.any():
+            x[good], y[good] = wcs.all_world2pix(*world, 0, quiet=True, tolerance=1e-6, maxiter=50)
+        back = sky_of(wcs, x, y)
+    found = unit_vectors(*back)
+    miss = np.linalg.norm(found - unit_vectors(longitude.ravel(), latitude.ravel()), axis=1)
+    failed = ~(miss < ROUND_TRIP_PX * _pixel_radians(wcs))
+    x[failed], y[failed] = np.nan, np.nan
+    return x.reshape(longitude.shape), y.reshape(longitude.shape)
+
+
+def _pixel_radians(wcs: WCS) -> float:
+    return float(np.radians(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))))
+
+
+def unit_vectors(longitude: RealArray | float, latitude: RealArray | float) -> FloatArray:
+    """Directions of positions in degrees; shape (*longitude.shape, 3)."""
+    lon, lat = np.radians(longitude), np.radians(latitude)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def outline(box: Box, n: int = 65) -> tuple[FloatArray, FloatArray]:
+    """The x and y of ``n`` pixel centres along each side of a box; shape (4 n,)."""
+    t = np.linspace(0.0, 1.0, n)
+    x, y = box.x0 + t * (box.width - 1), box.y0 + t * (box.height - 1)
+    fixed = np.ones_like(t)
+    return (
+        np.concatenate([x, x, box.x0 * fixed, (box.x1 - 1) * fixed]),
+        np.concatenate([box.y0 * fixed, (box.y1 - 1) * fixed, y, y]),
+    )

@@ -68,6 +68,23 @@ _POSITION = [
     Column("centroid_flag", "?", "", "The fit of the position failed; it is that of the peak"),
 ]
 
+_CORRECTED = (
+    ("psfFlux", "psfFlux"),
+    ("scienceFlux", "forced_PsfFlux"),
+    ("templateFlux", "forced_template_PsfFlux"),
+)
+"""Fluxes with an aperture correction, and the prefix of their flags."""
+
+
+def _correction(flux: str, flag: str) -> list[Column]:
+    """Columns that tell the aperture correction of a flux."""
+    return [
+        Column(f"{flux}_apCorr", "f4", "", f"Aperture correction that {flux} and its error were multiplied by"),
+        Column(f"{flux}_apCorrErr", "f4", "", f"Error of {flux}_apCorr; 0 where the map brings none"),
+        Column(f"{flag}_flag_apCorr", "?", "", f"{flux} has no usable aperture correction and is as measured"),
+    ]
+
+
 _FLUXES = [
     *_of("f4", FLUX, [("psfFlux", "PSF flux on the difference"), ("psfFluxErr", "Error of psfFlux")]),
     Column("psfChi2", "f4", "", "Chi squared of the PSF fit"),
@@ -107,8 +124,12 @@ _FLUXES = [
             ("forced_PsfFlux_flag", "scienceFlux missing, or less than half of the PSF on usable pixels"),
             ("forced_PsfFlux_flag_edge", "The stamp on the science image reaches over its edge"),
             ("forced_PsfFlux_flag_noGoodPixels", "No usable pixel on the science image"),
+            ("forced_template_PsfFlux_flag", "templateFlux missing, or less than half of the PSF on usable pixels"),
+            ("forced_template_PsfFlux_flag_edge", "The stamp on the template reaches over its edge"),
+            ("forced_template_PsfFlux_flag_noGoodPixels", "No usable pixel on the template"),
         ],
     ),
+    *(column for flux, flag in _CORRECTED for column in _correction(flux, flag)),
     Column("snr", "f4", "", "psfFlux over psfFluxErr; negative for a negative source"),
 ]
 

@@ -52,3 +52,8 @@ class SpatialKernel:
     def sum(self) -> float:
         """Sum of the kernel at the centre of its region (everywhere, where the fit keeps it constant)."""
         return self.sum_at(x=self.box.x_center, y=self.box.y_center)
+
+    @property
+    def normalized(self) -> SpatialKernel:
+        """The same kernel with `sum` 1."""
+        return SpatialKernel(ImageField(self.field.images / self.sum, self.field.box))

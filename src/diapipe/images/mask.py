@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+
+from diapipe.errors import UsageError
 
 _N_PLANES = 11
 
@@ -48,3 +51,13 @@ UNUSABLE = MaskPlane.BAD | MaskPlane.SAT | MaskPlane.CR | MaskPlane.EDGE | MaskP
 
 UNUSABLE_DIFFERENCE = UNUSABLE | UNUSABLE.of_template
 """The same on a difference, where either image can spoil a pixel."""
+
+
+def planes_of(names: Iterable[str]) -> MaskPlane:
+    """The planes of these names together; UsageError, with the names there are, if one does not exist."""
+    planes = MaskPlane(0)
+    for name in names:
+        if name not in MaskPlane.__members__:
+            raise UsageError(f"no mask plane is called {name!r}; there are {', '.join(MaskPlane.__members__)}")
+        planes |= MaskPlane[name]
+    return planes

@@ -192,6 +192,12 @@ def disk_half_widths(radius: float) -> IntArray:
     return np.floor(np.sqrt(radius**2 - dy**2)).astype(np.int64)
 
 
+def diamond_half_widths(radius: float) -> IntArray:
+    """Half-width of a diamond, the pixels at most ``radius`` steps away, in each row; as `disk_half_widths`."""
+    reach = int(radius)
+    return reach - np.abs(np.arange(-reach, reach + 1))
+
+
 @jit
 def _merge_sorted(runs: IntArray) -> int:
     """Unite overlapping or adjacent runs of sorted rows in place; returns how many are left."""
@@ -205,7 +211,7 @@ def _merge_sorted(runs: IntArray) -> int:
     return n
 
 
-def grow_runs(runs: IntArray, radius: float, shape: tuple[int, int]) -> IntArray:
+def grow_runs(runs: IntArray, radius: float, shape: tuple[int, int], *, isotropic: bool = True) -> IntArray:
     """Every pixel within ``radius`` pixels of a run, clipped to the image.
 
     Parameters
@@ -216,13 +222,15 @@ def grow_runs(runs: IntArray, radius: float, shape: tuple[int, int]) -> IntArray
         In pixels; 0 only unites runs that touch in their row.
     shape
         Rows and columns of the image.
+    isotropic
+        Whether distances are those of the plane; otherwise columns plus rows are counted.
 
     Returns
     -------
     IntArray
         Shape (m, 3), sorted, no two runs of a row touching.
     """
-    half = disk_half_widths(radius)
+    half = disk_half_widths(radius) if isotropic else diamond_half_widths(radius)
     dy = np.arange(len(half)) - len(half) // 2
     grown = np.empty((len(runs), len(half), 3), np.int64)
     grown[:, :, 0] = runs[:, None, 0] + dy

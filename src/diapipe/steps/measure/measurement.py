@@ -14,7 +14,6 @@ from diapipe.catalogs.schema import DIA_SOURCE, FLUX
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import BadSubtractionError, PsfUndefinedError
 from diapipe.images import (
-    UNUSABLE,
     UNUSABLE_DIFFERENCE,
     Detections,
     Difference,
@@ -28,7 +27,8 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.arrays import FloatArray
-from diapipe.steps.measure import dipoles, evidence, flags, photometry, quality, shapes, sky
+from diapipe.steps.measure import dipoles, evidence, flags, forced, photometry, quality, shapes, sky
+from diapipe.steps.measure.aperture_corrections import corrected
 from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.photometry import PsfFits
 from diapipe.steps.measure.planes import Planes, Sources
@@ -108,7 +108,7 @@ def measure(
     columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_fwhm * fwhm)
     of_science = None if science.psf is None else photometry.lattice_of(science.psf, planes, found)
     if of_science is not None:
-        columns |= _forced_columns(science, static, of_science, found, planes, options, n_threads)
+        columns |= _forced_columns(difference, science, template, of_science, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
     columns |= _evidence_columns(
@@ -129,6 +129,7 @@ def measure(
         )
         columns |= sky.dipole_columns(exposure.wcs, columns)
     columns |= _footprint_columns(detections.footprints)
+    columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
     columns["dp_residual"] = quality.is_residual(columns, cuts=options.cuts)
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
     columns |= _identity_columns(exposure, len(peaks))
@@ -198,8 +199,9 @@ def _aperture_columns(planes: Planes, found: Sources, exposure: Exposure, *, rad
 
 
 def _forced_columns(
+    difference: Difference,
     science: Exposure,
-    static: MaskedImage | Exposure | None,
+    template: MaskedImage | Exposure | None,
     lattice: PsfLattice,
     found: Sources,
     planes: Planes,
@@ -207,37 +209,18 @@ def _forced_columns(
     n_threads: int,
 ) -> Columns:
     """PSF fluxes at the same places on the science image and on the matched template."""
-    columns: Columns = {}
-    cut = science[planes.box] if science.box != planes.box else science
-    fits = _forced(cut, lattice, found, options, n_threads)
-    columns |= {
-        "scienceFlux": fits.flux,
-        "scienceFluxErr": fits.flux_err,
-        "forced_PsfFlux_flag": fits.is_poor,
-        "forced_PsfFlux_flag_edge": fits.is_at_edge,
-        "forced_PsfFlux_flag_noGoodPixels": fits.no_pixels,
-    }
-    if static is not None:
-        image = static if isinstance(static, Exposure) else Exposure(name="template", masked_image=static)
-        own = lattice if image.psf is None else photometry.lattice_of(image.psf, planes, found)
-        fits = _forced(image, own, found, options, n_threads)
-        columns |= {"templateFlux": fits.flux, "templateFluxErr": fits.flux_err}
-    return columns
 
+    def half(psf: PsfLattice) -> int:
+        return photometry.stamp_half(psf.nodes.shape[-1], _typical_fwhm(psf), options.stamp_fwhm)
 
-def _forced(image: Exposure, lattice: PsfLattice, found: Sources, options: Measure, n_threads: int) -> PsfFits:
-    """PSF fluxes at fixed positions on an image of the difference's box."""
-    half = photometry.stamp_half(lattice.nodes.shape[-1], _typical_fwhm(lattice), options.stamp_fwhm)
-    return photometry.fit(
-        Planes.of(image.masked_image),
-        lattice,
-        found,
-        bits=UNUSABLE,
-        half=half,
-        max_shift=0.0,
-        correlation=image.noise_correlation,
-        n_threads=n_threads,
+    columns: Columns = dict(
+        forced.science_columns(science, lattice, found, planes, half=half(lattice), n_threads=n_threads)
     )
+    static = forced.matched_template(difference, science, template)
+    if static is not None and static.psf is not None:
+        own = photometry.lattice_of(static.psf, planes, found)
+        columns |= forced.template_columns(static, own, found, half=half(own), n_threads=n_threads)
+    return columns
 
 
 def _shape_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from diapipe.steps.limits import Limited
+from diapipe.steps.measure.aperture_corrections import ApertureCorrections
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.quality import Cuts
 
@@ -33,6 +34,8 @@ class Measure(Limited):
         Whether dipoles are fitted; without, nothing is called one.
     dipoles
         Which detections are fitted, and which are called dipoles.
+    aperture_corrections
+        Which fluxes are brought onto the scale of aperture fluxes.
     cuts
         When `dp_bad` is set.
     """
@@ -46,4 +49,5 @@ class Measure(Limited):
     star_fwhm: float = 4.0
     fit_dipoles: bool = True
     dipoles: Dipoles = field(default_factory=Dipoles)
+    aperture_corrections: ApertureCorrections = field(default_factory=ApertureCorrections)
     cuts: Cuts = field(default_factory=Cuts)

@@ -1,11 +1,11 @@
-"""Matching of point lists and the fit of their displacement."""
+"""The shift between point lists and the fit of their displacement."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from diapipe.numerics.polynomials import chebyshev_terms
-from diapipe.numerics.registration import coarse_offset, fit_displacement, mutual_pairs
+from diapipe.numerics.registration import coarse_offset, fit_displacement
 
 
 def test_a_large_shift_is_voted_for(rng):
@@ -29,14 +29,6 @@ def test_unrelated_points_agree_on_nothing(rng):
 def test_no_pair_in_reach():
     """Points far apart have no shift."""
     assert coarse_offset(np.zeros((3, 2)), np.full((3, 2), 1e3), radius=10.0) is None
-
-
-def test_pairs_are_mutual():
-    """Of two points near one target only the nearer is paired."""
-    pairs = mutual_pairs(np.array([[0.0, 0.0], [0.3, 0.0]]), np.array([[0.2, 0.0], [9.0, 9.0]]), radius=1.0)
-    assert pairs.first.tolist() == [1]
-    assert pairs.second.tolist() == [0]
-    assert len(mutual_pairs(np.empty((0, 2)), np.zeros((1, 2)), radius=1.0).first) == 0
 
 
 def test_a_field_is_recovered_among_outliers(rng):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import ICRS, BaseCoordinateFrame, SkyCoord
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from diapipe.images.box import Box
 from diapipe.images.pixel_map import PositionMap
-from diapipe.numerics.arrays import FloatArray, RealArray
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.sphere import unit_vectors
 
 ROUND_TRIP_PX = 0.01
 """How well a position must lead back to its sky position: else the inversion of a distortion has failed."""
@@ -20,14 +21,9 @@ ROUND_TRIP_PX = 0.01
 def between(target: WCS, source: WCS) -> PositionMap:
     """Function from pixel positions of one image to those of another; NaN where a position cannot be mapped."""
     frames = wcs_to_celestial_frame(target), wcs_to_celestial_frame(source)
-    one_frame = frames[0].is_equivalent_frame(frames[1])
 
     def positions(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        longitude, latitude = sky_of(target, x, y)
-        if not one_frame:
-            moved = SkyCoord(longitude, latitude, unit="deg", frame=frames[0]).transform_to(frames[1]).spherical
-            longitude, latitude = moved.lon.deg, moved.lat.deg
-        return pixels_of(source, longitude, latitude)
+        return pixels_of(source, *in_frame(*sky_of(target, x, y), *frames))
 
     return positions
 
@@ -51,19 +47,34 @@ def pixels_of(wcs: WCS, longitude: FloatArray, latitude: FloatArray) -> tuple[Fl
         back = sky_of(wcs, x, y)
     found = unit_vectors(*back)
     miss = np.linalg.norm(found - unit_vectors(longitude.ravel(), latitude.ravel()), axis=1)
-    failed = ~(miss < ROUND_TRIP_PX * _pixel_radians(wcs))
+    failed = ~(miss < ROUND_TRIP_PX * np.radians(pixel_scale_deg(wcs)))
     x[failed], y[failed] = np.nan, np.nan
     return x.reshape(longitude.shape), y.reshape(longitude.shape)
 
 
-def _pixel_radians(wcs: WCS) -> float:
-    return float(np.radians(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix)))))
+def icrs_of(wcs: WCS, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Right ascension and declination (ICRS, degrees) of 0-based pixel positions, whatever frame the WCS is in."""
+    return in_frame(*sky_of(wcs, x, y), wcs_to_celestial_frame(wcs), ICRS())
 
 
-def unit_vectors(longitude: RealArray | float, latitude: RealArray | float) -> FloatArray:
-    """Directions of positions in degrees; shape (*longitude.shape, 3)."""
-    lon, lat = np.radians(longitude), np.radians(latitude)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+def pixels_of_icrs(wcs: WCS, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """0-based pixel positions of ICRS positions in degrees; NaN where there is none."""
+    return pixels_of(wcs, *in_frame(ra, dec, ICRS(), wcs_to_celestial_frame(wcs)))
+
+
+def in_frame(
+    longitude: FloatArray, latitude: FloatArray, frame: BaseCoordinateFrame, wanted: BaseCoordinateFrame
+) -> tuple[FloatArray, FloatArray]:
+    """Positions in degrees, brought from one celestial frame to another."""
+    if frame.is_equivalent_frame(wanted):
+        return longitude, latitude
+    moved = SkyCoord(longitude, latitude, unit="deg", frame=frame).transform_to(wanted).spherical
+    return np.asarray(moved.lon.deg), np.asarray(moved.lat.deg)
+
+
+def pixel_scale_deg(wcs: WCS) -> float:
+    """Side of a square with the area of a pixel at the reference point, in degrees."""
+    return float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
 
 
 def outline(box: Box, n: int = 65) -> tuple[FloatArray, FloatArray]:

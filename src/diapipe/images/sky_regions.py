@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.images.sky import unit_vectors
+from diapipe.numerics.sphere import unit_vectors
 from diapipe.numerics.arrays import BoolArray, RealArray
 
 

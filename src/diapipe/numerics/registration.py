@@ -1,4 +1,4 @@
-"""Matching two lists of points and fitting the smooth displacement between them."""
+"""The shift between two lists of points, and the smooth displacement between matched ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.spatial import cKDTree
 
 from diapipe.numerics import polynomials
-from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 
 PARAMETER_COST = 1.0
 """What a parameter must lower χ² by, beyond the one or two by which it lowers the left-out points' χ² by chance."""
@@ -29,13 +29,6 @@ class Offset(NamedTuple):
     dy: float
     n_pairs: int
     significance: float
-
-
-class Pairs(NamedTuple):
-    """Indices into two lists of points."""
-
-    first: IntArray
-    second: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,17 +97,6 @@ def coarse_offset(points: FloatArray, targets: FloatArray, *, radius: float, bin
     inside = difference[(np.abs(difference - centre) <= 1.5 * (edges[1] - edges[0])).all(axis=1)]
     dx, dy = np.median(inside, axis=0)
     return Offset(float(dx), float(dy), len(inside), float((len(inside) - expected) / np.sqrt(expected + 1.0)))
-
-
-def mutual_pairs(points: FloatArray, targets: FloatArray, *, radius: float) -> Pairs:
-    """Pairs of points that are each other's nearest, within ``radius``, in the order of ``points``."""
-    if len(points) == 0 or len(targets) == 0:
-        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64))
-    distance, forward = cKDTree(targets).query(points)
-    _, backward = cKDTree(points).query(targets)
-    index = np.arange(len(points))
-    good = (distance <= radius) & (backward[forward] == index)
-    return Pairs(index[good], np.asarray(forward[good], dtype=np.int64))
 
 
 def fit_displacement(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from astropy.coordinates import SkyCoord
-from astropy.wcs.utils import wcs_to_celestial_frame
 from scipy.spatial import cKDTree
 
 from diapipe.errors import InputError
 from diapipe.images import Exposure
 from diapipe.images.pixel_map import PixelMap
-from diapipe.images.sky import between, outline, sky_of, unit_vectors
+from diapipe.images.sky import between, icrs_of, outline
+from diapipe.numerics.sphere import angle_of, unit_vectors
 
 
 def template_positions(science: Exposure, template: Exposure) -> PixelMap:
@@ -54,9 +53,7 @@ def distance_arcmin(science: Exposure, template: Exposure) -> float:
     """Least distance on the sky between the borders of two images with a WCS, in arcmin (sampled 65 times a side)."""
     outlines = []
     for image in (science, template):
-        sky = sky_of(image.wcs, *outline(image.box))
-        coordinates = SkyCoord(*sky, unit="deg", frame=wcs_to_celestial_frame(image.wcs)).icrs
-        vectors = unit_vectors(coordinates.ra.deg, coordinates.dec.deg)
+        vectors = unit_vectors(*icrs_of(image.wcs, *outline(image.box)))
         outlines.append(vectors[np.isfinite(vectors).all(axis=1)])
     chord, _ = cKDTree(outlines[0]).query(outlines[1])
-    return float(np.degrees(2.0 * np.arcsin(0.5 * chord.min())) * 60.0)
+    return float(angle_of(chord.min()) * 60.0)

@@ -12,7 +12,8 @@ from diapipe.images.fields import scaled_coordinates
 from diapipe.images.pixel_map import PixelMap
 from diapipe.numerics import polynomials
 from diapipe.numerics.arrays import BoolArray, FloatArray
-from diapipe.numerics.registration import DisplacementFit, coarse_offset, fit_displacement, mutual_pairs
+from diapipe.numerics.pairs import mutual
+from diapipe.numerics.registration import DisplacementFit, coarse_offset, fit_displacement
 from diapipe.steps.limits import Limited
 from diapipe.steps.template.mapping import template_positions
 
@@ -221,10 +222,10 @@ def _fitted(points: _Points, targets: _Points, box: Box, scale: float, options: 
     fit = None
     for radius, order in ((6.0, 1), (3.0, min(3, options.max_order)), (options.match_radius_px, options.max_order)):
         n = max(10, int(_CROWDING * area / (np.pi * radius**2)))
-        pairs = mutual_pairs(predicted[:n], targets.position[:n], radius=radius)
+        pairs = mutual(predicted[:n], targets.position[:n], radius=radius)
         if len(pairs.first) < 3:
             continue
-        first, second = pairs
+        first, second, _ = pairs
         fit = fit_displacement(
             *(points.u[first], points.v[first]),
             targets.position[second] - points.position[first],
@@ -245,7 +246,7 @@ def _coarse(points: _Points, targets: _Points, area: float, options: Register) -
     shift = np.array([found.dx, found.dy])
     moved, low, high = bright + shift, others.min(axis=0), others.max(axis=0)
     could = min(int(((moved >= low) & (moved <= high)).all(axis=1).sum()), len(others))
-    in_place = len(mutual_pairs(bright, others, radius=3.0).first)
+    in_place = len(mutual(bright, others, radius=3.0).first)
     agree = found.n_pairs > 1.5 * in_place and found.n_pairs >= max(_LEAST_COARSE_PAIRS, _LEAST_COARSE_SHARE * could)
     return shift if agree else np.zeros(2)
 

@@ -1,0 +1,32 @@
+"""Directions on the sky as unit vectors: no seam at RA 0, no pole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.numerics.arrays import FloatArray, RealArray
+
+
+def unit_vectors(longitude: RealArray | float, latitude: RealArray | float) -> FloatArray:
+    """Cartesian directions of angles in degrees; shape (*longitude.shape, 3)."""
+    lon, lat = np.radians(longitude), np.radians(latitude)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def chord_of(angle_deg: float) -> float:
+    """Length of the straight line between two directions that far apart."""
+    return float(2.0 * np.sin(0.5 * np.radians(min(angle_deg, 180.0))))
+
+
+def angle_of(chord: FloatArray) -> FloatArray:
+    """Angle in degrees between directions with this straight line between them."""
+    return np.asarray(np.degrees(2.0 * np.arcsin(np.minimum(0.5 * chord, 1.0))), dtype=np.float64)
+
+
+def tangent_plane(longitude: FloatArray, latitude: FloatArray, centre: FloatArray) -> FloatArray:
+    """Gnomonic coordinates (ξ, η) in degrees about a point; shape (2, n). All angles in degrees."""
+    da, d, d0 = np.radians(longitude - centre[0]), np.radians(latitude), np.radians(centre[1])
+    depth = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(da)
+    xi = np.cos(d) * np.sin(da) / depth
+    eta = (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(da)) / depth
+    return np.degrees(np.stack([xi, eta]))

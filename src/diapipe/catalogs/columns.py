@@ -1,0 +1,97 @@
+"""Columns of a user's table by any of the names they go under, in the unit wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.table import Table
+
+from diapipe.errors import InputError
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReader:
+    """Takes columns out of a table.
+
+    Attributes
+    ----------
+    table
+        Any astropy table; masked entries count as unknown.
+    name
+        What messages call it.
+    """
+
+    table: Table
+    name: str
+
+    def name_of(self, aliases: Sequence[str]) -> str | None:
+        """The first of these names that the table has; None if it has none."""
+        return next((alias for alias in aliases if alias in self.table.colnames), None)
+
+    def numbers(self, aliases: Sequence[str], *, unit: str = "", bare_unit: str = "") -> FloatArray:
+        """The first column found among ``aliases``, float64, NaN where masked.
+
+        Parameters
+        ----------
+        aliases
+            Names, the preferred one first.
+        unit
+            Unit wanted; "" takes the numbers as they are.
+        bare_unit
+            Unit of a column that says none; "" for the one wanted.
+
+        Raises
+        ------
+        InputError
+            If the table has none of the columns, or one whose entries are no numbers in that unit.
+        """
+        found = self.name_of(aliases)
+        if found is None:
+            others = f" (or {', '.join(aliases[1:])})" if len(aliases) > 1 else ""
+            raise InputError(
+                f"{self.name} has no column {aliases[0]}{others}; it has {', '.join(self.table.colnames) or 'none'}",
+                missing=aliases[0],
+            )
+        values = self._plain(found)
+        return values * self._factor(found, unit, bare_unit) if unit else values
+
+    def numbers_or(self, aliases: Sequence[str], default: float, *, unit: str = "", bare_unit: str = "") -> FloatArray:
+        """The same, or ``default`` everywhere where the table has no such column."""
+        if self.name_of(aliases) is None:
+            return np.full(len(self.table), default)
+        return self.numbers(aliases, unit=unit, bare_unit=bare_unit)
+
+    def truths_or(self, aliases: Sequence[str], default: bool) -> BoolArray:
+        """The first column found, as truth values; ``default`` where masked or missing."""
+        found = self.name_of(aliases)
+        if found is None:
+            return np.full(len(self.table), default)
+        return np.ma.filled(np.ma.asarray(self.table[found]).astype(bool), default)
+
+    def identifiers(self, aliases: Sequence[str]) -> IntArray:
+        """Whole numbers; 1, 2, 3, ... where the table has no such column."""
+        found = self.name_of(aliases)
+        if found is None:
+            return np.arange(1, len(self.table) + 1, dtype=np.int64)
+        return np.asarray(np.ma.filled(self.table[found], 0), dtype=np.int64)
+
+    def _plain(self, name: str) -> FloatArray:
+        """Entries as float64 without their unit."""
+        column: Any = self.table[name]
+        try:
+            return np.ma.filled(np.ma.asarray(getattr(column, "value", column)).astype(np.float64), np.nan)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the column {name} of {self.name} holds no numbers but {column[0]!r}") from error
+
+    def _factor(self, name: str, wanted: str, bare: str) -> float:
+        """By what to multiply the numbers to have them in the unit wanted."""
+        unit = self.table[name].unit or units.Unit(bare or wanted)
+        try:
+            return float(units.Unit(unit).to(wanted))
+        except (units.UnitConversionError, ValueError, TypeError) as error:
+            raise InputError(f"the column {name} of {self.name} is in {unit}; {wanted} is needed") from error

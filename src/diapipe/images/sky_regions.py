@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.numerics.sphere import unit_vectors
 from diapipe.numerics.arrays import BoolArray, RealArray
+from diapipe.numerics.sphere import unit_vectors
 
 
 class SkyRegion(ABC):

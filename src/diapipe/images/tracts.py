@@ -13,9 +13,9 @@ from diapipe.errors import BoundsError, InputError
 from diapipe.images.box import Box
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.sky import between, outline, pixels_of, sky_of
-from diapipe.numerics.sphere import unit_vectors
 from diapipe.images.sky_regions import SkyRegion
 from diapipe.numerics.arrays import BoolArray, FloatArray, RealArray
+from diapipe.numerics.sphere import unit_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

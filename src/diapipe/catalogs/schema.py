@@ -138,7 +138,7 @@ _DIPOLE_AND_TRAIL = [
         "?",
         "",
         [
-            ("isNegative", "The source is negative: fainter than on the template"),
+            ("isNegative", "Fainter than on the template, without a positive lobe beside it"),
             ("isDipole", "A star that the two images have in two places: lobes of opposite sign that balance"),
             ("dipoleFitAttempted", "A dipole was fitted"),
         ],

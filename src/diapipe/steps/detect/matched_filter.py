@@ -42,6 +42,10 @@ class MatchedFilter(AbstractDetector):
         filters = self._filters(image)
         return self._score(image, filters, n_threads), filters.responses
 
+    def variance_of_smoothed(self, responses: Responses) -> float:
+        """1 / ΣP² of the PSF: the filtered image is then Σ P D."""
+        return 4.0 * np.pi * float(np.median(responses.sigma)) ** 2
+
     def _filters(self, difference: Exposure) -> Filters:
         """Filters over the image."""
         stamps, n_x = cell_psfs(difference, self.cell_px)

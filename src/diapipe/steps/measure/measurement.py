@@ -273,7 +273,7 @@ def _lobe_columns(peaks: Peaks) -> Columns:
     """Sign, and how strong a lobe of opposite sign stands beside."""
     return {
         "dp_score": peaks.significance,
-        "isNegative": peaks.significance < 0,
+        "isNegative": (peaks.significance < 0) & np.isnan(peaks.partner_significance),
         "dp_partnerRatio": np.nan_to_num(np.abs(peaks.partner_significance / peaks.significance)),
     }
 

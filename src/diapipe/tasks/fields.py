@@ -1,0 +1,235 @@
+"""From the parameters of the core to fields of pex_config and back: default and meaning are written once, in the core."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from lsst.pex.config import ChoiceField, Config, Field, FieldValidationError, ListField
+
+from diapipe.errors import InternalError, UsageError
+
+_TARGET = "core_parameter"
+"""Attribute under which a field of pex_config keeps its `Target`; it survives the copies that pex_config makes."""
+
+
+def same(value: Any) -> Any:
+    """The value as it is."""
+    return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """Where the value of a field goes.
+
+    Attributes
+    ----------
+    owner, parameter
+        Dataclass of the core and its field.
+    into
+        From the value of the config to that of the parameter; None is passed on as None.
+    """
+
+    owner: type
+    parameter: str
+    into: Callable[[Any], Any]
+
+
+class SettingsError(FieldValidationError, UsageError):
+    """A configuration that cannot work, in one sentence: the fields, and the cure."""
+
+    def __init__(self, field: Field[Any], config: Config, sentence: str) -> None:
+        FieldValidationError.__init__(self, field, config, sentence)
+        self.args = (sentence,)
+        self.context = {"field": self.fullname}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return UsageError, self.args
+
+
+def option(
+    owner: type,
+    parameter: str,
+    *,
+    into: Callable[[Any], Any] = same,
+    shown: Callable[[Any], Any] = same,
+    doc: str | None = None,
+    default: Any = dataclasses.MISSING,
+) -> Any:
+    """A field for one parameter of the core: its type, default and meaning are those of the dataclass.
+
+    Parameters
+    ----------
+    owner, parameter
+        Dataclass of the core and the name of its field.
+    into, shown
+        Conversions from the value of the field to that of the parameter and back, where the older name stands for
+        another unit (a side for a half-size).
+    doc
+        Meaning, where the older field has another than the parameter.
+    default
+        Where the older default is part of what the name promises.
+
+    Returns
+    -------
+    Field
+        Optional where the parameter may be None (chosen from the data), a ChoiceField for a Literal, a ListField for
+        a tuple.
+    """
+    value = _default_of(owner, parameter) if default is dataclasses.MISSING else default
+    hint, optional = _without_none(typing.get_type_hints(owner)[parameter])
+    shown_value = None if value is None else shown(value)
+    meaning = doc or _meaning(owner, parameter)
+    origin = typing.get_origin(hint)
+    field: Any
+    if origin is typing.Literal:
+        allowed = dict.fromkeys(typing.get_args(hint), f"see {owner.__name__}.{parameter}")
+        field = ChoiceField(doc=meaning, dtype=str, allowed=allowed, default=shown_value, optional=optional)
+    elif origin is tuple:
+        element = typing.get_args(hint)[0]
+        chosen = None if shown_value is None else list(shown_value)
+        field = ListField(doc=meaning, dtype=element, default=chosen, optional=optional)
+    else:
+        kind = hint if shown_value is None else type(shown_value)
+        field = Field(doc=meaning, dtype=kind, default=shown_value, optional=optional)
+    setattr(field, _TARGET, Target(owner, parameter, into))
+    return field
+
+
+def fixed(default: Any, doc: str, why: str) -> Any:
+    """A field of the older tasks of which one value alone makes sense here: any other is refused with the reason.
+
+    Parameters
+    ----------
+    default
+        The value that it has.
+    doc
+        What it meant.
+    why
+        End of the sentence that refuses another value, after "because".
+    """
+    meaning = f"{doc} Only {default!r} is possible, because {why}."
+    element = type(default[0]) if isinstance(default, list) and default else str
+    field: Any = (
+        ListField(doc=meaning, dtype=element, default=default)
+        if isinstance(default, list)
+        else Field(doc=meaning, dtype=type(default), default=default)
+    )
+    field.why_fixed = why
+    return field
+
+
+class OptionConfig(Config):
+    """Config of a subtask: some of its fields are parameters of the core, some are fixed."""
+
+    def validate(self) -> None:
+        """Refuse what is fixed, and what the core refuses.
+
+        Raises
+        ------
+        SettingsError
+            With one sentence.
+        """
+        Config.validate(self)
+        for name, field in self._fields.items():
+            why = getattr(field, "why_fixed", None)
+            value = getattr(self, name)
+            if why is not None and (list(value) if isinstance(field, ListField) else value) != field.default:
+                raise self.refusal(name, f"{name} can only be {field.default!r}, not {value!r}: {why}")
+        for owner in dict.fromkeys(target.owner for target in map(target_of, self._fields.values()) if target):
+            self._require_options(owner)
+
+    def refusal(self, name: str, sentence: str) -> SettingsError:
+        """The error that refuses the value of a field."""
+        return SettingsError(self._fields[name], self, sentence)
+
+    def _require_options(self, owner: type) -> None:
+        """Try to make the options, so that a value out of range is told of when the configuration is read."""
+        try:
+            options_of(self, owner)
+        except UsageError as error:
+            parameter = error.context.get("field")
+            own = {target.parameter: field for field, target in _fields_for(self, owner)}
+            field = own.get(str(parameter), next(iter(own.values())))
+            raise SettingsError(field, self, f"{field.name}: {error}") from error
+
+
+def options_of[T](config: Config, owner: type[T], **given: Any) -> T:
+    """The options of the core that a config asks for.
+
+    Parameters
+    ----------
+    config
+        Has fields made by `option` for ``owner``.
+    owner
+        Dataclass to make.
+    **given
+        Parameters that do not come from the config.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+    values = {}
+    for field, target in _fields_for(config, owner):
+        value = getattr(config, field.name)
+        value = tuple(value) if isinstance(field, ListField) and value is not None else value
+        values[target.parameter] = None if value is None else target.into(value)
+    return owner(**(values | given))
+
+
+def target_of(field: Any) -> Target | None:
+    """Where the value of a field goes, or None if it is no parameter of the core."""
+    found = getattr(field, _TARGET, None)
+    return found if isinstance(found, Target) else None
+
+
+def _fields_for(config: Config, owner: type) -> list[tuple[Field[Any], Target]]:
+    """The fields that make the options of one dataclass."""
+    found = [(field, target_of(field)) for field in config._fields.values()]
+    return [(field, target) for field, target in found if target is not None and target.owner is owner]
+
+
+def _default_of(owner: type, parameter: str) -> Any:
+    """Default of a dataclass field."""
+    found = next((f for f in dataclasses.fields(owner) if f.name == parameter), None)
+    if found is None or found.default is dataclasses.MISSING:
+        raise InternalError(f"{owner.__name__} has no parameter {parameter} with a plain default")
+    return found.default
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """A type without its None, and whether it had one."""
+    if isinstance(hint, types.UnionType):
+        others = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return others[0], True
+    return hint, False
+
+
+def _meaning(owner: type, parameter: str) -> str:
+    """What the docstring of a dataclass, or of one that it is made from, says of a parameter."""
+    for kind in owner.__mro__:
+        found = _documented(kind).get(parameter)
+        if found is not None:
+            return found
+    raise InternalError(f"{owner.__name__} does not explain its parameter {parameter}")
+
+
+@cache
+def _documented(kind: type) -> dict[str, str]:
+    """The Attributes section of a class by name; names that share an entry share its text."""
+    text = inspect.cleandoc(kind.__dict__.get("__doc__") or "")
+    section = re.search(r"^Attributes\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    meanings = {}
+    for names, body in re.findall(
+        r"^(\w[^\n]*)\n((?:(?: +[^\n]*)?(?:\n|\Z))+)", section[1] if section else "", re.MULTILINE
+    ):
+        meanings.update(dict.fromkeys((name.strip() for name in names.split(",")), " ".join(body.split())))
+    return meanings

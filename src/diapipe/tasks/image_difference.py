@@ -1,0 +1,226 @@
+"""ImageDifferenceTask: subtract a template from a science image, find and measure what changed, through subtasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from astropy.table import Table
+from lsst.pipe.base import PipelineTask, Struct
+
+from diapipe.catalogs.stars import StarList
+from diapipe.errors import UsageError
+from diapipe.images import Detections, Difference, Exposure
+from diapipe.steps.characterize import Characterized, characterize
+from diapipe.steps.match import Match
+from diapipe.steps.template import AlignedTemplate
+from diapipe.tasks.ids import IdFactory, identifiers
+from diapipe.tasks.image_difference_config import ImageDifferenceConfig
+from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
+from diapipe.tasks.rules import idle_settings
+
+_SUBTASKS = (
+    *("getTemplate", "scaleVariance", "sourceSelector", "astrometer", "register", "subtract", "decorrelate"),
+    *("detection", "skySources", "measurement", "applyApCorr", "forcedMeasurement"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    """Both images as characterized; the template is None where a finished difference is given without one."""
+
+    science: Characterized
+    template: Characterized | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A difference and what it was made of."""
+
+    difference: Difference
+    aligned: AlignedTemplate | None = None
+    match: Match | None = None
+    result: Struct | None = None
+
+
+class ImageDifferenceTask(PipelineTask):
+    """Subtract a template from a science image, find and measure what changed.
+
+    Parameters
+    ----------
+    butler
+        Not needed; kept for the older signature.
+    refCatalog
+        Reference catalogue as a table, for kernelSourcesFromRef, doSelectDcrCatalog, doSelectVariableCatalog and
+        doMatchSources.
+    **kwargs
+        ``config``, ``name``, ``log``, as for every Task.
+
+    Raises
+    ------
+    SettingsError
+        If the configuration contradicts itself.
+    """
+
+    config: Any
+    getTemplate: Any
+    scaleVariance: Any
+    sourceSelector: Any
+    astrometer: Any
+    register: Any
+    subtract: Any
+    decorrelate: Any
+    detection: Any
+    skySources: Any
+    measurement: Any
+    applyApCorr: Any
+    forcedMeasurement: Any
+    ConfigClass = ImageDifferenceConfig
+    _DefaultName = "imageDifference"
+
+    def __init__(self, butler: Any = None, *, refCatalog: Table | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refCatalog = refCatalog
+        for name in _SUBTASKS:
+            self.makeSubtask(name)
+        for sentence in idle_settings(self.config):
+            self.log.info(sentence)
+
+    def run(
+        self,
+        exposure: Exposure | None = None,
+        selectSources: Table | None = None,
+        templateExposure: Exposure | None = None,
+        templateSources: Table | None = None,
+        idFactory: Callable[[], int] | None = None,
+        calexpBackgroundExposure: Exposure | None = None,
+        subtractedExposure: Difference | Exposure | None = None,
+    ) -> Struct:
+        """Subtract, detect, measure, as the configuration says; nothing that is given is changed.
+
+        Parameters
+        ----------
+        exposure
+            Science image.
+        selectSources
+            Its sources, from which the stars of the kernel are chosen; found on the image where left out.
+        templateExposure
+            On any grid; with doSubtract = False it may be left out.
+        templateSources
+            Sources of the template; found on it where left out.
+        idFactory
+            Gives identifiers; those of visit and detector where left out.
+        calexpBackgroundExposure
+            Sky that was taken out of the science image, for doAddCalexpBackground.
+        subtractedExposure
+            A finished difference, for doSubtract = False.
+
+        Returns
+        -------
+        Struct
+            ``subtractedExposure``, ``scoreExposure``, ``warpedExposure``, ``matchedExposure``, ``subtractRes``,
+            ``diaSources``, ``selectSources``; None where the configuration makes none.
+
+        Raises
+        ------
+        UsageError
+            If an image that the configuration needs is not given.
+        InputError, NoWorkError
+            If an image cannot be used, or no difference can be made of them.
+        """
+        self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
+        assert exposure is not None
+        pair = self._pair(exposure, templateExposure)
+        if self.config.doSubtract:
+            made = self._subtracted(pair, pair.science.stars)
+        else:
+            assert subtractedExposure is not None
+            made = _Made(difference=given_difference(subtractedExposure))
+        detections = diaSources = None
+        if self.config.doDetection:
+            detections = self.detection.run(made.difference.exposure).detections
+            made = replace(made, difference=_flagged(made.difference, detections))
+            diaSources = self._sources(pair, made, detections, idFactory)
+        return self._results(made, diaSources, selectSources)
+
+    def _require(self, exposure: Any, template: Any, difference: Any, background: Any) -> None:
+        """Refuse to run without what the configuration needs."""
+        if exposure is None:
+            raise UsageError("run needs the science image: give exposure")
+        if self.config.doSubtract and template is None:
+            raise UsageError("doSubtract = True needs a template: give templateExposure")
+        if not self.config.doSubtract and difference is None:
+            raise UsageError("doSubtract = False needs a finished difference: give subtractedExposure")
+        if self.config.doAddCalexpBackground and background is None:
+            raise UsageError("doAddCalexpBackground = True needs the sky to add: give calexpBackgroundExposure")
+
+    def _pair(self, exposure: Exposure, template: Exposure | None) -> _Pair:
+        """Both images with everything known about them."""
+        return _Pair(science=characterize(exposure), template=None if template is None else characterize(template))
+
+    def _subtracted(self, pair: _Pair, stars: StarList) -> _Made:
+        """Align, match, whiten, subtract."""
+        assert pair.template is not None
+        self.metadata["psfMatchingAlgorithm"] = self.subtract.algorithm
+        aligned, registration = self.subtract.align(
+            pair.science, pair.template, requiredTemplateFraction=self.config.requiredTemplateFraction
+        )
+        science, template = pair.science.exposure, aligned.exposure
+        match = self.subtract.match(science, template, stars, convolveTemplate=self.config.convolveTemplate)
+        whitening = None
+        if self.config.doDecorrelation and not self.subtract.whitens:
+            found = self.decorrelate.run(science, template, match, spatiallyVarying=self.config.doSpatiallyVarying)
+            whitening = found.whitening
+        difference = self.subtract.subtract(science, template, match, whitening)
+        result = Struct(
+            difference=difference,
+            match=match,
+            registration=registration,
+            aligned=aligned,
+            psfMatchingKernel=match.kernel,
+            backgroundModel=match.background,
+            science=pair.science,
+            template=pair.template,
+        )
+        return _Made(difference=difference, aligned=aligned, match=match, result=result)
+
+    def _sources(self, pair: _Pair, made: _Made, detections: Detections, factory: Callable[[], int] | None) -> Table:
+        """The table of what was detected, measured as far as the configuration says."""
+        exposure = pair.science.exposure
+        if self.config.doMeasurement:
+            table = self.measurement.run(
+                made.difference,
+                detections,
+                exposure,
+                stars=pair.science.stars,
+                fitDipoles=self.config.doDipoleFitting,
+            ).diaSources
+        else:
+            table = source_table_of_peaks(made.difference.exposure, detections)
+        if factory is None:
+            factory = IdFactory.of(exposure)
+        table["diaSourceId"] = identifiers(factory, len(table))
+        return table
+
+    def _results(self, made: _Made, diaSources: Table | None, selectSources: Table | None) -> Struct:
+        """What `run` returns."""
+        difference, aligned = made.difference, made.aligned
+        matched = difference.matched_template
+        return Struct(
+            subtractedExposure=difference.exposure,
+            scoreExposure=None,
+            warpedExposure=None if aligned is None else aligned.exposure,
+            matchedExposure=None
+            if aligned is None or matched is None or self.subtract.whitens
+            else replace(aligned.exposure, masked_image=matched, psf=difference.exposure.psf),
+            subtractRes=made.result,
+            diaSources=diaSources,
+            selectSources=selectSources,
+        )
+
+
+def _flagged(difference: Difference, detections: Detections) -> Difference:
+    """The difference with what was detected in its mask."""
+    pixels = replace(difference.exposure.masked_image, mask=detections.score.mask)
+    return replace(difference, exposure=replace(difference.exposure, masked_image=pixels))

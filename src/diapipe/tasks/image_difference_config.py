@@ -1,0 +1,156 @@
+"""ImageDifferenceConfig: the forty fields and the twelve subtasks of LSST's `ImageDifferenceTask`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lsst.pex.config import ConfigurableField, Field
+from lsst.pipe.base import PipelineTaskConfig
+
+from diapipe.tasks.aperture_corrections import ApplyApCorrTask
+from diapipe.tasks.astrometer import AstrometryTask
+from diapipe.tasks.connections import ImageDifferenceConnections
+from diapipe.tasks.decorrelate import DecorrelateALKernelSpatialTask
+from diapipe.tasks.detection import SourceDetectionTask
+from diapipe.tasks.forced_measurement import ForcedMeasurementTask
+from diapipe.tasks.get_template import GetCoaddAsTemplateTask
+from diapipe.tasks.measurement import DipoleFitTask
+from diapipe.tasks.register import RegisterTask
+from diapipe.tasks.rules import broken_rule
+from diapipe.tasks.scale_variance import ScaleVarianceTask
+from diapipe.tasks.sky_sources import SkyObjectsTask
+from diapipe.tasks.source_selectors import sourceSelectorRegistry
+from diapipe.tasks.subtract import subtractAlgorithmRegistry
+
+
+def _yes_no(default: bool, doc: str, **more: Any) -> Any:
+    return Field(dtype=bool, default=default, doc=doc, **more)
+
+
+class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDifferenceConnections):
+    """Configuration of `ImageDifferenceTask`, with the names, types and defaults of LSST's."""
+
+    coaddName: Any = Field(
+        dtype=str,
+        default="deep",
+        doc="Kind of coadd that is the template: deep, goodSeeing or dcr; begins the names of datasets.",
+    )
+
+    doAddCalexpBackground: Any = _yes_no(
+        False, "Give the science image its sky back before anything is done; the sky is then found anew."
+    )
+    doUseRegister: Any = _yes_no(
+        False, "Fit the template's WCS anew to stars that both images have (register), before it is warped; for al."
+    )
+    doDebugRegister: Any = _yes_no(
+        False, "Write into the metadata by how much blue, green and red stars are still displaced after doUseRegister."
+    )
+    doSelectSources: Any = _yes_no(
+        False,
+        "Choose the stars of the kernel with sourceSelector, some of them as a control; for al. Else subtract chooses.",
+    )
+    doSelectDcrCatalog: Any = _yes_no(False, "Add the bluest and the reddest stars to the control; for al.")
+    doSelectVariableCatalog: Any = _yes_no(False, "Add the variable stars to the control; for al.")
+    doSubtract: Any = _yes_no(True, "Make the difference; else it is given as subtractedExposure.")
+    useScoreImageDetection: Any = _yes_no(
+        False, "Detect on a score image: the likelihood of a science image convolved with its PSF (al), or S of zogy."
+    )
+    doPreConvolve: Any = _yes_no(
+        False,
+        "Without effect.",
+        deprecated="This option is superseded by useScoreImageDetection; it does nothing.",
+    )
+    useGaussianForPreConvolution: Any = _yes_no(
+        False, "Convolve the science image with a Gaussian of its PSF's width for the score, not with its PSF; for al."
+    )
+    doScaleTemplateVariance: Any = _yes_no(
+        False, "Scale the variance of the template to the scatter of its pixels, before it is used."
+    )
+    doScaleDiffimVariance: Any = _yes_no(
+        True, "Scale the variance of the difference to the scatter of its pixels, before sources are sought."
+    )
+    doDecorrelation: Any = _yes_no(
+        True,
+        "Make the noise of the difference white, with its PSF to match; a proper difference (zogy) is white already.",
+    )
+    doSpatiallyVarying: Any = _yes_no(
+        False, "Let the whitening filter follow kernel and noise over the image; zogy always does."
+    )
+    doDetection: Any = _yes_no(True, "Find sources.")
+    doMerge: Any = _yes_no(
+        True, "Make one source of positive and negative footprints that touch when grown by growFootprint."
+    )
+    doMeasurement: Any = _yes_no(True, "Measure the sources.")
+    doDipoleFitting: Any = _yes_no(True, "Fit dipoles, on difference, science image and template together.")
+    doApCorr: Any = _yes_no(True, "Apply aperture corrections to the measured fluxes.")
+    doForcedMeasurement: Any = _yes_no(
+        True, "Measure PSF fluxes on science image and template at the places of the sources."
+    )
+    doSkySources: Any = _yes_no(False, "Add sources at places where nothing is, flagged sky_source.")
+    doMatchSources: Any = _yes_no(
+        False, "Say of every source which source of the science image, and of the reference catalogue, lies there."
+    )
+    doAddMetrics: Any = _yes_no(False, "Add to the stars of the kernel how well each was subtracted; for al.")
+
+    doWriteSubtractedExp: Any = _yes_no(True, "Write the difference.")
+    doWriteWarpedExp: Any = _yes_no(False, "Write the template on the science grid.")
+    doWriteMatchedExp: Any = _yes_no(False, "Write the template as it was subtracted; for al.")
+    doWriteScoreExp: Any = _yes_no(False, "Write the score image.")
+    doWriteSources: Any = _yes_no(True, "Write the table of sources.")
+    saveMetadata: Any = _yes_no(True, "Write the metadata of the task and its subtasks.")
+
+    convolveTemplate: Any = _yes_no(
+        True, "Convolve the template; else the science image. subtract['al'].mode = 'auto' takes the sharper one."
+    )
+    requiredTemplateFraction: Any = Field(
+        dtype=float,
+        default=0.1,
+        doc="Do nothing where the template covers less than this part of the science image; 0 always tries.",
+    )
+    kernelSourcesFromRef: Any = _yes_no(
+        False, "Stars of the kernel are sources that the reference catalogue has, not those that the template has."
+    )
+    templateSipOrder: Any = Field(dtype=int, default=2, doc="Order of the distortion that doUseRegister fits.")
+    growFootprint: Any = Field(dtype=int, default=2, doc="By how many pixels footprints are grown for doMerge.")
+    diaSourceMatchRadius: Any = Field(dtype=float, default=0.5, doc="Radius of doMatchSources in arc seconds.")
+    controlStepSize: Any = Field(
+        dtype=int, default=5, doc="Every how manieth of the shuffled kernel sources becomes a control."
+    )
+    controlRandomSeed: Any = Field(dtype=int, default=10, doc="Seed of that shuffle.")
+
+    getTemplate: Any = ConfigurableField(target=GetCoaddAsTemplateTask, doc="Makes the template.")
+    scaleVariance: Any = ConfigurableField(
+        target=ScaleVarianceTask, doc="Scales a variance plane to the scatter of the pixels."
+    )
+    sourceSelector: Any = sourceSelectorRegistry.makeField(doc="Chooses the stars of the kernel.", default="objectSize")
+    astrometer: Any = ConfigurableField(
+        target=AstrometryTask, doc="Matches sources with the reference catalogue; fits no WCS."
+    )
+    subtract: Any = subtractAlgorithmRegistry.makeField(doc="How the template is subtracted.", default="al")
+    decorrelate: Any = ConfigurableField(target=DecorrelateALKernelSpatialTask, doc="Finds the whitening filter.")
+    detection: Any = ConfigurableField(target=SourceDetectionTask, doc="Finds sources.")
+    skySources: Any = ConfigurableField(target=SkyObjectsTask, doc="Finds places where nothing is.")
+    measurement: Any = ConfigurableField(target=DipoleFitTask, doc="Measures the sources.")
+    applyApCorr: Any = ConfigurableField(target=ApplyApCorrTask, doc="Applies aperture corrections.")
+    forcedMeasurement: Any = ConfigurableField(
+        target=ForcedMeasurementTask, doc="Measures the science image at the places of the sources."
+    )
+    register: Any = ConfigurableField(target=RegisterTask, doc="Fits the WCS of the template anew.")
+
+    def setDefaults(self) -> None:
+        """The threshold of LSST's difference imaging, 5 sigma, and their order of the registration."""
+        PipelineTaskConfig.setDefaults(self)
+        self.detection.thresholdValue = 5.0
+
+    def validate(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises
+        ------
+        SettingsError
+            With one sentence that names the fields and the cure.
+        """
+        PipelineTaskConfig.validate(self)
+        broken = broken_rule(self)
+        if broken is not None:
+            raise broken

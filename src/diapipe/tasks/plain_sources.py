@@ -1,0 +1,41 @@
+"""What stands in for a step that is left out: a difference that was given, and sources that are not measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.catalogs.dia_sources import dia_source_table
+from diapipe.images import ChebyshevField, Detections, Difference, Exposure, SpatialKernel
+
+
+def given_difference(subtracted: Difference | Exposure) -> Difference:
+    """A difference as the later steps need it; of one that is an Exposure neither kernel nor template is known."""
+    if isinstance(subtracted, Difference):
+        return subtracted
+    box = subtracted.box
+    return Difference(
+        exposure=subtracted,
+        kernel=SpatialKernel.constant(np.ones((1, 1)), box),
+        background=ChebyshevField.constant(0.0, box),
+        convolved="template",
+    )
+
+
+def source_table_of_peaks(difference: Exposure, detections: Detections) -> Table:
+    """One row for each peak, with its place and significance: the DIA source table without measurements."""
+    peaks, info = detections.footprints.peaks, difference.info
+    n = len(peaks)
+    columns = {
+        "visit": np.full(n, info.visit),
+        "detector": np.full(n, info.detector),
+        "band": np.full(n, info.band, "U8"),
+        "midpointMjdTai": np.full(n, info.mjd_midpoint),
+        "x": peaks.x,
+        "y": peaks.y,
+        "dp_score": peaks.significance,
+        "isNegative": peaks.significance < 0,
+    }
+    if difference.wcs is not None and n:
+        columns["ra"], columns["dec"] = difference.wcs.all_pix2world(peaks.x, peaks.y, 0)
+    return dia_source_table(columns, n=n, flux_unit=difference.unit)

@@ -1,0 +1,220 @@
+"""Subtasks that make a difference of two exposures: ``al`` and ``zogy``, by name in one registry."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from lsst.pex.config import ChoiceField, Config, ConfigChoiceField, ConfigField, Field, makeRegistry
+from lsst.pipe.base import Task
+
+from diapipe.catalogs.stars import StarList
+from diapipe.images import Difference, Exposure, SpatialKernel
+from diapipe.steps.characterize import Characterized
+from diapipe.steps.match import Match, match
+from diapipe.steps.subtract import AbstractSubtractor, OneSided, Zogy, subtract
+from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
+from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
+
+subtractAlgorithmRegistry = makeRegistry("Algorithms that subtract a template from a science image.")
+
+
+class WarpingConfig(OptionConfig):
+    """How the template is brought onto the science grid."""
+
+    maxHoleShare: Any = option(WienerWarp, "max_hole_share")
+    stretchFromScale: Any = option(WienerWarp, "stretch_from_scale")
+    sameGrid: Any = option(WienerWarp, "same_grid_px")
+
+
+class AlignmentConfig(OptionConfig):
+    """How the displacement that the WCSs leave between the images is measured at the stars."""
+
+    searchRadius: Any = option(Register, "search_radius_px")
+    matchRadius: Any = option(Register, "match_radius_px")
+    maxOrder: Any = option(Register, "max_order")
+    minSignalToNoise: Any = option(Register, "min_signal_to_noise")
+    leastSignificance: Any = option(Register, "least_significance")
+
+
+class PairSubtractConfig(Config):
+    """What both algorithms need before they subtract."""
+
+    warpingConfig: Any = ConfigField(doc="How the template is interpolated.", dtype=WarpingConfig)
+    doRefineAlignment: Any = Field(
+        doc="Measure at the stars what displacement the WCSs leave, and warp with it where it is significant.",
+        dtype=bool,
+        default=True,
+    )
+    alignment: Any = ConfigField(doc="How that displacement is measured.", dtype=AlignmentConfig)
+    kernel: Any = ConfigChoiceField(
+        doc="Basis of the matching kernel: AL Gaussians times polynomials, DF free pixels.",
+        typemap=KERNELS,
+        default="AL",
+    )
+    mode: Any = ChoiceField(
+        doc="Which image is convolved.",
+        dtype=str,
+        default="field",
+        allowed={
+            "field": "the one that convolveTemplate of the main task names",
+            "auto": "the one of sharper PSF",
+            "convolveTemplate": "the template",
+            "convolveScience": "the science image",
+        },
+    )
+
+
+class PairSubtractTask(Task):
+    """Align a template with a science image, match their PSFs, subtract: one method a step, each can be replaced.
+
+    The main task calls `align`, `match` and `subtract` in this order, the decorrelation between the last two.
+    """
+
+    config: Any
+    ConfigClass = PairSubtractConfig
+    algorithm: ClassVar[str]
+    whitens: ClassVar[bool] = False
+    """Whether its differences are white without the decorrelation."""
+
+    def align(
+        self, science: Characterized, template: Characterized, *, requiredTemplateFraction: float
+    ) -> tuple[AlignedTemplate, Registration | None]:
+        """The template on the science grid, and the displacement that was measured between the stars.
+
+        Parameters
+        ----------
+        science, template
+            As characterized.
+        requiredTemplateFraction
+            Least fraction of the science pixels that the template must cover.
+
+        Raises
+        ------
+        NoOverlapError
+            If the template covers too little of the science image.
+        """
+        registration = None
+        if self.config.doRefineAlignment:
+            registration = register(
+                science.stars,
+                template.stars,
+                science=science.exposure,
+                template=template.exposure,
+                options=options_of(self.config.alignment, Register),
+            )
+        warp = options_of(self.config.warpingConfig, WienerWarp, required_template_fraction=requiredTemplateFraction)
+        return warp_onto(template.exposure, science.exposure, registration=registration, warp=warp), registration
+
+    def match(self, science: Exposure, template: Exposure, stars: StarList, *, convolveTemplate: bool = True) -> Match:
+        """Fit the matching kernel to stars.
+
+        Parameters
+        ----------
+        science, template
+            On one grid.
+        stars
+            Sources of the science image.
+        convolveTemplate
+            Which image is convolved, where the configuration leaves it to the main task.
+
+        Raises
+        ------
+        TooFewStarsError
+            If there are not enough usable stars.
+        """
+        convolve = {
+            "auto": "auto",
+            "convolveTemplate": "template",
+            "convolveScience": "science",
+            "field": "template" if convolveTemplate else "science",
+        }[self.config.mode]
+        kernel: PsfMatchConfig = self.config.kernel.active
+        found = match(science, template, stars, algorithm=kernel.matcher(convolve=convolve))
+        self.metadata["basisName"] = self.config.kernel.name
+        self.metadata["spatialKernelSum"] = found.kernel_sum
+        self.metadata["spatialKernelOrder"] = found.spatial_order
+        self.metadata["numCandidates"] = len(found.candidates)
+        self.metadata["numGoodCandidates"] = int(found.candidates.kept.sum())
+        self.metadata["convolved"] = found.convolved
+        return found
+
+    def subtract(
+        self, science: Exposure, template: Exposure, match: Match, whitening: SpatialKernel | None = None
+    ) -> Difference:
+        """Science minus template.
+
+        Parameters
+        ----------
+        science, template
+            On one grid.
+        match
+            From `match`.
+        whitening
+            From the decorrelation; None leaves the noise correlated.
+        """
+        return subtract(
+            science,
+            template,
+            match.kernel,
+            match.background,
+            convolved=match.convolved,
+            whitening=whitening,
+            relative_error=match.relative_error,
+            algorithm=self.subtractor(),
+        )
+
+    def subtractor(self) -> AbstractSubtractor:
+        """The algorithm of the core."""
+        raise NotImplementedError
+
+
+class ImagePsfMatchConfig(PairSubtractConfig):
+    """Config of ``al``."""
+
+
+class ImagePsfMatchTask(PairSubtractTask):
+    """Alard-Lupton: one image is convolved with a matching kernel."""
+
+    config: Any
+    ConfigClass = ImagePsfMatchConfig
+    _DefaultName = "imagePsfMatch"
+    algorithm = "AL"
+
+    def subtractor(self) -> AbstractSubtractor:
+        """The kernel on one side."""
+        return OneSided()
+
+
+class ZogyFilterConfig(OptionConfig):
+    """Parameters of the two filters of proper subtraction."""
+
+    psfs: Any = option(Zogy, "psfs")
+    cells: Any = option(Zogy, "cells")
+    order: Any = option(Zogy, "order")
+    filterHalfSize: Any = option(Zogy, "filter_half_px")
+    maxPsfCentroidDist: Any = option(Zogy, "max_psf_offset_px")
+
+
+class ZogyImagePsfMatchConfig(PairSubtractConfig):
+    """Config of ``zogy``; the kernel is fitted too, and tells flux ratio and background."""
+
+    zogyConfig: Any = ConfigField(doc="The two filters.", dtype=ZogyFilterConfig)
+
+
+class ZogyImagePsfMatchTask(PairSubtractTask):
+    """Proper image subtraction: each image is filtered with what the PSF of the other asks for."""
+
+    config: Any
+    ConfigClass = ZogyImagePsfMatchConfig
+    _DefaultName = "zogyImagePsfMatch"
+    algorithm = "ZOGY"
+    whitens = True
+
+    def subtractor(self) -> AbstractSubtractor:
+        """The two filters."""
+        return options_of(self.config.zogyConfig, Zogy)
+
+
+subtractAlgorithmRegistry.register("al", ImagePsfMatchTask)
+subtractAlgorithmRegistry.register("zogy", ZogyImagePsfMatchTask)

@@ -1,4 +1,4 @@
-"""From the parameters of the core to fields of pex_config and back: default and meaning are written once, in the core."""
+"""From the parameters of the core to fields of pex_config and back: default and meaning are written once, there."""
 
 from __future__ import annotations
 

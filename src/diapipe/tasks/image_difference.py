@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from astropy.table import Table
@@ -18,6 +21,7 @@ from diapipe.steps.template import AlignedTemplate
 from diapipe.tasks.ids import IdFactory, identifiers
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
+from diapipe.tasks.products import datasets, write
 from diapipe.tasks.rules import idle_settings
 
 _SUBTASKS = (
@@ -42,6 +46,18 @@ class _Made:
     aligned: AlignedTemplate | None = None
     match: Match | None = None
     result: Struct | None = None
+
+
+class _Lines(logging.Handler):
+    """Puts log records into a list, as lines."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
 
 
 class ImageDifferenceTask(PipelineTask):
@@ -82,6 +98,7 @@ class ImageDifferenceTask(PipelineTask):
     def __init__(self, butler: Any = None, *, refCatalog: Table | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refCatalog = refCatalog
+        self._lines: list[str] = []
         for name in _SUBTASKS:
             self.makeSubtask(name)
         for sentence in idle_settings(self.config):
@@ -129,6 +146,54 @@ class ImageDifferenceTask(PipelineTask):
         InputError, NoWorkError
             If an image cannot be used, or no difference can be made of them.
         """
+        with self._recording():
+            return self._run(
+                exposure,
+                selectSources,
+                templateExposure,
+                templateSources,
+                idFactory,
+                calexpBackgroundExposure,
+                subtractedExposure,
+            )
+
+    def products(self, result: Struct) -> dict[str, Any]:
+        """What of a result is to be written, by product, as `diapipe.tasks.products.datasets` names them."""
+        return datasets(self.config, result, metadata=self.getFullMetadata(), log=self._lines)
+
+    def write(self, result: Struct, folder: Path) -> dict[str, Path]:
+        """Write these into a folder; file by product.
+
+        Raises
+        ------
+        WriteError
+            If a file cannot be written.
+        """
+        return write(self.config, self.products(result), folder)
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Keep the lines that the task and its subtasks log."""
+        self._lines.clear()
+        handler = _Lines(self._lines)
+        logger = logging.getLogger(self.log.name)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+    def _run(
+        self,
+        exposure: Exposure | None,
+        selectSources: Table | None,
+        templateExposure: Exposure | None,
+        templateSources: Table | None,
+        idFactory: Callable[[], int] | None,
+        calexpBackgroundExposure: Exposure | None,
+        subtractedExposure: Difference | Exposure | None,
+    ) -> Struct:
+        """The run itself."""
         self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
         assert exposure is not None
         pair = self._pair(exposure, templateExposure)

@@ -91,8 +91,8 @@ def option(
     if origin is typing.Literal:
         allowed = dict.fromkeys(typing.get_args(hint), f"see {owner.__name__}.{parameter}")
         field = ChoiceField(doc=meaning, dtype=str, allowed=allowed, default=shown_value, optional=optional)
-    elif origin is tuple:
-        element = typing.get_args(hint)[0]
+    elif origin is tuple or isinstance(shown_value, list):
+        element = typing.get_args(hint)[0] if origin is tuple else str
         chosen = None if shown_value is None else list(shown_value)
         field = ListField(doc=meaning, dtype=element, default=chosen, optional=optional)
     else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lsst.pex.config import Config
+from lsst.pex.config import Config, Field
 from lsst.pipe.base import Struct, Task
 
 
 class GetCoaddAsTemplateConfig(Config):
     """Config of getTemplate."""
+
+    coaddName: Any = Field(dtype=str, default="deep", doc="Kind of coadd; must be coaddName of the main task.")
 
 
 class GetCoaddAsTemplateTask(Task):

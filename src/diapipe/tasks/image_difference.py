@@ -12,10 +12,14 @@ from typing import Any
 from astropy.table import Table
 from lsst.pipe.base import PipelineTask, Struct
 
+from diapipe.catalogs.matching import with_matches
+from diapipe.catalogs.source_tables import reference_list, source_list
+from diapipe.catalogs.sources import SourceList
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
 from diapipe.images import Detections, Difference, Exposure
-from diapipe.steps.characterize import Characterized, characterize
+from diapipe.images.sky import pixel_scale_deg
+from diapipe.steps.characterize import Characterized, add_background, characterize
 from diapipe.steps.match import Match
 from diapipe.steps.template import AlignedTemplate
 from diapipe.tasks.ids import IdFactory, identifiers
@@ -196,17 +200,23 @@ class ImageDifferenceTask(PipelineTask):
         """The run itself."""
         self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
         assert exposure is not None
+        if self.config.doAddCalexpBackground and calexpBackgroundExposure is not None:
+            exposure = add_background(exposure, calexpBackgroundExposure)
         pair = self._pair(exposure, templateExposure)
         if self.config.doSubtract:
             made = self._subtracted(pair, pair.science.stars)
         else:
             assert subtractedExposure is not None
             made = _Made(difference=given_difference(subtractedExposure))
-        detections = diaSources = None
+        if self.config.doScaleDiffimVariance:
+            made = replace(made, difference=self._with_scaled_variance(made.difference))
+        diaSources = None
         if self.config.doDetection:
             detections = self.detection.run(made.difference.exposure).detections
             made = replace(made, difference=_flagged(made.difference, detections))
             diaSources = self._sources(pair, made, detections, idFactory)
+            if self.config.doMatchSources:
+                diaSources = self._matched_by_position(diaSources, pair.science, selectSources)
         return self._results(made, diaSources, selectSources)
 
     def _require(self, exposure: Any, template: Any, difference: Any, background: Any) -> None:
@@ -222,6 +232,10 @@ class ImageDifferenceTask(PipelineTask):
 
     def _pair(self, exposure: Exposure, template: Exposure | None) -> _Pair:
         """Both images with everything known about them."""
+        if template is not None and self.config.doScaleTemplateVariance:
+            scaled = self.scaleVariance.run(template)
+            self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
+            template = scaled.exposure
         return _Pair(science=characterize(exposure), template=None if template is None else characterize(template))
 
     def _subtracted(self, pair: _Pair, stars: StarList) -> _Made:
@@ -252,21 +266,53 @@ class ImageDifferenceTask(PipelineTask):
 
     def _sources(self, pair: _Pair, made: _Made, detections: Detections, factory: Callable[[], int] | None) -> Table:
         """The table of what was detected, measured as far as the configuration says."""
-        exposure = pair.science.exposure
+        exposure, difference = pair.science.exposure, made.difference
         if self.config.doMeasurement:
             table = self.measurement.run(
-                made.difference,
+                difference,
                 detections,
                 exposure,
                 stars=pair.science.stars,
                 fitDipoles=self.config.doDipoleFitting,
             ).diaSources
         else:
-            table = source_table_of_peaks(made.difference.exposure, detections)
+            table = source_table_of_peaks(difference.exposure, detections)
+        if self.config.doForcedMeasurement:
+            table = self.forcedMeasurement.run(table, difference, exposure).catalog
+        if self.config.doMeasurement and self.config.doApCorr:
+            table = self.applyApCorr.run(table, difference.exposure, exposure).catalog
         if factory is None:
             factory = IdFactory.of(exposure)
         table["diaSourceId"] = identifiers(factory, len(table))
         return table
+
+    def _with_scaled_variance(self, difference: Difference) -> Difference:
+        """The difference with the variance that its pixels show."""
+        scaled = self.scaleVariance.run(difference.exposure)
+        self.metadata["scaleDiffimVarianceFactor"] = scaled.factor
+        return replace(difference, exposure=scaled.exposure, variance_factor=difference.variance_factor * scaled.factor)
+
+    def _matched_by_position(self, diaSources: Table, science: Characterized, selectSources: Table | None) -> Table:
+        """The table with what stands at each place on the science image and in the reference catalogue."""
+        wcs = science.exposure.wcs
+        sources = (
+            SourceList.of_stars(science.stars, wcs=wcs)
+            if selectSources is None
+            else source_list(selectSources, wcs=wcs)
+        )
+        scale = None if wcs is None else 3600.0 * pixel_scale_deg(wcs)
+        reference = None if self.refCatalog is None else reference_list(self.refCatalog)
+        matched = with_matches(
+            diaSources,
+            sources=None if scale is None else sources,
+            reference=reference,
+            radius_arcsec=self.config.diaSourceMatchRadius,
+            pixel_scale_arcsec=scale,
+        )
+        for column, catalogue in (("srcMatchId", sources), ("refMatchId", reference)):
+            if catalogue is not None and not (matched[column] > 0).any():
+                self.log.warning("none of %d DIA sources has a match for %s", len(matched), column)
+        return matched
 
     def _results(self, made: _Made, diaSources: Table | None, selectSources: Table | None) -> Struct:
         """What `run` returns."""

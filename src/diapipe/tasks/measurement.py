@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 from lsst.pex.config import ConfigField
 from lsst.pipe.base import Struct, Task
 
 from diapipe.catalogs.stars import StarList
 from diapipe.images import Detections, Difference, Exposure
-from diapipe.steps.measure import Measure, measure
+from diapipe.steps.measure import ApertureCorrections, Measure, measure
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.quality import Cuts
 from diapipe.tasks.fields import OptionConfig, option, options_of
+
+FORCED = ("scienceFlux", "templateFlux", "forced_")
+"""Beginnings of the columns of forced photometry."""
 
 
 class DipoleFitPluginConfig(OptionConfig):
@@ -52,7 +56,7 @@ class DipoleFitTask(Task):
         stars: StarList | None = None,
         fitDipoles: bool = True,
     ) -> Struct:
-        """Measure every detection.
+        """Measure every detection; forced fluxes and aperture corrections are left to the subtasks that make them.
 
         Parameters
         ----------
@@ -77,9 +81,13 @@ class DipoleFitTask(Task):
             Measure,
             fit_dipoles=fitDipoles,
             dipoles=options_of(self.config.dipole, Dipoles),
+            aperture_corrections=ApertureCorrections(fluxes=()),
             cuts=Cuts(),
         )
         table: Table = measure(difference, detections, science=science, template=template, stars=stars, options=options)
+        for name in table.colnames:
+            if name.startswith(FORCED):
+                table[name][:] = np.nan if table[name].dtype.kind == "f" else False
         self.metadata["nSources"] = len(table)
         self.metadata["nDipoles"] = int(table["isDipole"].sum())
         return Struct(diaSources=table)

@@ -108,7 +108,7 @@ def measure(
     columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_fwhm * fwhm)
     of_science = None if science.psf is None else photometry.lattice_of(science.psf, planes, found)
     if of_science is not None:
-        columns |= _forced_columns(difference, science, template, of_science, found, planes, options, n_threads)
+        columns |= forced_columns(difference, science, template, of_science, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
     columns |= _evidence_columns(
@@ -198,7 +198,7 @@ def _aperture_columns(planes: Planes, found: Sources, exposure: Exposure, *, rad
     )
 
 
-def _forced_columns(
+def forced_columns(
     difference: Difference,
     science: Exposure,
     template: MaskedImage | Exposure | None,
@@ -298,15 +298,15 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
 
 def _calibrated(columns: Columns, exposure: Exposure, n: int) -> Table:
     """The table, fluxes in nJy where the image is calibrated."""
-    unit, factor = exposure.unit, np.ones(n)
-    if exposure.photo_calib is not None and unit != "nJy":
-        unit, factor = "nJy", _nanojansky(exposure, columns["x"], columns["y"])
+    unit = exposure.unit if exposure.photo_calib is None else "nJy"
+    factor = flux_scale(exposure, columns["x"], columns["y"])
     fluxes = {column.name for column in DIA_SOURCE if column.unit == FLUX}
     scaled = {name: values * factor if name in fluxes else values for name, values in columns.items()}
     return dia_source_table(scaled, n=n, flux_unit=unit, area_unit="pix2" if exposure.wcs is None else "arcsec2")
 
 
-def _nanojansky(exposure: Exposure, x: FloatArray, y: FloatArray) -> FloatArray:
-    """NJy per count at positions."""
-    assert exposure.photo_calib is not None
+def flux_scale(exposure: Exposure, x: FloatArray, y: FloatArray) -> FloatArray:
+    """By what a flux in the exposure's unit becomes one in nJy, at positions; 1 where there is nothing to do."""
+    if exposure.photo_calib is None or exposure.unit == "nJy":
+        return np.ones(len(x))
     return exposure.photo_calib.at(x=x, y=y)

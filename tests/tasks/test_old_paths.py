@@ -1,0 +1,72 @@
+"""Old configuration lines load, and say where their names are now."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from diapipe.tasks import ImageDifferenceDriverConfig, old_paths
+
+SEED_LINES = """
+from lsst.dia.pipe.getMultiTractTemplate import GetCoaddAsMultiTractTemplateTask
+config.imageDifference.getTemplate.retarget(GetCoaddAsMultiTractTemplateTask)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "name"), [(old, name) for old, homes in sorted(old_paths.HOMES.items()) for name in sorted(homes)]
+)
+def test_every_old_name_is_found(old, name, caplog):
+    """What is imported by its old path is the very class of this package; one line says the new path."""
+    sys.modules.pop(old, None)
+    with caplog.at_level("INFO", logger="diapipe.tasks.old_paths"):
+        found = getattr(importlib.import_module(old), name)
+    new = old_paths.HOMES[old][name]
+    assert found is getattr(importlib.import_module(new), name)
+    assert [record.message for record in caplog.records] == [f"{old}.{name} is now {new}.{name}"]
+
+
+def test_an_old_name_without_a_place_is_told():
+    """What diapipe has not built is no silent None."""
+    with pytest.raises(ImportError, match="cannot import name 'Nothing'"):
+        from lsst.ip.diffim.zogy import Nothing  # noqa: F401
+    with pytest.raises(AttributeError, match=r"nothing in place of lsst\.ip\.diffim\.zogy\.Nothing; it has Zogy"):
+        importlib.import_module("lsst.ip.diffim.zogy").Nothing  # noqa: B018
+
+
+def test_what_is_installed_comes_first():
+    """The finder is asked last: modules of the middleware stay what they are."""
+    assert isinstance(sys.meta_path[-1], old_paths.OldPaths) or any(
+        isinstance(finder, old_paths.OldPaths) for finder in sys.meta_path[3:]
+    )
+    assert "diapipe" not in str(importlib.import_module("lsst.pipe.base").__file__)
+    old_paths.install()
+    assert sum(isinstance(finder, old_paths.OldPaths) for finder in sys.meta_path) == 1
+
+
+def test_lines_of_a_driver_file_load_and_come_back(tmp_path: Path):
+    """The lines that DESC's users have, in a file, and what is saved of them loads into the same configuration."""
+    path = tmp_path / "imageDifferenceDriver.py"
+    path.write_text(
+        "from lsst.ip.diffim.zogy import ZogyImagePsfMatchTask\n"
+        "config.ccdKey = 'detector'\n"
+        "config.ignoreCcdList = [3, 4]\n"
+        "config.imageDifference.subtract.name = 'zogy'\n"
+        "config.imageDifference.subtract['al'].kernel.active.spatialKernelOrder = 1\n"
+        "config.imageDifference.kernelSourcesFromRef = True\n"
+        "config.imageDifference.doSkySources = True\n"
+    )
+    config = ImageDifferenceDriverConfig()
+    config.load(str(path))
+    config.validate()
+    assert config.takes({"visit": 7, "detector": 5})
+    assert not config.takes({"visit": 7, "detector": 4})
+    config.save(str(tmp_path / "saved.py"))
+    again = ImageDifferenceDriverConfig()
+    again.load(str(tmp_path / "saved.py"))
+    differences: list[str] = []
+    assert again.compare(config, shortcut=False, output=differences.append), differences
+    assert not again.compare(ImageDifferenceDriverConfig())

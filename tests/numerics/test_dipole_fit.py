@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from scipy import optimize, signal
 
-from diapipe.numerics.dipole_fit import DipoleStamps, fit_dipoles, model_images, reach_needed
-from diapipe.numerics.dipole_kernels import sum_products
+from diapipe.numerics.dipole_fit import DipoleStamps, fit_dipoles, free_linear
+from diapipe.numerics.dipole_kernels import (
+    PsfNodes,
+    draw_and_sum,
+    eliminate,
+    psf_windows,
+    sum_planes,
+    window_side,
+)
 from diapipe.numerics.dipole_noise import covariance_matrix, covariances, shared_noise
 
 SIDE, HALF, SHIFT = 17, 8, 5.0
@@ -36,8 +43,23 @@ def model(parameters):
 
 
 def stamps_of(values, weights):
-    psf = np.stack([star(0.0, 0.0, s, reach_needed(HALF, SHIFT)) for s in SIGMAS])
-    return DipoleStamps(values, weights, np.broadcast_to(psf, (len(values), *psf.shape)).copy())
+    """Stamps with PSFs that are the same for all, told as four quarters of themselves."""
+    n = len(values)
+    index, quarters = np.zeros((n, 4), np.int64), np.full((n, 4), 0.25)
+    psfs = [PsfNodes(psf_windows(star(0.0, 0.0, s, 25)[None], SIDE, SHIFT), index, quarters) for s in SIGMAS]
+    return DipoleStamps(values.astype(np.float32), weights.astype(np.float32), tuple(psfs))
+
+
+def summed(stamps, place):
+    """The derivatives of every source's images and their sums over pixels, as the compiled kernels make them."""
+    n, wide = len(place), window_side(SIDE, SHIFT)
+    images, across = np.empty((n, 3, 6, SIDE, SIDE)), np.linspace(-1.0, 1.0, SIDE)
+    images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
+    planes, matrices = (np.zeros((n, 3, 6, 6)), np.zeros((n, 3, 6))), (np.empty((n, 3, 6, 6)), np.empty((n, 3, 6)))
+    sum_planes(images[0], *stamps.flat, *planes)
+    windows = np.zeros((3, wide, wide))
+    draw_and_sum(stamps.psfs, *stamps.flat, np.arange(n), place, windows, images, planes, *matrices)
+    return images.reshape(n, 3, 6, -1), *matrices
 
 
 def truths(rng, n):
@@ -50,9 +72,7 @@ def truths(rng, n):
 def test_models_are_the_formula(rng):
     """Stars, signs, planes and slopes: to 4e-4 of a peak, and slopes of five points to 2%."""
     truth = truths(rng, 20)
-    images = model_images(
-        stamps_of(np.zeros((20, 3, SIDE, SIDE)), np.ones((20, 3, SIDE, SIDE))), np.arange(20), truth[:, :4]
-    )
+    images, _, _ = summed(stamps_of(np.zeros((20, 3, SIDE, SIDE)), np.ones((20, 3, SIDE, SIDE))), truth[:, :4])
     step, peak = 1e-4, star(0, 0, 1.5).max()
     columns = ([0, 1, 2, 3, 4, 5], [0, 1, 4, 6, 7, 8], [2, 3, 5, 9, 10, 11])
     for k, parameters in enumerate(truth):
@@ -66,12 +86,40 @@ def test_models_are_the_formula(rng):
 
 
 def test_sums_over_pixels(rng):
-    """The compiled sums are those of NumPy."""
-    a, d, w = rng.normal(size=(6, 289)), rng.normal(size=289), rng.random(289)
-    matrix, side = np.empty((6, 6)), np.empty(6)
-    sum_products(a, d, w, matrix, side)
-    np.testing.assert_allclose(matrix, (a * w) @ a.T, rtol=1e-10, atol=1e-9)
-    np.testing.assert_allclose(side, (a * w) @ d, rtol=1e-10, atol=1e-9)
+    """The compiled sums are those of NumPy, pixels without weight left out."""
+    weights = np.where(rng.random((5, 3, SIDE, SIDE)) < 0.1, 0.0, rng.random((5, 3, SIDE, SIDE)))
+    stamps = stamps_of(rng.normal(size=weights.shape), weights)
+    images, matrices, sides = summed(stamps, truths(rng, 5)[:, :4])
+    values, weights = (part.astype(np.float64) for part in stamps.flat)
+    np.testing.assert_allclose(matrices, np.einsum("nikp,nip,nilp->nikl", images, weights, images), atol=1e-9)
+    np.testing.assert_allclose(sides, np.einsum("nikp,nip,nip->nik", images, weights, values), atol=1e-9)
+
+
+@pytest.mark.parametrize(("separate", "planes"), [(True, True), (False, True), (True, False), (False, False)])
+def test_elimination_is_the_solution_of_the_whole(separate, planes, rng):
+    """What is left of the places when fluxes and planes are solved for: the Schur complement that NumPy finds."""
+    free = free_linear(separate_fluxes=separate, planes=planes)
+    stamps = stamps_of(rng.normal(100.0, 5.0, (1, 3, SIDE, SIDE)), rng.random((1, 3, SIDE, SIDE)))
+    _, matrices, sides = summed(stamps, truths(rng, 1)[:, :4])
+    found = [np.empty((1, *shape)) for shape in ((8,), (8, 4), (), (4,), (5, 4))]
+    eliminate(matrices, sides, free, *found)
+    linear, response, gain, downhill, reduced = (part[0] for part in found)
+    whole, side = np.zeros((12, 12)), np.zeros(12)
+    for image, columns in enumerate(([0, 1, 2, 3, 4, 5], [0, 1, 4, 6, 7, 8], [2, 3, 5, 9, 10, 11])):
+        whole[np.ix_(columns, columns)] += matrices[0, image]
+        side[columns] += sides[0, image]
+    merge = np.zeros((8, free.max() + 1))
+    merge[np.flatnonzero(free >= 0), free[free >= 0]] = 1.0
+    expected = merge @ np.linalg.solve(merge.T @ whole[4:, 4:] @ merge, merge.T @ side[4:])
+    np.testing.assert_allclose(linear, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert gain == pytest.approx(side[4:] @ expected, rel=1e-6)
+    flux = np.diag(np.repeat(expected[:2], 2))
+    mixed = flux @ whole[:4, 4:]
+    inverse = merge @ np.linalg.inv(merge.T @ whole[4:, 4:] @ merge) @ merge.T
+    np.testing.assert_allclose(response, -inverse @ mixed.T, rtol=1e-5, atol=1e-6 * np.abs(response).max())
+    np.testing.assert_allclose(downhill, flux @ side[:4] - mixed @ expected, rtol=1e-5, atol=1e-5)
+    schur = flux @ whole[:4, :4] @ flux - mixed @ inverse @ mixed.T
+    np.testing.assert_allclose(reduced[:4], schur, rtol=1e-5, atol=1e-7 * np.abs(schur).max())
 
 
 @pytest.mark.parametrize("separate", [True, False])
@@ -83,7 +131,9 @@ def test_the_fit_is_the_least_squares_of_scipy(separate, rng):
     values = np.stack([model(t) for t in truth]) + rng.normal(0, noise, (n, 3, SIDE, SIDE))
     weights = np.where(rng.random(values.shape) < 0.05, 0.0, noise**-2)
     start = truth[:, :4] + rng.uniform(-0.5, 0.5, (n, 4))
-    fits = fit_dipoles(stamps_of(values, weights), start, max_shift=SHIFT, separate_fluxes=separate)
+    fits = fit_dipoles(
+        stamps_of(values, weights), start, max_shift=SHIFT, free=free_linear(separate_fluxes=separate, planes=True)
+    )
     assert fits.converged.all()
     for k in range(n):
 

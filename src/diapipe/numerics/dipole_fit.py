@@ -15,8 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.numerics.dipole_kernels import REACH, draw_lobes, sum_over_pixels
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics.dipole_kernels import (
+    COLUMNS,
+    N_LINEAR,
+    N_PLACE,
+    PsfNodes,
+    damped_steps,
+    draw_and_sum,
+    eliminate,
+    sum_planes,
+    window_side,
+)
 
 X_PLUS, Y_PLUS, X_MINUS, Y_MINUS, F_PLUS, F_MINUS = range(6)
 """The parameters that are told; six more are the two planes."""
@@ -24,16 +34,12 @@ X_PLUS, Y_PLUS, X_MINUS, Y_MINUS, F_PLUS, F_MINUS = range(6)
 DIFFERENCE, SCIENCE, TEMPLATE = range(3)
 """The images, in the order of every stack."""
 
-N_PLACE, N_LINEAR, N_TOLD = 4, 8, 6
-COLUMNS = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 4, 6, 7, 8], [2, 3, 5, 9, 10, 11]])
-"""Which of the 12 parameters each image depends on."""
+N_TOLD = 6
 
 _MAX_ITERATIONS = 15
-_MAX_STEP_PX = 1.0
 _CONVERGED = 0.01
 """A step that promises less χ² is the last: its end is right to 0.01 of the error."""
 
-_RIDGE = 1e-10
 _EXCESS_SIGMA = 5.0
 
 
@@ -45,12 +51,25 @@ class DipoleStamps(NamedTuple):
     values, weights
         Pixels and their inverse variance, 0 where unusable or where there is no such image; shape (n, 3, m, m).
     psfs
-        PSF on each, centred; `reach_needed` says how large.
+        PSF on each, centred: windows of `dipole_kernels.psf_windows`.
     """
 
-    values: FloatArray
-    weights: FloatArray
-    psfs: FloatArray
+    values: Float32Array
+    weights: Float32Array
+    psfs: tuple[PsfNodes, PsfNodes, PsfNodes]
+
+    @property
+    def flat(self) -> tuple[Float32Array, Float32Array]:
+        """Values and weights with the pixels in one row; shape (n, 3, m m)."""
+        shape = len(self.values), 3, self.values.shape[-1] ** 2
+        return self.values.reshape(shape), self.weights.reshape(shape)
+
+    def of(self, which: IntArray) -> DipoleStamps:
+        """Some of the sources."""
+        difference, science, template = (
+            psf._replace(corners=psf.corners[which], weights=psf.weights[which]) for psf in self.psfs
+        )
+        return DipoleStamps(self.values[which], self.weights[which], (difference, science, template))
 
 
 class DipoleFits(NamedTuple):
@@ -71,7 +90,9 @@ class DipoleFits(NamedTuple):
     converged
         Whether the fit ended where no step betters it.
     images
-        What `model_images` gives there; shape (n, 3, 6, m m).
+        Derivatives there of the three images with their six parameters each, for unit fluxes; shape (n, 3, 6, m m).
+    matrices
+        Their sums of products, times the inverse variances; shape (n, 3, 6, 6).
     """
 
     place: FloatArray
@@ -82,46 +103,14 @@ class DipoleFits(NamedTuple):
     importance: FloatArray
     converged: BoolArray
     images: FloatArray
-
-
-class _Normal(NamedTuple):
-    """Normal equations of each image for unit fluxes, and of all together."""
-
     matrices: FloatArray
-    sides: FloatArray
-    matrix: FloatArray
-    side: FloatArray
-
-    def put(self, which: BoolArray | IntArray, other: _Normal, chosen: BoolArray) -> None:
-        """Replace the entries ``which`` by the chosen ones of another."""
-        for mine, theirs in zip(self, other, strict=True):
-            mine[which] = theirs[chosen]
-
-    def of(self, which: IntArray) -> _Normal:
-        """Some of the entries."""
-        return _Normal(*(part[which] for part in self))
 
 
-class _Solved(NamedTuple):
-    """At fixed places: linear parameters, how they follow the places, the χ² they gain, and the system of the places
-    with them eliminated.
-    """
-
-    linear: FloatArray
-    response: FloatArray
-    gain: FloatArray
-    downhill: FloatArray
-    matrix: FloatArray
-    diagonal: FloatArray
-
-
-def merging(*, separate_fluxes: bool) -> FloatArray:
-    """Matrix that makes the linear parameters from the free ones: with one flux for both lobes, or two."""
-    matrix = np.eye(N_LINEAR)
-    if separate_fluxes:
-        return matrix
-    matrix[1, 0] = 1.0
-    return np.delete(matrix, 1, axis=1)
+def free_linear(*, separate_fluxes: bool, planes: bool) -> IntArray:
+    """Which free parameter each of F₊, F₋ and the two planes' six is; -1 for one that is held at 0."""
+    fluxes = [0, 1] if separate_fluxes else [0, 0]
+    first = max(fluxes) + 1
+    return np.array(fluxes + (list(range(first, first + 6)) if planes else [-1] * 6))
 
 
 def fit_dipoles(
@@ -130,7 +119,7 @@ def fit_dipoles(
     *,
     max_shift: float,
     image_weight: float = 0.5,
-    separate_fluxes: bool = True,
+    free: IntArray | None = None,
 ) -> DipoleFits:
     """Fit a dipole at every source.
 
@@ -144,154 +133,178 @@ def fit_dipoles(
         A lobe farther than this from the middle of the stamp along an axis has run away: not converged.
     image_weight
         Weight of science and template beside the difference, which holds the same photons.
-    separate_fluxes
-        Whether the lobes may differ in flux.
+    free
+        Which of the fluxes and planes are fitted (`free_linear`); all where left out.
 
     Notes
     -----
     An image that the model does not describe (a neighbour, a galaxy, a wrong PSF), so that its χ² exceeds the
     expectation by 5 of its scatters, has its weights divided by χ²/ν, and the fit goes on from there.
     """
-    merge = merging(separate_fluxes=separate_fluxes)
+    fitted = free_linear(separate_fluxes=True, planes=True) if free is None else free
     n_used = (stamps.weights > 0.0).sum(axis=(2, 3))
     importance = np.tile([1.0, image_weight, image_weight], (len(start), 1))
-    found = _search(_weighted(stamps, importance), start, merge, max_shift)
-    chi2 = _chi2(stamps, found, importance)
+    space = _Workspace.of(stamps, max_shift)
+    found = _search(stamps, space, importance, np.clip(start, -max_shift, max_shift), fitted, max_shift)
+    ends = _ends(stamps, space, found.place)
+    chi2 = _chi2(stamps, found, ends)
     freedom = np.maximum(n_used - COLUMNS.shape[1], 1)
     excessive = chi2 > freedom + _EXCESS_SIGMA * np.sqrt(2.0 * freedom)
     inflation = np.where(excessive, chi2 / freedom, 1.0)
     importance /= inflation
     again = np.flatnonzero(excessive.any(axis=1) & found.converged)
     if len(again):
-        part = DipoleStamps(*(of_all[again] for of_all in stamps))
-        better = _search(_weighted(part, importance[again]), found.place[again], merge, max_shift)
-        chi2[again] = _chi2(part, better, importance[again])
-        for of_all, of_part in zip(found, better, strict=True):
+        part = stamps.of(again)
+        space = _Workspace.of(part, max_shift)
+        better = _search(part, space, importance[again], found.place[again], fitted, max_shift)
+        better_ends = _ends(part, space, better.place)
+        chi2[again] = _chi2(part, better, better_ends)
+        for of_all, of_part in zip([*found, *ends], [*better, *better_ends], strict=True):
             of_all[again] = of_part
-    images = model_images(stamps, np.arange(len(start)), found.place)
-    return DipoleFits(found.place, found.linear, chi2, n_used, inflation, importance, found.converged, images)
-
-
-def _weighted(stamps: DipoleStamps, importance: FloatArray) -> DipoleStamps:
-    """The stamps with the weights of each image multiplied."""
-    return stamps._replace(weights=stamps.weights * importance[:, :, None, None])
+    images = ends.images.reshape(len(start), 3, 6, stamps.values.shape[-1] ** 2)
+    return DipoleFits(
+        found.place, found.linear, chi2, n_used, inflation, importance, found.converged, images, ends.matrices
+    )
 
 
 class _Found(NamedTuple):
-    """Where a search ended; ``matrices`` and ``sides`` are the normal equations of each image there."""
+    """Where a search ended."""
 
     place: FloatArray
     linear: FloatArray
     converged: BoolArray
+
+
+class _Workspace(NamedTuple):
+    """What stars are drawn in: windows of the PSFs, and the images of one source (1, 3, 6, m, m).
+
+    ``of_planes`` are the sums that no place changes.
+    """
+
+    windows: FloatArray
+    images: FloatArray
+    of_planes: tuple[FloatArray, FloatArray]
+
+    @classmethod
+    def of(cls, stamps: DipoleStamps, max_shift: float) -> _Workspace:
+        """For stars up to ``max_shift`` from the middle."""
+        n, side = len(stamps.values), stamps.values.shape[-1]
+        wide, images = window_side(side, max_shift), _blank(stamps, 1)
+        matrices, sides = np.zeros((n, 3, 6, 6)), np.zeros((n, 3, 6))
+        sum_planes(images[0], *stamps.flat, matrices, sides)
+        return cls(np.zeros((3, wide, wide)), images, (matrices, sides))
+
+
+class _Ends(NamedTuple):
+    """What the images are at the places found: their derivatives (n, 3, 6, m, m) and their normal equations."""
+
+    images: FloatArray
     matrices: FloatArray
     sides: FloatArray
 
 
-def _search(stamps: DipoleStamps, start: FloatArray, merge: FloatArray, max_shift: float) -> _Found:
+class _Solved(NamedTuple):
+    """What `dipole_kernels.eliminate` finds at given places."""
+
+    linear: FloatArray
+    response: FloatArray
+    gain: FloatArray
+    downhill: FloatArray
+    reduced: FloatArray
+
+    def put(self, which: IntArray, other: _Solved, chosen: BoolArray) -> None:
+        """Replace the entries ``which`` by the chosen ones of another."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine[which] = theirs[chosen]
+
+
+def _search(
+    stamps: DipoleStamps,
+    space: _Workspace,
+    importance: FloatArray,
+    start: FloatArray,
+    free: IntArray,
+    max_shift: float,
+) -> _Found:
     """Levenberg–Marquardt on the places of all sources at once; those that have arrived are left alone."""
     n = len(start)
     place, damping, converged = start.copy(), np.full(n, 1e-3), np.zeros(n, np.bool_)
     active = np.arange(n)
-    normal = _normal_equations(stamps, active, place)
-    solved = _solve(normal, merge)
-    linear, gain = solved.linear.copy(), solved.gain.copy()
+    best = _solved(stamps, space, importance, active, place, free)
     for _ in range(_MAX_ITERATIONS):
-        step, promise = _step(solved, damping[active])
+        step, promise = np.empty((len(active), N_PLACE)), np.empty(len(active))
+        damped_steps(best.reduced[active], best.downhill[active], damping[active], step, promise)
         arrived = promise < _CONVERGED
-        away = (np.abs(place[active] + step) > max_shift).any(axis=1)
+        away = ~(np.abs(place[active] + step) <= max_shift).all(axis=1)
         last = arrived & ~away
         done = active[last]
         place[done] += step[last]
-        linear[done] += np.einsum("nlp,np->nl", solved.response[last], step[last])
+        best.linear[done] += np.einsum("nlp,np->nl", best.response[done], step[last])
         converged[done] = True
-        active = active[~(arrived | away)]
+        active, step = active[~(arrived | away)], step[~(arrived | away)]
         if len(active) == 0:
             break
-        step = step[~(arrived | away)]
-        trial = _normal_equations(stamps, active, place[active] + step)
-        tried = _solve(trial, merge)
-        better = tried.gain > gain[active]
+        tried = _solved(stamps, space, importance, active, place[active] + step, free)
+        better = tried.gain > best.gain[active]
         chosen = active[better]
         place[chosen] += step[better]
-        linear[chosen], gain[chosen] = tried.linear[better], tried.gain[better]
-        normal.put(chosen, trial, better)
+        best.put(chosen, tried, better)
         damping[active] *= np.where(better, 0.1, 10.0)
-        solved = _solve(normal.of(active), merge)
-    return _Found(place, linear, converged, normal.matrices, normal.sides)
+    return _Found(place, best.linear, converged)
 
 
-def model_images(stamps: DipoleStamps, which: IntArray, place: FloatArray) -> FloatArray:
-    """Derivatives of the three images with their six parameters each, for unit fluxes; shape (n, 3, 6, m m)."""
-    side = stamps.values.shape[-1]
-    images = np.empty((len(which), 3, 6, side, side))
-    draw_lobes(stamps.psfs, which, place, images)
-    across = np.linspace(-1.0, 1.0, side)
-    images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
-    return images.reshape(len(which), 3, 6, side * side)
-
-
-def _normal_equations(stamps: DipoleStamps, which: IntArray, place: FloatArray) -> _Normal:
-    """Sums over the pixels of the chosen sources."""
-    images = model_images(stamps, which, place)
-    matrices, sides = np.empty((len(which), 3, 6, 6)), np.empty((len(which), 3, 6))
-    flat = len(stamps.values), 3, images.shape[3]
-    sum_over_pixels(images, which, stamps.values.reshape(flat), stamps.weights.reshape(flat), matrices, sides)
-    return _Normal(matrices, sides, *gathered(matrices, sides))
-
-
-def gathered(matrices: FloatArray, sides: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Normal equations of all 12 parameters from those of the images."""
-    size = N_PLACE + N_LINEAR
-    matrix, side = np.zeros((len(matrices), size, size)), np.zeros((len(matrices), size))
-    for image, columns in enumerate(COLUMNS):
-        matrix[:, columns[:, None], columns] += matrices[:, image]
-        side[:, columns] += sides[:, image]
-    return matrix, side
-
-
-def made_regular(matrix: FloatArray) -> FloatArray:
-    """The matrix with a ridge of 1e-10 of its diagonal; a parameter that nothing depends on gets 1."""
-    diagonal = np.einsum("nii->ni", matrix)
-    added = np.where(diagonal > 0.0, _RIDGE * diagonal, 1.0)
-    return matrix + added[:, :, None] * np.eye(matrix.shape[1])
-
-
-def _solve(normal: _Normal, merge: FloatArray) -> _Solved:
-    """Solve for the linear parameters and eliminate them."""
-    linear_part, mixed = normal.matrix[:, N_PLACE:, N_PLACE:], normal.matrix[:, N_PLACE:, :N_PLACE]
-    sides = np.concatenate([normal.side[:, N_PLACE:, None], mixed], axis=2)
-    solution = merge @ np.linalg.solve(made_regular(merge.T @ linear_part @ merge), merge.T @ sides)
-    linear, response = solution[:, :, 0], solution[:, :, 1:]
-    flux = np.repeat(linear[:, :2], 2, axis=1)
-    left = normal.side[:, :N_PLACE] - np.einsum("nlp,nl->np", mixed, linear)
-    schur = normal.matrix[:, :N_PLACE, :N_PLACE] - mixed.swapaxes(1, 2) @ response
-    diagonal = np.einsum("nii->ni", normal.matrix)[:, :N_PLACE] * flux**2
-    return _Solved(
-        linear,
-        -response * flux[:, None, :],
-        np.einsum("nl,nl->n", normal.side[:, N_PLACE:], linear),
-        flux * left,
-        flux[:, :, None] * flux[:, None, :] * schur,
-        np.maximum(diagonal, 1e-12 * diagonal.max(axis=1, initial=0.0, keepdims=True) + 1e-30),
+def _solved(
+    stamps: DipoleStamps,
+    space: _Workspace,
+    importance: FloatArray,
+    which: IntArray,
+    place: FloatArray,
+    free: IntArray,
+) -> _Solved:
+    """The linear parameters of the chosen sources, and the system of their places."""
+    n = len(which)
+    matrices, sides = _summed(stamps, space, which, place)
+    matrices *= importance[which][:, :, None, None]
+    sides *= importance[which][:, :, None]
+    solved = _Solved(
+        np.empty((n, N_LINEAR)),
+        np.empty((n, N_LINEAR, N_PLACE)),
+        np.empty(n),
+        np.empty((n, N_PLACE)),
+        np.empty((n, N_PLACE + 1, N_PLACE)),
     )
+    eliminate(matrices, sides, free, *solved)
+    return solved
 
 
-def _step(solved: _Solved, damping: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The damped step of each source, no coordinate by more than a pixel, and the fall of χ² that it promises."""
-    damped = solved.matrix + (damping[:, None] * solved.diagonal)[:, :, None] * np.eye(N_PLACE)
-    step = np.linalg.solve(damped, solved.downhill[..., None])[..., 0]
-    return np.clip(step, -_MAX_STEP_PX, _MAX_STEP_PX), np.einsum("np,np->n", step, solved.downhill)
+def _ends(stamps: DipoleStamps, space: _Workspace, place: FloatArray) -> _Ends:
+    """The images of all sources, kept."""
+    images = _blank(stamps, len(place))
+    return _Ends(images, *_summed(stamps, space._replace(images=images), np.arange(len(place)), place))
 
 
-def _chi2(stamps: DipoleStamps, found: _Found, importance: FloatArray) -> FloatArray:
+def _blank(stamps: DipoleStamps, n: int) -> FloatArray:
+    """Images (n, 3, 6, m, m) with their planes; the stars are drawn later."""
+    side = stamps.values.shape[-1]
+    images, across = np.empty((n, 3, 6, side, side)), np.linspace(-1.0, 1.0, side)
+    images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
+    return images
+
+
+def _summed(
+    stamps: DipoleStamps, space: _Workspace, which: IntArray, place: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Sums over the pixels of the chosen sources."""
+    matrices, sides = np.empty((len(which), 3, 6, 6)), np.empty((len(which), 3, 6))
+    room = space.windows, space.images
+    draw_and_sum(stamps.psfs, *stamps.flat, which, place, *room, space.of_planes, matrices, sides)
+    return matrices, sides
+
+
+def _chi2(stamps: DipoleStamps, found: _Found, ends: _Ends) -> FloatArray:
     """χ² of each image by its own variance; shape (n, 3)."""
     whole = np.concatenate([np.zeros((len(found.linear), N_PLACE)), found.linear], axis=1)[:, COLUMNS]
-    explained = 2.0 * np.einsum("nik,nik->ni", found.sides, whole)
-    explained -= np.einsum("nik,nikl,nil->ni", whole, found.matrices, whole)
-    square = (stamps.weights * stamps.values**2).sum(axis=(2, 3))
-    return np.asarray(square - explained / importance)
-
-
-def reach_needed(half: int, max_shift: float) -> int:
-    """Half-width of the PSF images from which stamps of the half-width ``half`` can be drawn anywhere allowed."""
-    return half + REACH + int(np.ceil(max_shift))
+    explained = 2.0 * np.einsum("nik,nik->ni", ends.sides, whole)
+    explained -= np.einsum("nik,nikl,nil->ni", whole, ends.matrices, whole)
+    square = (stamps.weights * np.square(stamps.values, dtype=np.float64)).sum(axis=(2, 3))
+    return np.asarray(square - explained)

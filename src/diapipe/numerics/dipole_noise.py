@@ -15,22 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
+from diapipe.numerics import dipole_kernels
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, RealArray
 from diapipe.numerics.dipole_fit import (
-    COLUMNS,
-    DIFFERENCE,
     F_MINUS,
     F_PLUS,
-    N_PLACE,
-    N_TOLD,
-    SCIENCE,
-    TEMPLATE,
     DipoleFits,
     DipoleStamps,
-    gathered,
-    made_regular,
-    merging,
+    free_linear,
 )
+from diapipe.numerics.dipole_kernels import N_PLACE
 from diapipe.numerics.small_convolution import convolved_in_full
 
 
@@ -81,12 +75,12 @@ def _correlated(first: FloatArray, second: FloatArray) -> FloatArray:
 
 def covariances(
     stamps: DipoleStamps,
-    spreads: FloatArray,
+    spreads: RealArray,
     fits: DipoleFits,
     noise: SharedNoise,
     *,
     combinations: FloatArray,
-    separate_fluxes: bool = True,
+    free: IntArray | None = None,
 ) -> FloatArray:
     """Covariance of combinations of x₊, y₊, x₋, y₋, F₊, F₋; shape (n, k, k), NaN where a fit did not converge.
 
@@ -100,7 +94,7 @@ def covariances(
         How they share their noise.
     combinations
         Shape (k, 6).
-    separate_fluxes
+    free
         As in the fit.
 
     Notes
@@ -111,38 +105,39 @@ def covariances(
     chosen = np.flatnonzero(fits.converged)
     if len(chosen) == 0:
         return result
-    influence = _influence(stamps, chosen, fits, merging(separate_fluxes=separate_fluxes), combinations)
-    influence *= np.sqrt(fits.inflation[chosen])[:, :, None, None].astype(np.float32)
-    root = np.sqrt(spreads[chosen].reshape(len(chosen), 3, 1, -1)).astype(np.float32)
-    own, seen, faint = (influence[:, image] * root[:, image] for image in (DIFFERENCE, SCIENCE, TEMPLATE))
-    found = _product(own, noise.difference, own) + _product(seen, None, seen) + _product(faint, noise.template, faint)
-    mixed = _product(influence[:, DIFFERENCE] * root[:, SCIENCE], noise.with_science, seen)
-    mixed -= _product(influence[:, DIFFERENCE] * root[:, TEMPLATE], noise.with_template, faint)
+    fitted = free_linear(separate_fluxes=True, planes=True) if free is None else free
+    roots = np.sqrt(fits.inflation[chosen][:, :, None] * spreads[chosen].reshape(len(chosen), 3, -1), dtype=np.float32)
+    moved = _influence(stamps, chosen, fits, fitted, combinations, roots)
+    own, own_science, own_template, science, template = moved
+    found = np.zeros((len(chosen), len(combinations), len(combinations)))
+    dipole_kernels.sum_pairs(_smeared(own, noise.difference), own, found)
+    dipole_kernels.sum_pairs(science, science, found)
+    dipole_kernels.sum_pairs(_smeared(template, noise.template), template, found)
+    mixed = np.zeros_like(found)
+    dipole_kernels.sum_pairs(_smeared(own_science, noise.with_science), science, mixed)
+    dipole_kernels.sum_pairs(_smeared(own_template, noise.with_template), -template, mixed)
     result[chosen] = found + mixed + mixed.swapaxes(1, 2)
     return result
 
 
-def _product(left: Float32Array, matrix: Float32Array | None, right: Float32Array) -> FloatArray:
-    """Σ_ij left_i C_ij right_j of all pairs of images of each source."""
-    smeared = left if matrix is None else (left.reshape(-1, left.shape[2]) @ matrix).reshape(left.shape)
-    return np.asarray(smeared @ right.swapaxes(1, 2), dtype=np.float64)
+def _smeared(rows: Float32Array, matrix: Float32Array | None) -> Float32Array:
+    """Rows (n, k, pixels) times a matrix; None is that of white noise."""
+    return rows if matrix is None else (rows.reshape(-1, rows.shape[2]) @ matrix).reshape(rows.shape)
 
 
 def _influence(
-    stamps: DipoleStamps, which: IntArray, fits: DipoleFits, merge: FloatArray, combinations: FloatArray
+    stamps: DipoleStamps,
+    which: IntArray,
+    fits: DipoleFits,
+    free: IntArray,
+    combinations: FloatArray,
+    roots: Float32Array,
 ) -> Float32Array:
-    """h: what a unit of noise in a pixel of each image does to each combination; shape (n, 3, k, m m)."""
-    images = fits.images[which].astype(np.float32)
-    weights = stamps.weights[which] * fits.importance[which][:, :, None, None]
-    weighed = images * weights.reshape(len(which), 3, 1, -1).astype(np.float32)
-    matrix, _ = gathered(
-        (weighed @ images.swapaxes(2, 3)).astype(np.float64), np.zeros((len(which), 3, images.shape[2]))
-    )
-    scale = np.ones((len(which), matrix.shape[1]))
-    scale[:, :N_PLACE] = np.repeat(fits.linear[which][:, [F_PLUS - N_PLACE, F_MINUS - N_PLACE]], 2, axis=1)
-    free = np.zeros((matrix.shape[1], N_PLACE + merge.shape[1]))
-    free[:N_PLACE, :N_PLACE], free[N_PLACE:, N_PLACE:] = np.eye(N_PLACE), merge
-    scaled = scale[:, :, None] * scale[:, None, :] * matrix
-    inverse = free @ np.linalg.inv(made_regular(free.T @ scaled @ free)) @ free.T * scale[:, None, :]
-    rows = combinations @ inverse[:, :N_TOLD]
-    return np.stack([rows[:, :, columns] for columns in COLUMNS], axis=1).astype(np.float32) @ weighed
+    """What `dipole_kernels.influence` fills, for the chosen fits."""
+    importance = fits.importance[which][:, :, None, None]
+    rows = np.empty((len(which), 3, len(combinations), fits.images.shape[2]))
+    flux = fits.linear[which][:, [F_PLUS - N_PLACE, F_MINUS - N_PLACE]]
+    dipole_kernels.responses(fits.matrices[which] * importance, flux, free, combinations, rows)
+    out = np.empty((5, len(which), len(combinations), roots.shape[2]), np.float32)
+    dipole_kernels.influence(fits.images, stamps.flat[1], which, rows * importance, roots, out)
+    return out

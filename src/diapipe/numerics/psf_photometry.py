@@ -21,7 +21,7 @@ from scipy import fft
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.numerics.shifting import LOBES, shift_stack, shift_stacks
-from diapipe.numerics.weighting import MEAN_HALF, cut_blocks, local_weights
+from diapipe.numerics.weighting import weighted_blocks
 
 FLUX, FLUX_VARIANCE, CHI2, N_USED, N_ON_IMAGE, COVERAGE, X, Y, XX, YY, XY, STATUS = range(12)
 N_RESULTS = 12
@@ -212,15 +212,26 @@ def fit_point_sources(
 
 def blended(nodes: FloatArray, index: IntArray, weights: FloatArray, reach: int) -> FloatArray:
     """Weighted sum of node images, cut or continued with zeros to the half-width ``reach``: (n, size, size)."""
-    half, size = nodes.shape[1] // 2, 2 * reach + 1
-    fitting = np.zeros((len(nodes), size, size))
-    inner, margin = min(half, reach), max(reach - half, 0)
-    kept = slice(half - inner, half + inner + 1)
-    fitting[:, margin : size - margin, margin : size - margin] = nodes[:, kept, kept]
-    images = np.zeros((len(index), size, size))
-    for k in range(index.shape[1]):
-        images += weights[:, k, None, None] * fitting[index[:, k]]
+    images = np.zeros((len(index), 2 * reach + 1, 2 * reach + 1))
+    inner = min(nodes.shape[1] // 2, reach)
+    kept = slice(reach - inner, reach + inner + 1)
+    _blend(nodes, index, weights, images[:, kept, kept])
     return images
+
+
+@jit
+def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, images: FloatArray) -> None:
+    """Add the middle of the node images, times their weights, to ``images``."""
+    size, margin = images.shape[1], (nodes.shape[1] - images.shape[1]) // 2
+    for k in range(len(index)):
+        for j in range(index.shape[1]):
+            node, weight = nodes[index[k, j]], weights[k, j]
+            if weight == 0.0:
+                continue
+            for r in range(size):
+                to, of = images[k, r], node[r + margin, margin : margin + size]
+                for c in range(size):
+                    to[c] += weight * of[c]
 
 
 def _with_slopes(bases: FloatArray) -> FloatArray:
@@ -240,16 +251,8 @@ def _cut(
 ) -> _Stamps:
     """Stamps around the pixels that hold the positions, with their weights."""
     columns, rows = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
-    values, spread, good = cut_blocks(
-        image, mask, variance, bits=bits, rows=rows, columns=columns, half=half + MEAN_HALF
-    )
-    inner = slice(MEAN_HALF, -MEAN_HALF)
     return _Stamps(
-        np.ascontiguousarray(values[:, inner, inner]),
-        spread[:, inner, inner],
-        local_weights(spread, good),
-        rows,
-        columns,
+        *weighted_blocks(image, mask, variance, bits=bits, rows=rows, columns=columns, half=half), rows, columns
     )
 
 

@@ -122,23 +122,73 @@ def cut_blocks(
     return values, spread, good
 
 
-def local_weights(spread: Float32Array, good: BoolArray) -> Float32Array:
-    """1 / (mean of V over the usable 5x5 pixels around); 0 on unusable pixels.
+@jit
+def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
+    """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
+    half, side = MEAN_HALF, 2 * MEAN_HALF + 1
+    total, number = np.empty(spread.shape[1]), np.empty(spread.shape[1])
+    for r in range(weights.shape[0]):
+        for c in range(spread.shape[1]):
+            total[c], number[c] = 0.0, 0.0
+        for k in range(side):
+            for c in range(spread.shape[1]):
+                total[c] += spread[r + k, c]
+                number[c] += good[r + k, c]
+        for c in range(weights.shape[1]):
+            sum_v = total[c] + total[c + 1] + total[c + 2] + total[c + 3] + total[c + 4]
+            n = number[c] + number[c + 1] + number[c + 2] + number[c + 3] + number[c + 4]
+            weights[r, c] = n / sum_v if good[r + half, c + half] > 0.0 else 0.0
+
+
+@jit
+def _fill_blocks(
+    image: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    bits: int,
+    rows: IntArray,
+    columns: IntArray,
+    values: Float32Array,
+    spread: Float32Array,
+    weights: Float32Array,
+) -> None:
+    """`load_block` and `_mean_weights` of every source; what the mean needs around the blocks is not kept."""
+    half, side = MEAN_HALF, values.shape[1]
+    wide = side + 2 * half
+    d, v, g = np.empty((3, wide, wide), np.float32)
+    for k in range(len(rows)):
+        load_block(image, mask, variance, bits, rows[k] - wide // 2, columns[k] - wide // 2, d, v, g)
+        _mean_weights(v, g, weights[k])
+        for r in range(side):
+            for c in range(side):
+                values[k, r, c] = d[r + half, c + half]
+                spread[k, r, c] = v[r + half, c + half]
+
+
+def weighted_blocks(
+    image: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    *,
+    bits: int,
+    rows: IntArray,
+    columns: IntArray,
+    half: int,
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Values and variance of squares around pixels, and the weights 1 / (mean of V over the usable 5x5 pixels around).
 
     Parameters
     ----------
-    spread, good
-        Stacks of blocks as `cut_blocks` gives them; the result is smaller by `MEAN_HALF` a side.
+    image, mask, variance, bits, rows, columns, half
+        As for `cut_blocks`, the planes C-contiguous.
+
+    Returns
+    -------
+    tuple
+        All 0 where unusable; shape (n, 2 half + 1, 2 half + 1).
     """
-    side, inner = 2 * MEAN_HALF + 1, slice(MEAN_HALF, -MEAN_HALF)
-    height, width = spread.shape[1] - side + 1, spread.shape[2] - side + 1
-    total, number = np.zeros((len(spread), height, width)), np.zeros((len(spread), height, width))
-    rows, row_numbers = np.zeros((*spread.shape[:2], width)), np.zeros((*spread.shape[:2], width))
-    for k in range(side):
-        rows += spread[:, :, k : k + width]
-        row_numbers += good[:, :, k : k + width]
-    for k in range(side):
-        total += rows[:, k : k + height]
-        number += row_numbers[:, k : k + height]
-    usable = good[:, inner, inner]
-    return np.asarray(np.divide(number, total, out=np.zeros_like(total), where=usable), dtype=np.float32)
+    values = np.empty((len(rows), 2 * half + 1, 2 * half + 1), np.float32)
+    spread, weights = np.empty_like(values), np.empty_like(values)
+    where = np.ascontiguousarray(rows, np.int64), np.ascontiguousarray(columns, np.int64)
+    _fill_blocks(image, mask, variance, int(bits), *where, values, spread, weights)
+    return values, spread, weights

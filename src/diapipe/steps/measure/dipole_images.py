@@ -11,13 +11,13 @@ import numpy as np
 from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.numerics import dipole_fit, dipole_noise
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from diapipe.numerics import dipole_noise
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DipoleStamps
+from diapipe.numerics.dipole_kernels import PsfNodes, psf_windows
 from diapipe.numerics.dipole_noise import SharedNoise
-from diapipe.numerics.psf_photometry import blended
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.numerics.weighting import MEAN_HALF, cut_blocks, local_weights
+from diapipe.numerics.weighting import weighted_blocks
 from diapipe.steps.measure.planes import Planes
 
 _POINT = np.ones((1, 1))
@@ -123,7 +123,7 @@ class Cutter:
         reach: float,
     ) -> None:
         box = difference.exposure.box
-        self.middle, self.half, self.psf_half = middle, half, dipole_fit.reach_needed(half, reach)
+        self.middle, self.half, self.reach = middle, half, reach
         self.kernels, self.correlation = kernels_of(difference), difference.exposure.noise_correlation
         x, y = middle[:, 0] + box.x0, middle[:, 1] + box.y0
         self.layers = layers_of(difference, science, static, lattices, self.kernels, x, y)
@@ -133,36 +133,34 @@ class Cutter:
         """How the images share their noise."""
         return dipole_noise.shared_noise(2 * self.half + 1, **self.kernels._asdict(), correlation=self.correlation)
 
-    def stamps(self, chosen: slice) -> tuple[DipoleStamps, FloatArray]:
+    def stamps(self, chosen: slice) -> tuple[DipoleStamps, Float32Array]:
         """Stamps of some of the sources, and the variance planes under them; shape (n, 3, m, m)."""
         middle = self.middle[chosen].astype(np.int64)
         shape = len(middle), 3, 2 * self.half + 1, 2 * self.half + 1
-        values, weights, spreads = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        values, spreads, weights = np.zeros((3, *shape), np.float32)
         for k, layer in enumerate(self.layers):
             if layer is not None:
                 values[:, k], spreads[:, k], weights[:, k] = self._cut(layer, middle)
                 weights[:, k] /= layer.noise_gain
-        return DipoleStamps(values, weights, self._psfs(chosen)), spreads
+        difference, science, template = (self._psfs(which, chosen) for which in range(3))
+        return DipoleStamps(values, weights, (difference, science, template)), spreads
 
     def _cut(self, layer: Layer, middle: IntArray) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Values, variance and weights."""
-        good: BoolArray
-        values, spread, good = cut_blocks(
-            *layer.planes.arrays,
-            bits=int(layer.bits),
-            rows=middle[:, 1],
-            columns=middle[:, 0],
-            half=self.half + MEAN_HALF,
-        )
-        inner = slice(MEAN_HALF, -MEAN_HALF)
-        return values[:, inner, inner], spread[:, inner, inner], local_weights(spread, good)
+        rows, columns = middle[:, 1], middle[:, 0]
+        return weighted_blocks(*layer.planes.arrays, bits=int(layer.bits), rows=rows, columns=columns, half=self.half)
 
-    def _psfs(self, chosen: slice) -> FloatArray:
-        """PSF images of the three layers, large enough to be moved about; zeros for one that is not there."""
-        size = 2 * self.psf_half + 1
-        images = np.zeros((len(self.middle[chosen]), 3, size, size))
-        for k, layer in enumerate(self.layers):
-            if layer is not None:
-                index, weights = layer.lattice.index[chosen], layer.lattice.weights[chosen]
-                images[:, k] = blended(layer.lattice.nodes, index, weights / layer.psf_sum, self.psf_half)
-        return images
+    def _psfs(self, which: int, chosen: slice) -> PsfNodes:
+        """The PSF of a layer; nothing for one that is not there."""
+        windows, layer = self.windows[which], self.layers[which]
+        if layer is None:
+            n = len(self.middle[chosen])
+            return PsfNodes(windows, np.zeros((n, 4), np.int64), np.zeros((n, 4)))
+        return PsfNodes(windows, layer.lattice.index[chosen], layer.lattice.weights[chosen] / layer.psf_sum)
+
+    @functools.cached_property
+    def windows(self) -> list[FloatArray]:
+        """PSF images at the nodes of each layer's lattice, as the fits want them."""
+        nothing = np.zeros((1, 1, 1))
+        nodes = [nothing if layer is None else layer.lattice.nodes for layer in self.layers]
+        return [psf_windows(images, 2 * self.half + 1, self.reach) for images in nodes]

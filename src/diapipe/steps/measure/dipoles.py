@@ -113,7 +113,8 @@ def dipole_columns(
     options
         Parameters.
     """
-    box, separate = difference.exposure.box, options.separate_fluxes
+    box = difference.exposure.box
+    free = dipole_fit.free_linear(separate_fluxes=options.separate_fluxes, planes=True)
     columns = _empty(len(peaks))
     pairs = _pairs(peaks, score, np.array([box.x0, box.y0]), fwhm, options)
     columns["dipoleFitAttempted"][pairs.which] = True
@@ -131,11 +132,9 @@ def dipole_columns(
             start[chosen],
             max_shift=reach,
             image_weight=options.image_weight,
-            separate_fluxes=separate,
+            free=free,
         )
-        covariance = dipole_noise.covariances(
-            stamps, spreads, fits, cutter.noise, combinations=_COMBINED, separate_fluxes=separate
-        )
+        covariance = dipole_noise.covariances(stamps, spreads, fits, cutter.noise, combinations=_COMBINED, free=free)
         found = _told(stamps, fits, covariance, middle[chosen] + [box.x0, box.y0], options)
         for name, values in found.items():
             columns[name][pairs.which[chosen]] = values

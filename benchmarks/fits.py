@@ -1,0 +1,88 @@
+"""CPU time of the fits of 500 dipoles; `python -m benchmarks.fits`."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from benchmarks.timing import timed, yardstick
+from diapipe.images import Box, ChebyshevField, Difference, Exposure, GaussianPsf, MaskedImage, Peaks, SpatialKernel
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
+
+SIZE, STEP, N = 1024, 44, 500
+FWHM = 4.24
+PSF = GaussianPsf(FWHM / 2.3548, 31)
+
+
+def places(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """A grid of ``N`` places off the pixel centres."""
+    y, x = np.mgrid[STEP // 2 : SIZE - STEP // 2 : STEP, STEP // 2 : SIZE - STEP // 2 : STEP]
+    jitter = rng.uniform(-0.5, 0.5, (2, N))
+    return x.ravel()[:N] + jitter[0], y.ravel()[:N] + jitter[1]
+
+
+def drawn(x: FloatArray, y: FloatArray, flux: FloatArray) -> FloatArray:
+    """Point sources without noise."""
+    image = np.zeros((SIZE, SIZE))
+    for at_x, at_y, light in zip(x, y, flux, strict=True):
+        box = Box.around(x=at_x, y=at_y, half=15)
+        image[box.y0 : box.y1, box.x0 : box.x1] += light * PSF.image_at(x=at_x, y=at_y)
+    return image
+
+
+def exposure(name: str, pixels: FloatArray, variance: float) -> Exposure:
+    """Pixels of constant variance under the PSF."""
+    planes = MaskedImage.from_planes(pixels, variance=np.full(pixels.shape, variance))
+    return Exposure(name=name, masked_image=planes, psf=PSF)
+
+
+def displaced_stars(rng: np.random.Generator) -> tuple[Difference, Exposure, Peaks]:
+    """Stars of S/N 20 to 100 that the template has 1 px away, and the peaks that a detector finds of them."""
+    x, y = places(rng)
+    angle, flux = rng.uniform(0.0, 2.0 * np.pi, N), rng.uniform(20.0, 100.0, N) * np.sqrt(8.0 * np.pi) * FWHM / 2.3548
+    dx, dy = 0.5 * np.cos(angle), 0.5 * np.sin(angle)
+    noise = rng.normal(size=(2, SIZE, SIZE))
+    science, template = drawn(x + dx, y + dy, flux) + noise[0], drawn(x - dx, y - dy, flux) + noise[1]
+    seen = exposure("difference", science - template, 2.0)
+    difference = Difference(
+        exposure=seen,
+        kernel=SpatialKernel.constant(np.pad(np.ones((1, 1)), 7), seen.box),
+        background=ChebyshevField.constant(0.0, seen.box),
+        convolved="template",
+        matched_template=exposure("template", template, 1.0).masked_image,
+    )
+    apart = 2.0 * np.sqrt(2.0) * FWHM / 2.3548
+    score = np.full(N, 6.0)
+    lobes = x + apart * dx, y + apart * dy, score, np.zeros(N, np.int64), x - apart * dx, y - apart * dy, -score
+    return difference, exposure("science", science, 1.0), Peaks(*lobes)
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    difference, science, peaks = displaced_stars(np.random.default_rng(5))
+    lattice = PsfLattice.around(PSF, x=peaks.x, y=peaks.y, box=science.box)
+    score = np.zeros((SIZE, SIZE), np.float32)
+    unit = yardstick(4096)
+
+    def dipoles() -> object:
+        return dipole_columns(
+            difference,
+            peaks,
+            score,
+            science=science,
+            static=difference.matched_template,
+            lattices=(lattice, lattice),
+            fwhm=FWHM,
+            options=Dipoles(),
+        )
+
+    lines = ["| fits | CPU ms | wall ms | in units of the yardstick |", "|---|---|---|---|", unit.row(unit)]
+    lines.append(timed(f"{N} dipoles, three stamps of 17 x 17", dipoles, repeats=20).row(unit))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,12 +17,15 @@ from diapipe.images.pixel_map import PixelMap
 from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
 from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, match
+from diapipe.steps.select import SELECTORS
 from diapipe.steps.template import WARPS
 from gaussian_sky import Sky, masked
 
 SKY = Sky(shape=(150, 160), n_stars=16)
 FAMILIES = {"match": MATCHERS, "decorrelate": DECORRELATORS, "detect": DETECTORS, "warp": WARPS}
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
+ALL = FAMILIES | {"select": SELECTORS}
+SELECTING = [("select", name) for name in SELECTORS]
 PLANES = ("image", "mask", "variance")
 
 
@@ -137,20 +140,20 @@ def test_a_warp_by_whole_pixels_moves_them(name, x, y):
     np.testing.assert_allclose(found.image[inside], expected[inside], atol=0.01)
 
 
-@pytest.mark.parametrize(("family", "name"), MEMBERS)
+@pytest.mark.parametrize(("family", "name"), MEMBERS + SELECTING)
 def test_algorithms_are_values(family, name):
     """Frozen, equal when made alike, and equal again after pickling, as a batch on several processes needs them."""
-    algorithm = FAMILIES[family].make(name)
-    assert pickle.loads(pickle.dumps(algorithm)) == algorithm == FAMILIES[family][name]()
+    algorithm = ALL[family].make(name)
+    assert pickle.loads(pickle.dumps(algorithm)) == algorithm == ALL[family][name]()
     field = dataclasses.fields(algorithm)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(algorithm, field, None)
 
 
-@pytest.mark.parametrize(("family", "name"), MEMBERS)
+@pytest.mark.parametrize(("family", "name"), MEMBERS + SELECTING)
 def test_every_parameter_is_documented(family, name):
     """An algorithm and what it inherits say what each of their fields is."""
-    algorithm = FAMILIES[family][name]
+    algorithm = ALL[family][name]
     said = " ".join(cls.__doc__ or "" for cls in algorithm.__mro__)
     missing = [f.name for f in dataclasses.fields(algorithm) if f.name not in said]
     assert not missing

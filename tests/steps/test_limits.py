@@ -11,10 +11,12 @@ import pytest
 from diapipe.errors import UsageError
 from diapipe.flow import Recipe
 from diapipe.io import ReadOptions
+from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import MATCHERS
+from diapipe.steps.select import SELECTORS, KernelSources
 from diapipe.steps.subtract import SUBTRACTORS
 from diapipe.steps.template import WARPS
 
@@ -28,8 +30,10 @@ def groups(options: Any) -> Iterator[Any]:
             yield from groups(value)
 
 
-MEMBERS = [family.make(name) for family in (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS) for name in family]
-OPTIONS = {type(group): group for whole in (Recipe(), ReadOptions(), *MEMBERS) for group in groups(whole)}
+FAMILIES = (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, SELECTORS)
+MEMBERS = [family.make(name) for family in FAMILIES for name in family]
+GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
+OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}
 
 
 def numbers(options: Any) -> list[tuple[str, bool]]:

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from diapipe.images import MaskPlane
+
+PIXEL_FLAGS = {
+    "bad": MaskPlane.BAD,
+    "cr": MaskPlane.CR,
+    "edge": MaskPlane.EDGE,
+    "nodata": MaskPlane.NO_DATA,
+    "interpolated": MaskPlane.INTRP,
+    "saturated": MaskPlane.SAT,
+    "suspect": MaskPlane.SUSPECT,
+    "streak": MaskPlane.STREAK,
+    "injected": MaskPlane.INJECTED,
+    "injected_template": MaskPlane.INJECTED_TEMPLATE,
+}
+"""Mask plane behind each ``pixelFlags_*`` column; with ``Center`` at the end, in the central 3 x 3 pixels."""
+
 _CENTROIDS = ("slot_Centroid", "base_SdssCentroid", "base_NaiveCentroid", "base_TransformedCentroid")
 
 

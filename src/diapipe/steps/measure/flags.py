@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.images import UNUSABLE_DIFFERENCE, Footprints, MaskPlane
+from diapipe.catalogs.flag_names import PIXEL_FLAGS
+from diapipe.images import UNUSABLE_DIFFERENCE, Footprints
 from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import BoolArray, IntArray
 from diapipe.steps.measure.planes import Planes, Sources
-
-_FLAGS = {
-    "bad": MaskPlane.BAD,
-    "cr": MaskPlane.CR,
-    "edge": MaskPlane.EDGE,
-    "nodata": MaskPlane.NO_DATA,
-    "interpolated": MaskPlane.INTRP,
-    "saturated": MaskPlane.SAT,
-    "suspect": MaskPlane.SUSPECT,
-    "streak": MaskPlane.STREAK,
-    "injected": MaskPlane.INJECTED,
-    "injected_template": MaskPlane.INJECTED_TEMPLATE,
-}
 
 
 def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:
@@ -28,7 +16,7 @@ def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dic
     center = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1)
     anywhere = _in_footprints(planes, footprints)[sources.footprint] | center
     columns: dict[str, BoolArray] = {}
-    for name, plane in _FLAGS.items():
+    for name, plane in PIXEL_FLAGS.items():
         columns[f"pixelFlags_{name}"] = (anywhere & int(plane)) != 0
         columns[f"pixelFlags_{name}Center"] = (center & int(plane)) != 0
     height, width = planes.image.shape

@@ -1,4 +1,4 @@
-"""Subtask that finds sources on a difference."""
+"""Subtask that finds sources, on a difference or on a score image."""
 
 from __future__ import annotations
 
@@ -7,69 +7,98 @@ from typing import Any
 from lsst.pex.config import ChoiceField
 from lsst.pipe.base import Struct, Task
 
-from diapipe.images import Detections, Exposure
-from diapipe.steps.detect import MatchedFilter, detect
-from diapipe.tasks.fields import OptionConfig, fixed, option, options_of
+from diapipe.images import Exposure
+from diapipe.steps.detect import AbstractDetector, MatchedFilter, ScoreThreshold, detect
+from diapipe.tasks.fields import OptionConfig, fixed, idle, option, parameters_of
+
+_OWN_PEAKS = "a peak beside a brighter one is judged by what the brighter one leaves there"
 
 
 class SourceDetectionConfig(OptionConfig):
     """Config of the detection, under the names of LSST's."""
 
     thresholdValue: Any = option(MatchedFilter, "threshold_sigma")
-    thresholdPolarity: Any = ChoiceField(
-        doc="Sign of the sources that are kept.",
+    thresholdType: Any = ChoiceField(
+        doc="Unit of the threshold.",
         dtype=str,
-        default="both",
-        allowed={"both": "brighter and fainter than in the template", "positive": "brighter", "negative": "fainter"},
+        default="pixel_stdev",
+        allowed={
+            "pixel_stdev": "the noise at each pixel",
+            "stdev": "one scatter of the whole image",
+            "value": "counts of the image as smoothed for the search",
+        },
     )
-    thresholdType: Any = fixed(
-        "pixel_stdev", "Unit of the threshold.", "the score is in sigma of each pixel's own noise"
-    )
+    thresholdPolarity: Any = option(MatchedFilter, "polarity")
+    includeThresholdMultiplier: Any = option(MatchedFilter, "peak_factor")
+    minPixels: Any = option(MatchedFilter, "min_pixels")
+    excludeMaskPlanes: Any = option(MatchedFilter, "excluded_planes")
+    nSigmaToGrow: Any = option(MatchedFilter, "grow_sigma")
+    isotropicGrow: Any = option(MatchedFilter, "grow_isotropically")
+    dipoleSeparation: Any = option(MatchedFilter, "dipole_separation_fwhm")
     reEstimateBackground: Any = fixed(
         False,
         "Measure and subtract a background once more.",
         "the subtraction leaves a difference without one, and says what it took out",
     )
-    nSigmaToGrow: Any = option(MatchedFilter, "grow_sigma")
+    returnOriginalFootprints: Any = fixed(
+        False, "Keep the footprints as they were before they grew.", "nSigmaToGrow = 0 does that"
+    )
+    combinedGrow: Any = idle(
+        True, "Grow footprints of both signs together.", "doMerge of the main task says whether they are one"
+    )
+    doTempLocalBackground: Any = idle(True, "Seek peaks above the local background.", _OWN_PEAKS)
+    doTempWideBackground: Any = idle(False, "Seek peaks above a wide background.", _OWN_PEAKS)
+    nPeaksMaxSimple: Any = idle(1, "Footprints of more peaks have them sought anew.", _OWN_PEAKS)
+    nSigmaForKernel: Any = idle(
+        7.0, "Half-width of the Gaussian that the image is smoothed with, in sigma.", "the PSF itself is the filter"
+    )
+    statsMask: Any = idle(
+        ["BAD", "SAT", "EDGE", "NO_DATA"],
+        "Planes left out of the scatter of thresholdType = 'stdev'.",
+        "every pixel that tells nothing about the sky is left out",
+    )
 
 
 class SourceDetectionTask(Task):
-    """Matched filter, threshold, peaks and footprints."""
+    """Filter, threshold, peaks and footprints."""
 
     config: Any
     ConfigClass = SourceDetectionConfig
     _DefaultName = "detection"
 
-    def run(self, exposure: Exposure) -> Struct:
-        """Find sources of both signs, or of one.
+    def run(
+        self, exposure: Exposure, *, isScore: bool = False, mergeSigns: bool = True, growFootprint: int = 0
+    ) -> Struct:
+        """Find sources.
 
         Parameters
         ----------
         exposure
-            The difference.
+            Difference or score image.
+        isScore
+            Whether it is a score, which is not filtered any more.
+        mergeSigns
+            Make one source of footprints of opposite sign that touch.
+        growFootprint
+            By how many pixels they are grown for that.
 
         Returns
         -------
         Struct
             ``detections``: `Detections`.
         """
-        found = of_polarity(detect(exposure, algorithm=self.algorithm()), self.config.thresholdPolarity)
+        algorithm = self.algorithm(isScore=isScore, merge_signs=mergeSigns, merge_px=growFootprint)
+        found = detect(exposure, algorithm=algorithm)
         significance = found.footprints.peaks.significance
         self.metadata["nPositive"] = int((significance > 0).sum())
         self.metadata["nNegative"] = int((significance < 0).sum())
         return Struct(detections=found)
 
-    def algorithm(self) -> MatchedFilter:
-        """The detector of the core with the parameters of the config."""
-        return options_of(self.config, MatchedFilter)
-
-
-def of_polarity(detections: Detections, polarity: str) -> Detections:
-    """Detections whose footprint holds a peak of the sign; all for ``both``."""
-    if polarity == "both":
-        return detections
-    from dataclasses import replace
-
-    footprints = detections.footprints
-    keep = ~(footprints.is_negative if polarity == "positive" else footprints.is_positive)
-    return replace(detections, footprints=footprints.select(keep))
+    def algorithm(self, *, isScore: bool = False, **given: Any) -> AbstractDetector:
+        """The detector of the core with the parameters of the config and those given."""
+        values = parameters_of(self.config, MatchedFilter) | given
+        if self.config.thresholdType == "stdev":
+            values["noise"] = "image"
+        if self.config.thresholdType == "value":
+            values["threshold_counts"] = values["threshold_sigma"]
+        return ScoreThreshold(**values) if isScore else MatchedFilter(**values)

@@ -125,6 +125,24 @@ def fixed(default: Any, doc: str, why: str) -> Any:
     return field
 
 
+def idle(default: Any, doc: str, why: str) -> Any:
+    """A field of the older tasks that takes any value and changes nothing, for what it did has another answer here.
+
+    Parameters
+    ----------
+    default
+        Its older default.
+    doc
+        What it meant.
+    why
+        End of the sentence that says so, after "because".
+    """
+    meaning = f"{doc} Without effect, because {why}."
+    if isinstance(default, list):
+        return ListField(doc=meaning, dtype=type(default[0]), default=default)
+    return Field(doc=meaning, dtype=type(default), default=default)
+
+
 class OptionConfig(Config):
     """Config of a subtask: some of its fields are parameters of the core, some are fixed."""
 
@@ -177,12 +195,17 @@ def options_of[T](config: Config, owner: type[T], **given: Any) -> T:
     UsageError
         If a value is out of range.
     """
+    return owner(**(parameters_of(config, owner) | given))
+
+
+def parameters_of(config: Config, owner: type) -> dict[str, Any]:
+    """Parameters of a dataclass of the core, by name, as the fields of a config that stand for them say."""
     values = {}
     for field, target in _fields_for(config, owner):
         value = getattr(config, field.name)
         value = tuple(value) if isinstance(field, ListField) and value is not None else value
         values[target.parameter] = None if value is None else target.into(value)
-    return owner(**(values | given))
+    return values
 
 
 def target_of(field: Any) -> Target | None:

@@ -212,7 +212,11 @@ class ImageDifferenceTask(PipelineTask):
             made = replace(made, difference=self._with_scaled_variance(made.difference))
         diaSources = None
         if self.config.doDetection:
-            detections = self.detection.run(made.difference.exposure).detections
+            detections = self.detection.run(
+                made.difference.exposure,
+                mergeSigns=self.config.doMerge,
+                growFootprint=self.config.growFootprint if self.config.doMerge else 0,
+            ).detections
             made = replace(made, difference=_flagged(made.difference, detections))
             diaSources = self._sources(pair, made, detections, idFactory)
             if self.config.doMatchSources:

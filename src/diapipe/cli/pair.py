@@ -71,7 +71,13 @@ class PairRequest:
 
     @classmethod
     def of_options(
-        cls, science: Path, template: Path, out: Path, settings: Mapping[str, Any], options: Mapping[str, Any]
+        cls,
+        science: Path,
+        template: Path,
+        out: Path,
+        settings: Mapping[str, Any],
+        options: Mapping[str, Any],
+        base: Recipe | None = None,
     ) -> Self:
         """The request that a configuration and the options of the command line make, the options on top."""
         size = options["kernel_size"]
@@ -89,7 +95,7 @@ class PairRequest:
             science=_image_file(science, options, kind="science", prefix=""),
             template=_image_file(template, options, kind="template", prefix="template_"),
             out=out,
-            recipe=recipe_of(merged(settings, flags)),
+            recipe=recipe_of(merged(settings, flags), base=base),
             products=ProductChoice(
                 compress=options["compress"],
                 matched_template="matched_template" in options["write"],

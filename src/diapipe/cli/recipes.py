@@ -87,8 +87,28 @@ def by_method(method: str | None) -> dict[str, dict[str, str]]:
     return {"subtractor": {"method": method}}
 
 
-def recipe_of(settings: Settings) -> Recipe:
-    """The recipe that settings ask for; what they do not name keeps its default.
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a configuration file in the Python syntax of LSST's tasks.
+
+    Raises
+    ------
+    UsageError
+        If the extra that reads it is not installed, or it asks for what two images do not bring.
+    ReadError
+        If it cannot be read.
+    """
+    try:
+        from diapipe.tasks.recipes import recipe_of_file
+    except ImportError as error:
+        raise UsageError(
+            f"the configuration {path} is one of LSST's tasks, for which the extra is needed: "
+            "pip install 'diapipe[pipeline]'; or write the settings as TOML"
+        ) from error
+    return recipe_of_file(path)
+
+
+def recipe_of(settings: Settings, *, base: Recipe | None = None) -> Recipe:
+    """The recipe that settings ask for; what they do not name stays as in ``base``, the defaults where left out.
 
     Raises
     ------
@@ -97,7 +117,7 @@ def recipe_of(settings: Settings) -> Recipe:
     """
     from diapipe.flow import Recipe
 
-    default = Recipe()
+    default = base or Recipe()
     known = [f.name for f in dataclasses.fields(default)]
     unknown = sorted(set(settings) - set(known))
     if unknown:

@@ -15,7 +15,9 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
 @click.argument("template", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Folder for the results; made if it does not exist.")
 @click.option("--method", metavar="NAME", callback=known_method, help="How it is done: al (default), delta, zogy.")
-@click.option("--config", type=FILE, help="TOML file with a section for every step; options override it.")
+@click.option(
+    "--config", type=FILE, help="TOML file with a section for every step, or .py of LSST's tasks; options override it."
+)
 @click.option(
     "--convolve",
     type=click.Choice(["auto", "template", "science"]),
@@ -47,8 +49,11 @@ def subtract(science: Path, template: Path, out: Path, **options: Any) -> None:
     """
     from diapipe.cli.first_use import compilation_announced
     from diapipe.cli.pair import PairRequest, run_pair
-    from diapipe.cli.recipes import read_settings
+    from diapipe.cli.recipes import read_recipe, read_settings
 
-    settings = {} if options["config"] is None else read_settings(options["config"])
+    config = options["config"]
+    of_lsst = config is not None and config.suffix == ".py"
+    base = read_recipe(config) if of_lsst else None
+    settings = {} if config is None or of_lsst else read_settings(config)
     with compilation_announced(quiet=options["quiet"]):
-        run_pair(PairRequest.of_options(science, template, out, settings, options))
+        run_pair(PairRequest.of_options(science, template, out, settings, options, base))

@@ -21,6 +21,10 @@ class ApplyApCorrConfig(OptionConfig):
     doPropagateErrors: Any = option(ApertureCorrections, "include_error")
     doFlagApCorrFailures: Any = option(ApertureCorrections, "flag_missing")
 
+    def corrections(self) -> ApertureCorrections:
+        """The options of the core."""
+        return options_of(self, ApertureCorrections)
+
 
 class ApplyApCorrTask(Task):
     """Multiply PSF fluxes and their errors by the correction of their image."""
@@ -45,7 +49,7 @@ class ApplyApCorrTask(Task):
             ``catalog``: a new table.
         """
         columns = {name: np.asarray(catalog[name]) for name in catalog.colnames}
-        changed = corrected(columns, difference, science, options=options_of(self.config, ApertureCorrections))
+        changed = corrected(columns, difference, science, options=self.config.corrections())
         table = catalog.copy()
         for name, values in changed.items():
             table[name][:] = values

@@ -18,6 +18,10 @@ class DecorrelateALKernelSpatialConfig(OptionConfig):
     cells: Any = option(Afterburner, "cells")
     order: Any = option(Afterburner, "order")
 
+    def decorrelator(self, *, spatiallyVarying: bool) -> Afterburner:
+        """The algorithm of the core: on its grid, or one filter for all."""
+        return options_of(self, Afterburner) if spatiallyVarying else Afterburner(cells=1, order=0)
+
 
 class DecorrelateALKernelSpatialTask(Task):
     """Whitening filter from the local noise of both images and the kernel."""
@@ -43,8 +47,7 @@ class DecorrelateALKernelSpatialTask(Task):
         Struct
             ``whitening``: `SpatialKernel` of unit sum.
         """
-        asked = options_of(self.config, Afterburner)
-        algorithm = asked if spatiallyVarying else Afterburner(cells=1, order=0)
+        algorithm = self.config.decorrelator(spatiallyVarying=spatiallyVarying)
         convolved, other = (template, science) if match.convolved == "template" else (science, template)
         whitening = decorrelate(convolved, other, match.kernel, algorithm=algorithm)
         self.metadata["whiteningSize"] = whitening.size

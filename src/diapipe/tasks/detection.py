@@ -58,6 +58,15 @@ class SourceDetectionConfig(OptionConfig):
         "every pixel that tells nothing about the sky is left out",
     )
 
+    def detector(self, *, isScore: bool, mergeSigns: bool, growFootprint: int) -> AbstractDetector:
+        """The detector of the core."""
+        values = parameters_of(self, MatchedFilter) | {"merge_signs": mergeSigns, "merge_px": growFootprint}
+        if self.thresholdType == "stdev":
+            values["noise"] = "image"
+        if self.thresholdType == "value":
+            values["threshold_counts"] = values["threshold_sigma"]
+        return ScoreThreshold(**values) if isScore else MatchedFilter(**values)
+
 
 class SourceDetectionTask(Task):
     """Filter, threshold, peaks and footprints."""
@@ -87,18 +96,9 @@ class SourceDetectionTask(Task):
         Struct
             ``detections``: `Detections`.
         """
-        algorithm = self.algorithm(isScore=isScore, merge_signs=mergeSigns, merge_px=growFootprint)
+        algorithm = self.config.detector(isScore=isScore, mergeSigns=mergeSigns, growFootprint=growFootprint)
         found = detect(exposure, algorithm=algorithm)
         significance = found.footprints.peaks.significance
         self.metadata["nPositive"] = int((significance > 0).sum())
         self.metadata["nNegative"] = int((significance < 0).sum())
         return Struct(detections=found)
-
-    def algorithm(self, *, isScore: bool = False, **given: Any) -> AbstractDetector:
-        """The detector of the core with the parameters of the config and those given."""
-        values = parameters_of(self.config, MatchedFilter) | given
-        if self.config.thresholdType == "stdev":
-            values["noise"] = "image"
-        if self.config.thresholdType == "value":
-            values["threshold_counts"] = values["threshold_sigma"]
-        return ScoreThreshold(**values) if isScore else MatchedFilter(**values)

@@ -13,7 +13,6 @@ from diapipe.catalogs.stars import StarList
 from diapipe.images import Detections, Difference, Exposure
 from diapipe.steps.measure import ApertureCorrections, Measure, measure
 from diapipe.steps.measure.dipoles import Dipoles
-from diapipe.steps.measure.quality import Cuts
 from diapipe.tasks.fields import OptionConfig, option, options_of
 
 FORCED = ("scienceFlux", "templateFlux", "forced_")
@@ -37,6 +36,16 @@ class DipoleFitConfig(OptionConfig):
     apertureRadius: Any = option(Measure, "aperture_fwhm")
     maxDistToPeak: Any = option(Measure, "max_shift_px")
     psfStampSize: Any = option(Measure, "stamp_fwhm")
+
+    def options(self, *, fitDipoles: bool, corrections: ApertureCorrections | None = None) -> Measure:
+        """The options of the core; without ``corrections`` no aperture correction is applied."""
+        return options_of(
+            self,
+            Measure,
+            fit_dipoles=fitDipoles,
+            dipoles=options_of(self.dipole, Dipoles),
+            aperture_corrections=corrections or ApertureCorrections(fluxes=()),
+        )
 
 
 class DipoleFitTask(Task):
@@ -76,14 +85,7 @@ class DipoleFitTask(Task):
         Struct
             ``diaSources``: table.
         """
-        options = options_of(
-            self.config,
-            Measure,
-            fit_dipoles=fitDipoles,
-            dipoles=options_of(self.config.dipole, Dipoles),
-            aperture_corrections=ApertureCorrections(fluxes=()),
-            cuts=Cuts(),
-        )
+        options = self.config.options(fitDipoles=fitDipoles)
         table: Table = measure(difference, detections, science=science, template=template, stars=stars, options=options)
         for name in table.colnames:
             if name.startswith(FORCED):

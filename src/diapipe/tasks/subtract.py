@@ -10,7 +10,7 @@ from lsst.pipe.base import Task
 from diapipe.catalogs.stars import StarList
 from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.steps.characterize import Characterized
-from diapipe.steps.match import Match, match
+from diapipe.steps.match import AbstractMatcher, Match, match
 from diapipe.steps.subtract import AbstractSubtractor, OneSided, Zogy, subtract
 from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
 from diapipe.tasks.fields import OptionConfig, option, options_of
@@ -64,6 +64,25 @@ class PairSubtractConfig(Config):
         },
     )
 
+    def warp(self, *, requiredTemplateFraction: float) -> WienerWarp:
+        """The interpolation of the core."""
+        return options_of(self.warpingConfig, WienerWarp, required_template_fraction=requiredTemplateFraction)
+
+    def matcher(self, *, convolveTemplate: bool) -> AbstractMatcher:
+        """The matcher of the core; ``convolveTemplate`` is what the main task says."""
+        convolve = {
+            "auto": "auto",
+            "convolveTemplate": "template",
+            "convolveScience": "science",
+            "field": "template" if convolveTemplate else "science",
+        }[self.mode]
+        kernel: PsfMatchConfig = self.kernel.active
+        return kernel.matcher(convolve=convolve)
+
+    def subtractor(self) -> AbstractSubtractor:
+        """The subtractor of the core."""
+        raise NotImplementedError
+
 
 class PairSubtractTask(Task):
     """Align a template with a science image, match their PSFs, subtract: one method a step, each can be replaced.
@@ -103,7 +122,7 @@ class PairSubtractTask(Task):
                 template=template.exposure,
                 options=options_of(self.config.alignment, Register),
             )
-        warp = options_of(self.config.warpingConfig, WienerWarp, required_template_fraction=requiredTemplateFraction)
+        warp = self.config.warp(requiredTemplateFraction=requiredTemplateFraction)
         return warp_onto(template.exposure, science.exposure, registration=registration, warp=warp), registration
 
     def match(self, science: Exposure, template: Exposure, stars: StarList, *, convolveTemplate: bool = True) -> Match:
@@ -123,14 +142,8 @@ class PairSubtractTask(Task):
         TooFewStarsError
             If there are not enough usable stars.
         """
-        convolve = {
-            "auto": "auto",
-            "convolveTemplate": "template",
-            "convolveScience": "science",
-            "field": "template" if convolveTemplate else "science",
-        }[self.config.mode]
-        kernel: PsfMatchConfig = self.config.kernel.active
-        found = match(science, template, stars, algorithm=kernel.matcher(convolve=convolve))
+        algorithm = self.config.matcher(convolveTemplate=convolveTemplate)
+        found = match(science, template, stars, algorithm=algorithm)
         self.metadata["basisName"] = self.config.kernel.name
         self.metadata["spatialKernelSum"] = found.kernel_sum
         self.metadata["spatialKernelOrder"] = found.spatial_order
@@ -161,16 +174,16 @@ class PairSubtractTask(Task):
             convolved=match.convolved,
             whitening=whitening,
             relative_error=match.relative_error,
-            algorithm=self.subtractor(),
+            algorithm=self.config.subtractor(),
         )
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The algorithm of the core."""
-        raise NotImplementedError
 
 
 class ImagePsfMatchConfig(PairSubtractConfig):
     """Config of ``al``."""
+
+    def subtractor(self) -> AbstractSubtractor:
+        """The kernel on one side."""
+        return OneSided()
 
 
 class ImagePsfMatchTask(PairSubtractTask):
@@ -180,10 +193,6 @@ class ImagePsfMatchTask(PairSubtractTask):
     ConfigClass = ImagePsfMatchConfig
     _DefaultName = "imagePsfMatch"
     algorithm = "AL"
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The kernel on one side."""
-        return OneSided()
 
 
 class ZogyFilterConfig(OptionConfig):
@@ -201,6 +210,10 @@ class ZogyImagePsfMatchConfig(PairSubtractConfig):
 
     zogyConfig: Any = ConfigField(doc="The two filters.", dtype=ZogyFilterConfig)
 
+    def subtractor(self) -> AbstractSubtractor:
+        """The two filters."""
+        return options_of(self.zogyConfig, Zogy)
+
 
 class ZogyImagePsfMatchTask(PairSubtractTask):
     """Proper image subtraction: each image is filtered with what the PSF of the other asks for."""
@@ -210,10 +223,6 @@ class ZogyImagePsfMatchTask(PairSubtractTask):
     _DefaultName = "zogyImagePsfMatch"
     algorithm = "ZOGY"
     whitens = True
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The two filters."""
-        return options_of(self.config.zogyConfig, Zogy)
 
 
 subtractAlgorithmRegistry.register("al", ImagePsfMatchTask)

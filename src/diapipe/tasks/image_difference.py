@@ -13,8 +13,8 @@ from astropy.table import Table
 from lsst.pipe.base import PipelineTask, Struct
 
 from diapipe.catalogs.matching import with_matches
-from diapipe.catalogs.source_tables import reference_list, source_list
-from diapipe.catalogs.sources import SourceList
+from diapipe.catalogs.source_tables import reference_list
+from diapipe.catalogs.sources import ReferenceList
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
 from diapipe.images import Detections, Difference, Exposure
@@ -24,6 +24,7 @@ from diapipe.steps.match import Match
 from diapipe.steps.template import AlignedTemplate
 from diapipe.tasks.ids import IdFactory, identifiers
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
+from diapipe.tasks.kernel_sources import ChosenSources, choose, sources_of
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
 from diapipe.tasks.products import datasets, write
 from diapipe.tasks.rules import idle_settings
@@ -204,7 +205,9 @@ class ImageDifferenceTask(PipelineTask):
             exposure = add_background(exposure, calexpBackgroundExposure)
         pair = self._pair(exposure, templateExposure)
         if self.config.doSubtract:
-            made = self._subtracted(pair, pair.science.stars)
+            chosen = self._chosen(pair, selectSources, templateSources)
+            selectSources = selectSources if chosen.table is None else chosen.table
+            made = self._subtracted(pair, chosen.stars)
         else:
             assert subtractedExposure is not None
             made = _Made(difference=given_difference(subtractedExposure))
@@ -241,6 +244,23 @@ class ImageDifferenceTask(PipelineTask):
             self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
             template = scaled.exposure
         return _Pair(science=characterize(exposure), template=None if template is None else characterize(template))
+
+    def _chosen(self, pair: _Pair, selectSources: Table | None, templateSources: Table | None) -> ChosenSources:
+        """The stars that the kernel is fitted to; without doSelectSources the match chooses among all."""
+        if not self.config.doSelectSources or pair.template is None:
+            return ChosenSources(pair.science.stars)
+        return choose(
+            self,
+            pair.science,
+            pair.template,
+            selectSources=selectSources,
+            templateSources=templateSources,
+            reference=self._reference(),
+        )
+
+    def _reference(self) -> ReferenceList | None:
+        """The reference catalogue, if one was given."""
+        return None if self.refCatalog is None else reference_list(self.refCatalog)
 
     def _subtracted(self, pair: _Pair, stars: StarList) -> _Made:
         """Align, match, whiten, subtract."""
@@ -299,13 +319,9 @@ class ImageDifferenceTask(PipelineTask):
     def _matched_by_position(self, diaSources: Table, science: Characterized, selectSources: Table | None) -> Table:
         """The table with what stands at each place on the science image and in the reference catalogue."""
         wcs = science.exposure.wcs
-        sources = (
-            SourceList.of_stars(science.stars, wcs=wcs)
-            if selectSources is None
-            else source_list(selectSources, wcs=wcs)
-        )
+        sources = sources_of(science, selectSources, name="selectSources")
         scale = None if wcs is None else 3600.0 * pixel_scale_deg(wcs)
-        reference = None if self.refCatalog is None else reference_list(self.refCatalog)
+        reference = self._reference()
         matched = with_matches(
             diaSources,
             sources=None if scale is None else sources,

@@ -7,13 +7,16 @@ from typing import Any
 from lsst.pex.config import ConfigurableField, Field
 from lsst.pipe.base import PipelineTaskConfig
 
+from diapipe.errors import UsageError
 from diapipe.tasks.aperture_corrections import ApplyApCorrTask
 from diapipe.tasks.astrometer import AstrometryTask
 from diapipe.tasks.connections import ImageDifferenceConnections
 from diapipe.tasks.decorrelate import DecorrelateALKernelSpatialTask
 from diapipe.tasks.detection import SourceDetectionTask
+from diapipe.tasks.fields import SettingsError
 from diapipe.tasks.forced_measurement import ForcedMeasurementTask
 from diapipe.tasks.get_template import GetCoaddAsTemplateTask
+from diapipe.tasks.kernel_sources import kernel_source_options
 from diapipe.tasks.measurement import DipoleFitTask
 from diapipe.tasks.register import RegisterTask
 from diapipe.tasks.rules import broken_rule
@@ -154,3 +157,7 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
         broken = broken_rule(self)
         if broken is not None:
             raise broken
+        try:
+            kernel_source_options(self)
+        except UsageError as error:
+            raise SettingsError(self._fields["controlStepSize"], self, f"controlStepSize: {error}") from error

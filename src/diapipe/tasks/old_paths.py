@@ -37,7 +37,8 @@ _OLD: dict[str, dict[str, str]] = {
     "sky_sources": {"lsst.meas.algorithms.skyObjects": "SkyObjectsTask SkyObjectsConfig"},
     "source_selectors": {
         "lsst.meas.algorithms.objectSizeStarSelector": "ObjectSizeStarSelectorTask ObjectSizeStarSelectorConfig",
-        "lsst.meas.algorithms.sourceSelector": "sourceSelectorRegistry",
+        "lsst.meas.algorithms.sourceSelector": "sourceSelectorRegistry ScienceSourceSelectorTask",
+        "lsst.ip.diffim.diaCatalogSourceSelector": "DiaCatalogSourceSelectorTask DiaCatalogSourceSelectorConfig",
     },
     "register": {"lsst.pipe.tasks.registerImage": "RegisterTask RegisterConfig"},
     "scale_variance": {"lsst.pipe.tasks.scaleVariance": "ScaleVarianceTask ScaleVarianceConfig"},

@@ -24,6 +24,7 @@ __all__ = [
     "ObjectSize",
     "PointSources",
     "Selection",
+    "in_catalogue",
     "measured_sources",
     "select",
 ]

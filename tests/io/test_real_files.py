@@ -10,11 +10,11 @@ from astropy.io import fits
 
 from diapipe.errors import InputError, ReadError
 from diapipe.images import Box, GaussianPsf, MaskPlane
+from diapipe.images.tan_sip import fit_sip
 from diapipe.io import ast_text, read_exposure, write_exposure
 from diapipe.io.afw_archive import Archive
 from diapipe.io.afw_psf import sky_mapping
 from diapipe.io.fits_file import opened
-from diapipe.io.sip_fit import fit_sip
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 AFW = DATA / "lsst_afw_format"

@@ -18,7 +18,7 @@ from diapipe.steps.limits import Limited
 from diapipe.steps.match import MATCHERS
 from diapipe.steps.select import SELECTORS, KernelSources
 from diapipe.steps.subtract import SUBTRACTORS
-from diapipe.steps.template import WARPS
+from diapipe.steps.template import WARPS, RegisterSip
 
 
 def groups(options: Any) -> Iterator[Any]:
@@ -32,7 +32,7 @@ def groups(options: Any) -> Iterator[Any]:
 
 FAMILIES = (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, SELECTORS)
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
-GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
+GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), RegisterSip(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}
 
 

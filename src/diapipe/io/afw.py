@@ -15,10 +15,10 @@ from diapipe.images.exposure import Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
+from diapipe.images.tan_sip import fit_sip
 from diapipe.io import afw_psf, cards
 from diapipe.io.afw_archive import Archive, Persisted
 from diapipe.io.fits_file import FitsFile
-from diapipe.io.sip_fit import fit_sip
 from diapipe.numerics import polynomials
 
 

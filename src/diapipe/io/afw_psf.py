@@ -12,9 +12,9 @@ from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.tan_sip import fit_sip
 from diapipe.io import ast_text
 from diapipe.io.afw_archive import Archive, Persisted, Rows
-from diapipe.io.sip_fit import fit_sip
 
 
 def sky_mapping(skywcs: Persisted) -> ast_text.Mapping2D:

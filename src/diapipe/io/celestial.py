@@ -12,7 +12,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
 from diapipe.images.box import Box
-from diapipe.io.sip_fit import fit_sip
+from diapipe.images.tan_sip import fit_sip
 
 _DISTORTION_TERMS = 5
 """PV1_n from this n on, or any PV2_n, cannot belong to a plain TAN: SCAMP's polynomial is meant."""

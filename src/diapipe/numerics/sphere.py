@@ -30,3 +30,11 @@ def tangent_plane(longitude: FloatArray, latitude: FloatArray, centre: FloatArra
     xi = np.cos(d) * np.sin(da) / depth
     eta = (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(da)) / depth
     return np.degrees(np.stack([xi, eta]))
+
+
+def from_tangent_plane(plane: FloatArray, centre: FloatArray) -> FloatArray:
+    """Longitude and latitude in degrees of a point (ξ, η) of the plane that touches the sky at ``centre``."""
+    xi, eta, d0 = *np.radians(plane), np.radians(centre[1])
+    east, up, north = xi, np.cos(d0) - eta * np.sin(d0), np.sin(d0) + eta * np.cos(d0)
+    longitude = (centre[0] + np.degrees(np.arctan2(east, up))) % 360.0
+    return np.array([longitude, np.degrees(np.arctan2(north, np.hypot(east, up)))])

@@ -148,17 +148,51 @@ def register(
     """
     options = options or Register()
     pixel_map = template_positions(science, template)
-    points, targets = _points(science_stars, template_stars, pixel_map, science, template, options)
-    fit = None
-    if len(points.position) >= 3 and len(targets.position) >= 3:
-        fit = _fitted(points, targets, science.box, pixel_map.scale, options)
+    fit = _fitted(
+        *_points(science_stars, template_stars, pixel_map, science, template, options),
+        science.box,
+        pixel_map.scale,
+        options,
+    )
     return _registration(fit, science.box, pixel_map, options)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StarPairs:
+    """Stars that both images have, one array entry each.
+
+    Attributes
+    ----------
+    science, template
+        The stars, each in parent pixels of its image.
+    sigma_px
+        Error per axis of their relative place, in template pixels.
+    """
+
+    science: StarList
+    template: StarList
+    sigma_px: FloatArray
+
+
+def star_pairs(
+    science_stars: StarList, template_stars: StarList, *, science: Exposure, template: Exposure, options: Register
+) -> StarPairs:
+    """The stars that `register` would fit to, matched within ``match_radius_px``; parameters and errors as there."""
+    pixel_map = template_positions(science, template)
+    points, targets = _points(science_stars, template_stars, pixel_map, science, template, options)
+    fit = _fitted(points, targets, science.box, pixel_map.scale, options)
+    shift = 0.0 if fit is None else _evaluated(fit, points)
+    first, second, _ = mutual(points.position + shift, targets.position, radius=options.match_radius_px)
+    return StarPairs(
+        points.stars.select(first), targets.stars.select(second), np.hypot(points.sigma[first], targets.sigma[second])
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Points:
     """Stars in template pixels, brightest first, with their errors per axis; ``u``, ``v`` scaled science positions."""
 
+    stars: StarList
     position: FloatArray
     sigma: FloatArray
     u: FloatArray
@@ -180,7 +214,7 @@ def _points(
     shared = (x > reach.x0) & (x < reach.x1) & (y > reach.y0) & (y < reach.y1)
     stars, x, y = stars.select(shared), x[shared], y[shared]
     u, v = scaled_coordinates(science.box, x=stars.x, y=stars.y)
-    points = _Points(np.stack([x, y], axis=1), _centroid_sigma(stars, science, options) * pixel_map.scale, u, v)
+    points = _Points(stars, np.stack([x, y], axis=1), _centroid_sigma(stars, science, options) * pixel_map.scale, u, v)
     others = _usable(template_stars, options, prefer_isolated=False)
     if len(x):
         radius = options.search_radius_px
@@ -188,9 +222,8 @@ def _points(
         near &= (others.y > y.min() - radius) & (others.y < y.max() + radius)
         others = others.select(near)
     nowhere = np.zeros(0)
-    targets = _Points(
-        np.stack([others.x, others.y], axis=1), _centroid_sigma(others, template, options), nowhere, nowhere
-    )
+    place = np.stack([others.x, others.y], axis=1)
+    targets = _Points(others, place, _centroid_sigma(others, template, options), nowhere, nowhere)
     return points, targets
 
 
@@ -216,7 +249,9 @@ def _centroid_sigma(stars: StarList, exposure: Exposure, options: Register) -> F
 
 
 def _fitted(points: _Points, targets: _Points, box: Box, scale: float, options: Register) -> DisplacementFit | None:
-    """Match and fit in rounds of falling radius."""
+    """Match and fit in rounds of falling radius; None where fewer than three stars match."""
+    if len(points.position) < 3 or len(targets.position) < 3:
+        return None
     area = box.area * scale**2
     predicted = points.position + _coarse(points, targets, area, options)
     fit = None

@@ -8,7 +8,8 @@ from astropy.wcs import WCS
 
 from diapipe.errors import InputError
 from diapipe.images import Box
-from diapipe.io.sip_fit import fit_sip, tangent_plane
+from diapipe.images.tan_sip import fit_sip
+from diapipe.numerics.sphere import tangent_plane
 
 
 def worst_mas(wcs: WCS, mapping: object, box: Box) -> float:

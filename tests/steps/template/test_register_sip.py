@@ -1,0 +1,191 @@
+"""A wrong WCS of the template is put right by the stars."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sky_scenes import exposure, measured, star_list, tan_wcs
+
+from diapipe.catalogs.sources import ReferenceList
+from diapipe.errors import InputError, TooFewStarsError
+from diapipe.steps.template import Register, RegisterSip, offsets_by_colour, register_sip, warp_onto
+
+SHAPE = (400, 400)
+SCIENCE = tan_wcs(center=(200.0, 200.0))
+TRUTH = tan_wcs(center=(170.0, 240.0), rotation=31.0, scale=0.22, kind="SIP", distortion=0.8)
+WRONG = {
+    "as it is": TRUTH,
+    "shift": tan_wcs(center=(181.0, 233.0), rotation=31.0, scale=0.22, kind="SIP", distortion=0.8),
+    "rotation and scale": tan_wcs(center=(170.0, 240.0), rotation=31.2, scale=0.2204, kind="SIP", distortion=0.8),
+    "no distortion": tan_wcs(center=(170.0, 240.0), rotation=31.0, scale=0.22),
+    "everything": tan_wcs(center=(178.0, 249.0), rotation=31.15, scale=0.2197),
+}
+
+
+class Scene:
+    """Stars at known places of the sky, on both images to a centroid error, the template's true WCS being TRUTH."""
+
+    def __init__(self, rng, *, n=160, error=0.01):
+        x, y = rng.uniform(10, 390, (2, n))
+        self.ra, self.dec = SCIENCE.all_pix2world(x, y, 0)
+        u, v = TRUTH.all_world2pix(self.ra, self.dec, 0)
+        noise = rng.normal(0, error, (4, n))
+        flux = np.geomspace(5e4, 5e3, n)
+        self.science_stars = star_list(x + noise[0], y + noise[1], error=error, flux=flux)
+        self.template_stars = star_list(u + noise[2], v + noise[3], error=error, flux=flux)
+        self.science = exposure(SCIENCE, ([], [], []), shape=SHAPE, name="science")
+
+    def registered(self, wcs, *, options=None, template_stars=None):
+        template = exposure(wcs, ([], [], []), shape=(520, 520), name="template")
+        stars = self.template_stars if template_stars is None else template_stars
+        return register_sip(self.science_stars, stars, science=self.science, template=template, options=options)
+
+
+@pytest.fixture
+def scene(rng):
+    return Scene(rng)
+
+
+def worst_px(wcs):
+    """Largest distance, in template pixels, between a WCS and the truth over the science image."""
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(10, 390, 20), np.linspace(10, 390, 20)))
+    sky = SCIENCE.all_pix2world(x, y, 0)
+    return float(np.hypot(*(np.array(wcs.all_world2pix(*sky, 0)) - np.array(TRUTH.all_world2pix(*sky, 0)))).max())
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+def test_a_wrong_wcs_is_put_right(scene, wrong):
+    """To 0.02 px everywhere: a corner of a quadratic fit to 160 stars of 0.014 px is known to 0.014 sqrt(26 / 160) =
+    0.006 px an axis, 26 being the sum of the squared Legendre polynomials there.
+    """
+    found = scene.registered(WRONG[wrong])
+    assert worst_px(found.wcs) < 0.02
+    assert found.n_matched > 150
+    assert found.sip_order == 2
+
+
+def test_the_residuals_are_those_of_the_centroids(scene):
+    """0.01 px of 0.2 and of 0.22 arcsec on either image, both axes: 4.2 mas; from 160 stars to 6%, three allowed."""
+    found = scene.registered(WRONG["everything"])
+    assert found.rms_arcsec == pytest.approx(0.01 * np.sqrt(2 * (0.2**2 + 0.22**2)), rel=0.18)
+    kept = np.hypot(found.east_arcsec, found.north_arcsec)[found.kept]
+    assert found.rms_arcsec == pytest.approx(np.sqrt((kept**2).mean()))
+    assert np.abs([found.east_arcsec.mean(), found.north_arcsec.mean()]).max() < 0.002
+
+
+def test_pixels_land_where_they_belong(scene):
+    """From the WCS to the pixels: stars of the template, warped by its new WCS, lie on the science grid to 0.02 px."""
+    x, y = (grid.ravel() + 0.3 for grid in np.meshgrid([80.0, 200.0, 320.0], [90.0, 210.0, 310.0]))
+    sky = (*SCIENCE.all_pix2world(x, y, 0), np.full(9, 1e4))
+    template = exposure(TRUTH, sky, shape=(520, 520), name="template")
+    wrong = dataclasses.replace(template, wcs=WRONG["everything"])
+    found = register_sip(scene.science_stars, scene.template_stars, science=scene.science, template=wrong)
+    aligned = warp_onto(found.applied(wrong), scene.science).exposure
+    assert np.abs(measured(aligned, *sky[:2])[:, 1:]).max() < 0.02
+    assert wrong.wcs is WRONG["everything"]
+
+
+def test_the_order_is_that_asked_for(scene):
+    """A straight-lined WCS cannot follow the distortion; a needlessly high order does, if less surely; few stars get a
+    low one.
+    """
+    straight, high = (scene.registered(WRONG["everything"], options=RegisterSip(sip_order=k)) for k in (1, 4))
+    assert straight.sip_order == 1
+    assert worst_px(straight.wcs) > 0.2
+    assert high.sip_order == 4
+    assert worst_px(high.wcs) < 0.04
+    few = np.arange(10)
+    found = scene.registered(TRUTH, template_stars=scene.template_stars.select(few))
+    assert (found.sip_order, found.n_matched) == (1, 10)
+
+
+def test_stars_that_moved_are_rejected(scene):
+    """A tenth of the stars 0.9 px off: rejected, and the WCS is right; with a limit far out they stay and pull it."""
+    stars = scene.template_stars
+    moved = np.arange(160) % 10 == 0
+    spoiled = dataclasses.replace(stars, x=stars.x + np.where(moved, 0.9, 0.0))
+    found = scene.registered(WRONG["shift"], template_stars=spoiled)
+    assert found.n_matched - found.n_kept >= moved.sum()
+    assert worst_px(found.wcs) < 0.02
+    loose = scene.registered(WRONG["shift"], template_stars=spoiled, options=RegisterSip(reject_sigma=100.0))
+    assert loose.n_kept == loose.n_matched
+    assert worst_px(loose.wcs) > 0.05
+
+
+def test_each_iteration_can_reject(scene):
+    """Outliers of growing size hide behind the largest: one round takes fewer than three."""
+    stars = scene.template_stars
+    off = np.where(np.arange(160) % 12 == 0, np.geomspace(0.2, 2.0, 160), 0.0)
+    spoiled = dataclasses.replace(stars, x=stars.x + off)
+    one, three = (scene.registered(TRUTH, template_stars=spoiled, options=RegisterSip(n_iter=n)) for n in (1, 3))
+    assert three.n_kept < one.n_kept < one.n_matched
+
+
+def test_the_match_radius_counts(scene):
+    """Stars 0.6 arcsec (2.7 px) off are matched within 1 arcsec, but for a few with neighbours, and not within
+    0.3.
+    """
+    stars = scene.template_stars
+    off = np.where(np.arange(160) % 8 == 0, 2.7, 0.0)
+    spoiled = dataclasses.replace(stars, x=stars.x + off)
+    wide, narrow = (
+        scene.registered(TRUTH, template_stars=spoiled, options=RegisterSip(match_radius_arcsec=r)) for r in (1.0, 0.3)
+    )
+    assert wide.n_matched >= 155
+    assert narrow.n_matched <= 140
+
+
+def test_the_search_radius_is_that_of_the_stars(scene):
+    """A shift of 13 px is not found when only 4 are looked for."""
+    blind = RegisterSip(stars=Register(search_radius_px=4.0))
+    assert worst_px(scene.registered(WRONG["shift"]).wcs) < 0.02
+    try:
+        found = scene.registered(WRONG["shift"], options=blind)
+    except TooFewStarsError:
+        return
+    assert worst_px(found.wcs) > 1.0
+
+
+def test_no_stars_and_no_wcs_are_told(scene):
+    with pytest.raises(TooFewStarsError, match=r"^0 stars of template match those of science within 1 arcsec; 3 are"):
+        scene.registered(TRUTH, template_stars=scene.template_stars.select(np.zeros(160, bool)))
+    with pytest.raises(InputError, match="template has no WCS; both images need one"):
+        register_sip(
+            scene.science_stars,
+            scene.template_stars,
+            science=scene.science,
+            template=dataclasses.replace(scene.science, name="template", wcs=None),
+        )
+
+
+def test_colours_that_lie_elsewhere_are_seen(scene):
+    """Red stars whose light the air bends by 40 mas to the north on the science image: their class says so, to four
+    times the error of the medians, 1.25 x 3 / sqrt(53) mas; the scatter is that of the centroids along an axis, 3 mas.
+    """
+    colour = np.repeat([-0.5, 0.5, 1.5], [53, 54, 53])
+    colour = colour[np.random.default_rng(2).permutation(160)]
+    _, up = SCIENCE.all_world2pix(scene.ra, scene.dec + np.where(colour > 1, 0.04, 0.0) / 3600, 0)
+    _, there = SCIENCE.all_world2pix(scene.ra, scene.dec, 0)
+    stars = dataclasses.replace(scene.science_stars, y=scene.science_stars.y + up - there)
+    template = exposure(TRUTH, ([], [], []), shape=(520, 520), name="template")
+    found = register_sip(stars, scene.template_stars, science=scene.science, template=template)
+    reference = ReferenceList(
+        id=np.arange(1, 161),
+        ra=scene.ra,
+        dec=scene.dec,
+        flux={"g": 10.0 ** (-0.4 * colour), "r": np.ones(160)},
+        is_resolved=np.zeros(160, bool),
+        is_photometric=np.ones(160, bool),
+    )
+    offsets = offsets_by_colour(found, reference, min_g_r_mag=0.0, max_g_r_mag=1.0)
+    assert [offsets[name].n for name in ("blue", "green", "red")] == pytest.approx([53, 54, 53], abs=2)
+    step = offsets["red"].north_median - 0.5 * (offsets["blue"].north_median + offsets["green"].north_median)
+    assert step == pytest.approx(0.04, abs=0.003)
+    for name in ("blue", "green", "red"):
+        assert offsets[name].east_median == pytest.approx(0.0, abs=0.002)
+        assert offsets[name].east_sigma == pytest.approx(0.003, rel=0.5)
+    wide = offsets_by_colour(found, reference, min_g_r_mag=-1.0, max_g_r_mag=2.0)
+    assert (wide["green"].n, wide["blue"].n) == (160, 0)
+    assert np.isnan(wide["blue"].east_median)

@@ -7,7 +7,7 @@ import pytest
 
 from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 
-SCIENCE = [plane for plane in MaskPlane if not plane.name.endswith("_TEMPLATE")]
+SCIENCE = [plane for plane in MaskPlane if not plane.name.endswith("_TEMPLATE") and plane != MaskPlane.HIGH_VARIANCE]
 
 
 def test_the_planes_have_the_names_of_lsst():
@@ -20,6 +20,11 @@ def test_the_planes_have_the_names_of_lsst():
 def test_the_template_brings_a_plane_under_its_own_name(plane):
     """``X.of_template`` is ``X_TEMPLATE``, for every plane."""
     assert plane.of_template is MaskPlane[f"{plane.name}_TEMPLATE"]
+
+
+def test_a_high_variance_is_the_templates_alone_and_keeps_its_name():
+    assert MaskPlane.HIGH_VARIANCE.of_template is MaskPlane.HIGH_VARIANCE
+    assert not UNUSABLE_DIFFERENCE & MaskPlane.HIGH_VARIANCE
 
 
 def test_planes_of_the_template_stay_where_they_are():
@@ -36,7 +41,7 @@ def test_every_plane_is_one_bit_that_fits_the_mask():
     """No two planes share a bit and all of them together are a positive int32."""
     bits = [int(plane) for plane in MaskPlane]
     assert all(bit.bit_count() == 1 for bit in bits)
-    assert len(set(bits)) == len(bits) == 2 * len(SCIENCE)
+    assert len(set(bits)) == len(bits) == 2 * len(SCIENCE) + 1
     assert sum(bits) <= np.iinfo(np.int32).max
 
 

@@ -14,9 +14,11 @@ import diapipe.images.psf as psf_package
 from diapipe.errors import ReadError
 from diapipe.images import Box, ConvolvedPsf, GaussianPsf, ImageField, PolynomialPsf, Psf, SpatialKernel
 from diapipe.images.pixel_map import PixelMap
+from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.warped import WarpedPsf
+from diapipe.images.weight_map import WeightMap
 from diapipe.io import models, read_exposure, write_exposure
 from diapipe.io.records import Record
 from diapipe.numerics.interpolant import Interpolant
@@ -43,6 +45,15 @@ def coadd() -> CoaddPsf:
     )
 
 
+def blended() -> BlendedPsf:
+    weights = np.linspace(0.1, 1.0, 12, dtype=np.float32).reshape(3, 4)
+    parts = (
+        BlendedPart(psf=polynomial(), weight=WeightMap(weights, 3.5, -2.5, 8.0)),
+        BlendedPart(psf=GaussianPsf(1.7, 25), weight=WeightMap(weights[::-1].copy(), 3.5, -2.5, 8.0), dx=0.3, dy=-0.2),
+    )
+    return BlendedPsf(parts)
+
+
 MODELS: dict[str, Psf] = {
     "GaussianPsf": GaussianPsf(np.pi / 2, 31),
     "PolynomialPsf": polynomial(),
@@ -50,6 +61,7 @@ MODELS: dict[str, Psf] = {
     "PsfexPsf": PsfexPsf(STAMP * np.array([1.0, 0.1, 0.2])[:, None, None], 1, 10.0, 20.0, 300.0, 400.0, 0.77),
     "CoaddPsf": coadd(),
     "WarpedPsf of Wiener": WarpedPsf(polynomial(), PixelMap.sampled(shear, BOX), Interpolant(0.7)),
+    "BlendedPsf": blended(),
     "WarpedPsf": WarpedPsf(coadd(), PixelMap.sampled(shear, BOX), Interpolant(stretch=1.25)),
 }
 

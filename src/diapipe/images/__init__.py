@@ -1,6 +1,7 @@
 """The nouns of pixels: small, typed, immutable, cut by `Box`, in parent pixel coordinates."""
 
 from diapipe.images.box import Box
+from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.detections import Detections
 from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField, ImageField
@@ -10,16 +11,30 @@ from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
-from diapipe.images.psf import CoaddComponent, CoaddPsf, ConvolvedPsf, GaussianPsf, PolynomialPsf, Psf, PsfexPsf
+from diapipe.images.psf import (
+    BlendedPart,
+    BlendedPsf,
+    CoaddComponent,
+    CoaddPsf,
+    ConvolvedPsf,
+    GaussianPsf,
+    PolynomialPsf,
+    Psf,
+    PsfexPsf,
+)
 from diapipe.images.sky_regions import SkyBox, SkyPolygon, SkyRegion
 from diapipe.images.tracts import Patch, Tract
+from diapipe.images.weight_map import WeightMap
 
 __all__ = [
     "UNUSABLE",
     "UNUSABLE_DIFFERENCE",
+    "BlendedPart",
+    "BlendedPsf",
     "Box",
     "ChebyshevField",
     "CoaddComponent",
+    "CoaddPatch",
     "CoaddPsf",
     "ConvolvedPsf",
     "Detections",
@@ -43,4 +58,5 @@ __all__ = [
     "SkyRegion",
     "SpatialKernel",
     "Tract",
+    "WeightMap",
 ]

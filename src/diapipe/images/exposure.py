@@ -42,6 +42,12 @@ class ObservationInfo:
         Of a pixel, in electrons.
     saturation
         Counts from which on a pixel is saturated.
+    airmass
+        Secant of the zenith distance.
+    parallactic_angle_deg
+        Position angle of the zenith, from north through east.
+    temperature_c, pressure_hpa, relative_humidity
+        Of the air at the telescope; humidity from 0 to 1.
     """
 
     visit: int = 0
@@ -52,6 +58,11 @@ class ObservationInfo:
     gain: float | None = None
     read_noise: float | None = None
     saturation: float | None = None
+    airmass: float = float("nan")
+    parallactic_angle_deg: float = float("nan")
+    temperature_c: float = float("nan")
+    pressure_hpa: float = float("nan")
+    relative_humidity: float = float("nan")
 
 
 _KINDS: dict[str, type] = {"masked_image": MaskedImage, "wcs": WCS, "psf": Psf, "photo_calib": PhotoCalib}
@@ -84,6 +95,8 @@ class Exposure:
         By flux column: factor over the image.
     unit
         Unit of the pixels, ``"nJy"`` where calibrated, else as the file says (``"adu"`` if it does not).
+    inputs
+        Visits of which it is stacked; empty if it is no stack, or nobody said.
     metadata
         Cards of the source that have no place above; scalars only.
 
@@ -104,6 +117,7 @@ class Exposure:
     info: ObservationInfo = ObservationInfo()
     aperture_corrections: Mapping[str, ChebyshevField] = field(default_factory=dict)
     unit: str = "adu"
+    inputs: tuple[int, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ class MaskPlane(enum.IntFlag):
 
     A file's own bit numbers are translated by name when it is read; ``MP_<PLANE>`` cards tell them when written.
     A plane that the template brings to a difference has the name with ``_TEMPLATE`` and the bit 11 places higher.
+    HIGH_VARIANCE is a template's alone and keeps its name: there it is made of far fewer exposures than elsewhere.
     """
 
     BAD = 1 << 0
@@ -39,11 +40,12 @@ class MaskPlane(enum.IntFlag):
     NO_DATA_TEMPLATE = 1 << 19
     STREAK_TEMPLATE = 1 << 20
     INJECTED_TEMPLATE = 1 << 21
+    HIGH_VARIANCE = 1 << 22
 
     @property
     def of_template(self) -> MaskPlane:
         """The same planes as the template brings them to a difference."""
-        return MaskPlane((int(self) & ((1 << _N_PLANES) - 1)) << _N_PLANES)
+        return MaskPlane((int(self) & ((1 << _N_PLANES) - 1)) << _N_PLANES) | (self & MaskPlane.HIGH_VARIANCE)
 
 
 UNUSABLE = MaskPlane.BAD | MaskPlane.SAT | MaskPlane.CR | MaskPlane.EDGE | MaskPlane.NO_DATA | MaskPlane.STREAK

@@ -86,3 +86,18 @@ def outline(box: Box, n: int = 65) -> tuple[FloatArray, FloatArray]:
         np.concatenate([x, x, box.x0 * fixed, (box.x1 - 1) * fixed]),
         np.concatenate([box.y0 * fixed, (box.y1 - 1) * fixed, y, y]),
     )
+
+
+def outline_between(target: WCS, source: WCS, box: Box, *, n: int = 33) -> FloatArray:
+    """Where the outer border of a box of one image lies on another; shape (m, 2), without what cannot be mapped."""
+    x, y = outline(Box(box.y0, box.y1 + 1, box.x0, box.x1 + 1), n)
+    places = np.stack(between(target, source)(x - 0.5, y - 0.5), axis=1)
+    return np.asarray(places[np.isfinite(places).all(axis=1)])
+
+
+def box_around(places: FloatArray) -> Box | None:
+    """Smallest box of pixels that holds positions, shape (n, 2); None if there are none."""
+    if len(places) == 0:
+        return None
+    (x0, y0), (x1, y1) = np.floor(places.min(axis=0) + 0.5), np.ceil(places.max(axis=0) + 0.5)
+    return Box(int(y0), int(y1), int(x0), int(x1))

@@ -11,11 +11,10 @@ from scipy.spatial import ConvexHull
 
 from diapipe.errors import BoundsError, InputError
 from diapipe.images.box import Box
-from diapipe.images.pixel_map import PixelMap
-from diapipe.images.sky import between, outline, pixels_of, sky_of
+from diapipe.images.sky import box_around, icrs_of, outline_between, pixels_of_icrs
 from diapipe.images.sky_regions import SkyRegion
-from diapipe.numerics.arrays import BoolArray, FloatArray, RealArray
-from diapipe.numerics.sphere import unit_vectors
+from diapipe.numerics.arrays import BoolArray, RealArray
+from diapipe.numerics.sphere import angle_of, unit_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +144,7 @@ class Tract:
     def covers(self, *, ra_deg: RealArray | float, dec_deg: RealArray | float) -> BoolArray:
         """Whether positions lie on pixels of the tract; the shape of ``ra_deg``."""
         ra, dec = np.atleast_1d(np.asarray(ra_deg, np.float64)), np.atleast_1d(np.asarray(dec_deg, np.float64))
-        x, y = pixels_of(self.wcs, ra, dec)
+        x, y = pixels_of_icrs(self.wcs, ra, dec)
         box = self.box
         inside = (x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5)
         return np.asarray(inside.reshape(np.shape(ra_deg)))
@@ -153,23 +152,12 @@ class Tract:
     def distance_deg(self, *, ra_deg: float, dec_deg: float) -> float:
         """Angle between a position and the middle of the tract's box."""
         middle = np.array([self.box.x_center]), np.array([self.box.y_center])
-        here, there = unit_vectors(*sky_of(self.wcs, *middle))[0], unit_vectors(ra_deg, dec_deg)
-        return float(np.degrees(2.0 * np.arcsin(min(1.0, 0.5 * float(np.linalg.norm(here - there))))))
-
-    def outline_of(self, box: Box, wcs: WCS) -> FloatArray:
-        """Where the border of another image's box lies on the tract; shape (n, 2), without what cannot be mapped."""
-        corner_to_corner = Box(box.y0, box.y1 + 1, box.x0, box.x1 + 1)
-        x, y = outline(corner_to_corner, 33)
-        places = np.stack(between(wcs, self.wcs)(x - 0.5, y - 0.5), axis=1)
-        return np.asarray(places[np.isfinite(places).all(axis=1)])
+        here, there = unit_vectors(*icrs_of(self.wcs, *middle)), unit_vectors(ra_deg, dec_deg)
+        return float(angle_of(np.linalg.norm(here - there, axis=1))[0])
 
     def box_of(self, box: Box, wcs: WCS) -> Box | None:
         """Smallest box of pixels, also beyond the tract's border, that holds another image's box; None if none does."""
-        places = self.outline_of(box, wcs)
-        if len(places) == 0:
-            return None
-        (x0, y0), (x1, y1) = np.floor(places.min(axis=0) + 0.5), np.ceil(places.max(axis=0) + 0.5)
-        return Box(int(y0), int(y1), int(x0), int(x1))
+        return box_around(outline_between(wcs, self.wcs, box))
 
     def patches_overlapping(self, box: Box, wcs: WCS) -> tuple[Patch, ...]:
         """The patches whose outer box shares sky with the box of an image of another WCS.
@@ -178,7 +166,7 @@ class Tract:
         -----
         Two convex shapes are apart if and only if they are so along a normal of one of their sides.
         """
-        places = self.outline_of(box, wcs)
+        places = outline_between(wcs, self.wcs, box)
         if len(places) < 3:
             return ()
         corners = places[ConvexHull(places).vertices]
@@ -190,10 +178,6 @@ class Tract:
         of_patches = at @ axes.T
         apart = (of_patches.max(axis=1) <= of_image.min(axis=0)) | (of_patches.min(axis=1) >= of_image.max(axis=0))
         return tuple(patch for patch, away in zip(patches, apart.any(axis=1), strict=True) if not away)
-
-    def map_to(self, wcs: WCS, box: Box) -> PixelMap:
-        """Tract positions of the pixels of another image's box."""
-        return PixelMap.sampled(between(wcs, self.wcs), box)
 
 
 def tract_in_charge(tracts: Iterable[Tract], *, ra_deg: float, dec_deg: float) -> Tract | None:

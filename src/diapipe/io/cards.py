@@ -195,7 +195,14 @@ def info(header: Mapping[str, Any]) -> ObservationInfo:
         gain=per_count,
         read_noise=read_noise(header),
         saturation=saturation(header),
+        airmass=_airmass(header),
     )
+
+
+def _airmass(header: Mapping[str, Any]) -> float:
+    """The card's, if it is possible; NaN if not."""
+    value = number(header, ("AIRMASS",))
+    return value if value is not None and value >= 1.0 else float("nan")
 
 
 def metadata(*headers: fits.Header) -> dict[str, Any]:

@@ -34,6 +34,11 @@ _INFO = {
     "gain": "GAIN",
     "read_noise": "RDNOISE",
     "saturation": "SATURATE",
+    "airmass": "AIRMASS",
+    "parallactic_angle_deg": "PARANGLE",
+    "temperature_c": "AIRTEMP",
+    "pressure_hpa": "PRESSURE",
+    "relative_humidity": "HUMIDITY",
 }
 _QUANTIZE_LEVEL = 16.0
 """Steps per noise sigma of compressed floats: adds 1/(12 q²), 0.03%, to the variance."""
@@ -162,6 +167,8 @@ def _exposure_hdus(exposure: Exposure, compress: bool) -> list[Any]:
         hdus += hdus_of("PHOTOCALIB", models.calib_record(exposure.photo_calib))
     if exposure.noise_correlation is not None:
         hdus += hdus_of("NOISE_CORRELATION", models.array_record("NoiseCorrelation", exposure.noise_correlation))
+    if exposure.inputs:
+        hdus += hdus_of("INPUTS", models.array_record("Visits", np.array(exposure.inputs)))
     if exposure.aperture_corrections:
         parts = {
             f"field{n}": _named(name, field) for n, (name, field) in enumerate(exposure.aperture_corrections.items())
@@ -218,6 +225,7 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
         raise ReadError(f"{file.name} has layout version {header[LAYOUT]}; this diapipe reads up to {LAYOUT_VERSION}")
     psf, calib = read_record(file, "PSF"), read_record(file, "PHOTOCALIB")
     noise, corrections = read_record(file, "NOISE_CORRELATION"), read_record(file, "APERTURE_CORRECTIONS")
+    visits = read_record(file, "INPUTS")
     given = {name: header[card] for name, card in _INFO.items() if card in header}
     return replace(
         exposure,
@@ -231,6 +239,7 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
             str(part.cards["COLUMN"]): models.field_of(part)
             for part in (corrections.parts.values() if corrections else ())
         },
+        inputs=() if visits is None or visits.array is None else tuple(int(visit) for visit in visits.array),
         info=ObservationInfo(**given),
         metadata=_mapping(header, "DPMETA"),
     )

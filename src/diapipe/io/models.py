@@ -15,12 +15,14 @@ from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.base import Psf
+from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.warped import WarpedPsf
+from diapipe.images.weight_map import WeightMap
 from diapipe.io.records import Record, check_version, required
 from diapipe.numerics.interpolant import Interpolant
 
@@ -178,6 +180,29 @@ def _read_warped(record: Record) -> WarpedPsf:
     return WarpedPsf(psf_of(record.parts["psf"]), grid, interpolant)
 
 
+def _write_blended(psf: BlendedPsf) -> Record:
+    return Record(kind="BlendedPsf", parts={f"b{n}": _write_part(part) for n, part in enumerate(psf.parts)})
+
+
+def _write_part(part: BlendedPart) -> Record:
+    grid = part.weight
+    cards = {"NODEX0": grid.x0, "NODEY0": grid.y0, "NODESTEP": grid.step, "DX": part.dx, "DY": part.dy}
+    return Record(kind="BlendedPart", cards=cards, array=grid.values, parts={"psf": psf_record(part.psf)})
+
+
+def _read_blended(record: Record) -> BlendedPsf:
+    check_version(record)
+    return BlendedPsf(tuple(_read_part(part) for part in record.parts.values()))
+
+
+def _read_part(record: Record) -> BlendedPart:
+    values = required(record).astype(np.float32)
+    weight = WeightMap(values, *(float(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP")))
+    return BlendedPart(
+        psf=psf_of(record.parts["psf"]), weight=weight, dx=float(record.cards["DX"]), dy=float(record.cards["DY"])
+    )
+
+
 _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     GaussianPsf: _write_gaussian,
     PolynomialPsf: _write_polynomial,
@@ -185,6 +210,7 @@ _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     PsfexPsf: _write_psfex,
     CoaddPsf: _write_coadd,
     WarpedPsf: _write_warped,
+    BlendedPsf: _write_blended,
 }
 _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "GaussianPsf": _read_gaussian,
@@ -193,6 +219,7 @@ _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "PsfexPsf": _read_psfex,
     "CoaddPsf": _read_coadd,
     "WarpedPsf": _read_warped,
+    "BlendedPsf": _read_blended,
 }
 
 

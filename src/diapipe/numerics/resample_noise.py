@@ -55,6 +55,33 @@ def resampled_noise_correlation(
     return np.asarray(covariance / covariance[half, half])
 
 
+def resampled_variance_gain(
+    x: FloatArray, y: FloatArray, interpolant: Interpolant, source_correlation: FloatArray
+) -> float:
+    """Mean variance of the output pixels of a resampling, over that of a source of white noise as large.
+
+    Parameters
+    ----------
+    x, y
+        Source positions of sampled output pixels, shape (n,).
+    interpolant
+        How the image was interpolated.
+    source_correlation
+        Autocorrelation of the source's noise, shape (2m + 1, 2m + 1), 1 at the centre.
+
+    Returns
+    -------
+    float
+        Above 1 where neighbours share noise, which an interpolation between them then does not average away.
+    """
+    lag = source_correlation.shape[0] // 2
+    still = np.zeros(1)
+    along_x = _weight_correlations(x, still, interpolant, lag)[:, 0]
+    along_y = _weight_correlations(y, still, interpolant, lag)[:, 0]
+    correlated = np.einsum("sk,lk,sl->", along_x, source_correlation, along_y)
+    return float(correlated / (along_x[:, lag] * along_y[:, lag]).sum())
+
+
 def _weight_correlations(position: FloatArray, shift: FloatArray, interpolant: Interpolant, max_lag: int) -> FloatArray:
     """Σ_i w_i(p) w_(i + lag)(p + shift) for each position, shift and lag; shape (n, n_shifts, 2 max_lag + 1)."""
     first, here = interpolant.weights(position)

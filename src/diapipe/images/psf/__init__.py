@@ -1,6 +1,7 @@
 """The PSF models, one a file."""
 
 from diapipe.images.psf.base import SIGMA_TO_FWHM, Psf
+from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
@@ -10,6 +11,8 @@ from diapipe.images.psf.warped import WarpedPsf
 
 __all__ = [
     "SIGMA_TO_FWHM",
+    "BlendedPart",
+    "BlendedPsf",
     "CoaddComponent",
     "CoaddPsf",
     "ConvolvedPsf",

@@ -64,6 +64,7 @@ def joined(science: MaskArray, template: MaskArray, *, border: int) -> MaskArray
     mask = template & np.int32((1 << 11) - 1)
     mask <<= 11
     mask |= science
+    mask |= template & np.int32(MaskPlane.HIGH_VARIANCE)
     if border:
         edge = np.int32(int(MaskPlane.EDGE))
         mask[:border] |= edge

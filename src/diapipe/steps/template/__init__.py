@@ -1,10 +1,15 @@
-"""template: bring the template onto the science grid, as the WCSs and the stars say."""
+"""template: get a template and bring it onto the science grid, as the WCSs and the stars say."""
 
 from diapipe.steps.family import Family
 from diapipe.steps.template.base import AbstractWarp
+from diapipe.steps.template.dcr import Dcr
+from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
 from diapipe.steps.template.lanczos import LanczosWarp
 from diapipe.steps.template.mapping import template_positions
+from diapipe.steps.template.multi_tract import MultiTract
+from diapipe.steps.template.one_visit import OneVisit, with_background
 from diapipe.steps.template.registration import Register, Registration, register
+from diapipe.steps.template.single_tract import SingleTract
 from diapipe.steps.template.sip_registration import (
     ColourOffset,
     RegisterSip,
@@ -12,25 +17,39 @@ from diapipe.steps.template.sip_registration import (
     offsets_by_colour,
     register_sip,
 )
+from diapipe.steps.template.template_for import template_for
 from diapipe.steps.template.warp import AlignedTemplate, warp_onto
 from diapipe.steps.template.wiener import WienerWarp
 
 WARPS: Family[AbstractWarp] = Family("warp", {"wiener": WienerWarp, "lanczos": LanczosWarp})
+TEMPLATES: Family[AbstractTemplate] = Family(
+    "get a template",
+    {"multi_tract": MultiTract, "single_tract": SingleTract, "one_visit": OneVisit, "dcr": Dcr},
+)
 
 __all__ = [
+    "TEMPLATES",
     "WARPS",
+    "AbstractTemplate",
     "AbstractWarp",
     "AlignedTemplate",
     "ColourOffset",
+    "Dcr",
     "LanczosWarp",
+    "MultiTract",
+    "OneVisit",
     "Register",
     "RegisterSip",
     "Registration",
+    "SingleTract",
     "SipRegistration",
+    "TemplateInput",
     "WienerWarp",
     "offsets_by_colour",
     "register",
     "register_sip",
+    "template_for",
     "template_positions",
     "warp_onto",
+    "with_background",
 ]

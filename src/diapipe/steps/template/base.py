@@ -15,7 +15,7 @@ from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.holes import MAX_GAP
 from diapipe.numerics.interpolant import LOBES, Interpolant
 from diapipe.numerics.resample import Planes, SourceGrid, resample
-from diapipe.numerics.resample_noise import resampled_noise_correlation
+from diapipe.numerics.resample_noise import resampled_noise_correlation, resampled_variance_gain
 from diapipe.steps.limits import Limited
 
 _MAX_LAG = 15
@@ -84,27 +84,42 @@ class AbstractWarp(Limited, ABC):
         self, pixel_map: PixelMap, box: Box, source_box: Box, source_correlation: FloatArray | None
     ) -> FloatArray | None:
         """Mean noise autocorrelation over the part of ``box`` that the source covers; None where it covers nothing."""
-        x, y = pixel_map.at(**_scattered(box))
-        inside = (x > source_box.x0) & (x < source_box.x1 - 1) & (y > source_box.y0) & (y < source_box.y1 - 1)
-        if not inside.any():
+        x, y = _source_positions(pixel_map, box, source_box)
+        if len(x) == 0:
             return None
         interpolant = self.interpolant(pixel_map)
         source_half = 0 if source_correlation is None else source_correlation.shape[0] // 2
         reach = (2 * LOBES * interpolant.stretch + source_half) / pixel_map.scale
         return resampled_noise_correlation(
-            x[inside],
-            y[inside],
+            x,
+            y,
             pixel_map.mean_affine,
             interpolant,
             half=min(_MAX_LAG, math.ceil(reach) - 1),
             source_correlation=source_correlation,
         )
 
+    def variance_gain(
+        self, pixel_map: PixelMap, box: Box, source_box: Box, source_correlation: FloatArray | None
+    ) -> float:
+        """By how much the variance of the result exceeds what `resampled` says, which takes the noise as white."""
+        x, y = _source_positions(pixel_map, box, source_box)
+        if source_correlation is None or len(x) == 0:
+            return 1.0
+        return resampled_variance_gain(x, y, self.interpolant(pixel_map), source_correlation)
+
 
 def empty(box: Box) -> MaskedImage:
     """A masked image without data."""
     nothing = np.full(box.shape, np.nan, np.float32)
     return MaskedImage(nothing, np.full(box.shape, int(MaskPlane.NO_DATA), np.int32), nothing.copy(), box)
+
+
+def _source_positions(pixel_map: PixelMap, box: Box, source_box: Box) -> tuple[FloatArray, FloatArray]:
+    """Source positions of pixels spread evenly over ``box``, those on the source."""
+    x, y = pixel_map.at(**_scattered(box))
+    inside = (x > source_box.x0) & (x < source_box.x1 - 1) & (y > source_box.y0) & (y < source_box.y1 - 1)
+    return x[inside], y[inside]
 
 
 def _scattered(box: Box, n: int = 200) -> dict[str, FloatArray]:

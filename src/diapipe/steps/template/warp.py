@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from astropy.wcs import WCS
 
 from diapipe.errors import NoOverlapError
 from diapipe.images import Box, ChebyshevField, Exposure, MaskedImage, PhotoCalib
@@ -92,17 +93,28 @@ def warp_onto(
         x, y = pixel_map.node_positions
         dx, dy = registration.displacement
         pixel_map = pixel_map.moved(dx.at(x=x, y=y), dy.at(x=x, y=y))
-    shift = _whole_shift(pixel_map, warp.same_grid_px)
-    how: How
-    if shift is None:
-        exposure, how = _interpolated(template, science, pixel_map, warp, n_threads), "interpolated"
-    else:
-        exposure = _shifted(template, science, pixel_map, shift)
-        how = "identity" if shift == (0, 0) else "shift by whole pixels"
+    exposure, how = through(pixel_map, template, box=science.box, wcs=science.wcs, warp=warp, n_threads=n_threads)
     coverage = _required_coverage(exposure.masked_image, template, science, warp)
     return AlignedTemplate(
         exposure=exposure, coverage=coverage, how=how, pixel_map=pixel_map, registration_applied=applied
     )
+
+
+def through(
+    pixel_map: PixelMap,
+    source: Exposure,
+    *,
+    box: Box,
+    wcs: WCS | None,
+    warp: AbstractWarp,
+    n_threads: int = 1,
+) -> tuple[Exposure, How]:
+    """An exposure on the pixels of ``box``, where a map says, and what had to be done for it."""
+    shift = _whole_shift(pixel_map, warp.same_grid_px)
+    if shift is None:
+        return replace(_interpolated(source, box, pixel_map, warp, n_threads), wcs=wcs), "interpolated"
+    moved = replace(_shifted(source, box, pixel_map, shift), wcs=wcs)
+    return moved, "identity" if shift == (0, 0) else "shift by whole pixels"
 
 
 def _require_overlap(pixel_map: PixelMap, template: Exposure, science: Exposure) -> None:
@@ -140,19 +152,19 @@ def _whole_shift(pixel_map: PixelMap, tolerance: float) -> tuple[int, int] | Non
     return shift if off <= tolerance else None
 
 
-def _shifted(template: Exposure, science: Exposure, pixel_map: PixelMap, shift: tuple[int, int]) -> Exposure:
+def _shifted(template: Exposure, box: Box, pixel_map: PixelMap, shift: tuple[int, int]) -> Exposure:
     """The template moved by whole pixels: its own pixels, NO_DATA where it does not reach."""
     dx, dy = shift
-    wanted = science.box.shifted(x=dx, y=dy)
+    wanted = box.shifted(x=dx, y=dy)
     if template.box.contains(wanted):
         part = template.masked_image[wanted]
-        planes = MaskedImage(part.image, part.mask, part.variance, science.box)
+        planes = MaskedImage(part.image, part.mask, part.variance, box)
     else:
-        planes = _padded(template.masked_image, wanted, science.box)
+        planes = _padded(template.masked_image, wanted, box)
     if shift == (0, 0):
-        return replace(template, masked_image=planes, wcs=science.wcs)
+        return replace(template, masked_image=planes)
     psf = None if template.psf is None else WarpedPsf(template.psf, pixel_map)
-    return replace(_moved_fields(template, pixel_map, science.box), masked_image=planes, wcs=science.wcs, psf=psf)
+    return replace(_moved_fields(template, pixel_map, box), masked_image=planes, psf=psf)
 
 
 def _padded(source: MaskedImage, wanted: Box, box: Box) -> MaskedImage:
@@ -165,15 +177,16 @@ def _padded(source: MaskedImage, wanted: Box, box: Box) -> MaskedImage:
     return planes
 
 
-def _interpolated(
-    template: Exposure, science: Exposure, pixel_map: PixelMap, warp: AbstractWarp, n_threads: int
-) -> Exposure:
+def _interpolated(template: Exposure, box: Box, pixel_map: PixelMap, warp: AbstractWarp, n_threads: int) -> Exposure:
+    planes = warp.resampled(template.masked_image, pixel_map, box, n_threads=n_threads)
+    gain = warp.variance_gain(pixel_map, box, template.box, template.noise_correlation)
+    if gain != 1.0:
+        planes = replace(planes, variance=planes.variance * np.float32(gain))
     return replace(
-        _moved_fields(template, pixel_map, science.box),
-        masked_image=warp.resampled(template.masked_image, pixel_map, science.box, n_threads=n_threads),
-        wcs=science.wcs,
+        _moved_fields(template, pixel_map, box),
+        masked_image=planes,
         psf=None if template.psf is None else WarpedPsf(template.psf, pixel_map, warp.interpolant(pixel_map)),
-        noise_correlation=warp.noise_correlation(pixel_map, science.box, template.box, template.noise_correlation),
+        noise_correlation=warp.noise_correlation(pixel_map, box, template.box, template.noise_correlation),
     )
 
 

@@ -1,0 +1,88 @@
+"""BlendedPsf: what a point looks like where images fade into each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import InputError, PsfUndefinedError
+from diapipe.images.psf.base import Psf
+from diapipe.images.weight_map import WeightMap
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.shifting import shift_stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlendedPart:
+    """One image of a blend.
+
+    Attributes
+    ----------
+    psf
+        Its PSF, in the pixels of the blend.
+    weight
+        Its weight there: the one that its pixels had.
+    dx, dy
+        By how many pixels its light stands beside that of the blend, as the colours of a star do through air.
+    """
+
+    psf: Psf
+    weight: WeightMap
+    dx: float = 0.0
+    dy: float = 0.0
+
+    def stamp(self, *, x: float, y: float, size: int) -> FloatArray:
+        """Its PSF on a stamp of the blend."""
+        margin = (size - self.psf.size) // 2
+        image = np.pad(self.psf.kernel_image(x=x, y=y), margin)
+        return image if self.dx == 0.0 and self.dy == 0.0 else shift_stamp(image, dx=self.dx, dy=self.dy)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlendedPsf(Psf):
+    """Mean of the PSFs of the images of a blend, with the weights that their pixels had at the position.
+
+    Raises
+    ------
+    InputError
+        If there is no part.
+    """
+
+    parts: tuple[BlendedPart, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise InputError("a BlendedPsf needs at least one part")
+
+    @property
+    def size(self) -> int:
+        """Side of the kernel image: that of the widest part, with room for its displacement."""
+        return max(part.psf.size + 2 * int(np.ceil(max(abs(part.dx), abs(part.dy)) - 1e-9)) for part in self.parts)
+
+    def kernel_image(self, *, x: float, y: float) -> FloatArray:
+        """The mean PSF at a position of the blend, of unit sum.
+
+        Where no image has a weight, as in a hole of the template, it is the mean of all that have a PSF there.
+
+        Raises
+        ------
+        PsfUndefinedError
+            If none has.
+        """
+        weights = [float(part.weight.at(x=x, y=y)) for part in self.parts]
+        if not any(weights):
+            weights = [1.0] * len(weights)
+        total = np.zeros((self.size, self.size))
+        undefined = None
+        for part, weight in zip(self.parts, weights, strict=True):
+            if weight > 0.0:
+                try:
+                    total += weight * part.stamp(x=x, y=y, size=self.size)
+                except PsfUndefinedError as error:
+                    undefined = error
+        if not total.sum() > 0.0:
+            raise PsfUndefinedError(
+                f"none of the {len(self.parts)} images of the blend has a PSF at ({x:.1f}, {y:.1f})"
+            ) from undefined
+        return np.asarray(total / total.sum(), dtype=np.float64)

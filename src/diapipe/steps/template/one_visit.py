@@ -1,0 +1,62 @@
+"""OneVisit: another exposure of the same place as the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from diapipe.errors import InputError, NoOverlapError
+from diapipe.images import Box, Exposure
+from diapipe.images.sky import box_around, outline_between
+from diapipe.numerics.arrays import Float32Array
+from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
+from diapipe.steps.template.registration import Registration
+
+
+class Level(Protocol):
+    """A level over an image, as `ChebyshevField` and `MeshField` are."""
+
+    def over(self, box: Box) -> Float32Array:
+        """Its values at every pixel of a box."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneVisit(AbstractTemplate):
+    """Exactly one exposure, on its own grid, cut to what the science exposure needs (GetCalexpAsTemplate)."""
+
+    def gather(
+        self,
+        science: Exposure,
+        inputs: Sequence[TemplateInput],
+        *,
+        registration: Registration | None = None,
+        n_threads: int = 1,
+    ) -> Exposure:
+        """The part of the visit around the science exposure; nothing is interpolated."""
+        visits = [found for found in inputs if isinstance(found, Exposure)]
+        if len(inputs) != 1 or len(visits) != 1:
+            raise InputError(f"one exposure is needed as a template, not {len(visits)} among {len(inputs)} inputs")
+        (visit,) = visits
+        if visit.wcs is None:
+            raise InputError(f"{visit.name} has no celestial WCS; without one it is no template for another exposure")
+        reach = box_around(outline_between(science.wcs, visit.wcs, science.box))
+        box = None if reach is None else reach.dilated(self.border_px).intersect(visit.box)
+        if box is None:
+            raise NoOverlapError(f"cannot difference {science.name}: it does not overlap its template {visit.name}")
+        return visit[box]
+
+
+def with_background(exposure: Exposure, background: Level) -> Exposure:
+    """The exposure with a level added that was taken off it before; the given exposure stays as it is.
+
+    Parameters
+    ----------
+    exposure
+        Less its background.
+    background
+        In the unit and the parent coordinates of the exposure.
+    """
+    planes = exposure.masked_image
+    return replace(exposure, masked_image=replace(planes, image=planes.image + background.over(planes.box)))

@@ -140,7 +140,7 @@ def test_the_default_threshold_is_on_its_page():
 
 @pytest.mark.parametrize(
     "family",
-    [template.WARPS, select.SELECTORS, match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS],
+    [template.WARPS, template.REGISTERS, select.SELECTORS, match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS],
     ids=lambda f: f.verb,
 )
 def test_every_algorithm_is_on_a_page(family):

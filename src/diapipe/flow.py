@@ -20,6 +20,7 @@ from diapipe.steps.measure import Measure, measure
 from diapipe.steps.subtract import AbstractSubtractor, OneSided, subtract
 from diapipe.steps.summarize import summarize
 from diapipe.steps.template import (
+    AbstractRegister,
     AbstractWarp,
     AlignedTemplate,
     Register,
@@ -56,7 +57,7 @@ class Recipe(Limited):
     """
 
     characterize: Characterize = field(default_factory=Characterize)
-    register: Register = field(default_factory=Register)
+    register: AbstractRegister = field(default_factory=Register)
     warp: AbstractWarp = field(default_factory=WienerWarp)
     matcher: AbstractMatcher = field(default_factory=AlardLupton)
     subtractor: AbstractSubtractor = field(default_factory=OneSided)

@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from diapipe.catalogs.matching import match_pixels, match_sky, with_matches
+from diapipe.catalogs.matching import association_counts, match_pixels, match_sky, with_matches
 from diapipe.catalogs.source_tables import reference_list, source_list
 from diapipe.errors import InputError
 
@@ -93,3 +93,12 @@ def test_nothing_to_match_with_is_zero_everywhere():
 def test_pixels_need_a_scale():
     with pytest.raises(InputError, match="the pixel scale is needed"):
         with_matches(DIA, sources=SOURCES)
+
+
+def test_associations_are_counted():
+    """Of three, two stand on sources of the image and one on an entry of the catalogue; without it one is new."""
+    found = with_matches(DIA, sources=SOURCES, reference=REFERENCE, pixel_scale_arcsec=0.2)
+    names = ("Total", "RefAssociated", "SrcAssociated", "Unassociated")
+    assert [association_counts(found)[f"NFalsePositives{name}"] for name in names] == [3, 1, 2, 0]
+    found = with_matches(DIA, sources=SOURCES, pixel_scale_arcsec=0.2)
+    assert [association_counts(found)[f"NFalsePositives{name}"] for name in names] == [3, 0, 2, 1]

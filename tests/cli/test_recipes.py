@@ -9,6 +9,7 @@ from diapipe.errors import ReadError, UsageError
 from diapipe.flow import Recipe
 from diapipe.steps.match import DeltaFunction
 from diapipe.steps.subtract import OneSided, Zogy
+from diapipe.steps.template import RegisterSip
 
 
 def test_no_settings_give_the_default_recipe():
@@ -29,6 +30,11 @@ def test_settings_reach_their_fields(tmp_path):
     assert isinstance(recipe.detector.threshold_sigma, float)
     assert recipe.decorrelator is None
     assert recipe.characterize == Recipe().characterize
+
+
+def test_the_template_can_be_registered_by_a_wcs():
+    """By name, with its own parameters."""
+    assert recipe_of({"register": {"method": "sip", "sip_order": 3}}).register == RegisterSip(sip_order=3)
 
 
 def test_groups_within_a_section_are_sections(tmp_path):

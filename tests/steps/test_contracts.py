@@ -18,14 +18,14 @@ from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
 from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, match
 from diapipe.steps.select import SELECTORS
-from diapipe.steps.template import WARPS
+from diapipe.steps.template import REGISTERS, WARPS
 from gaussian_sky import Sky, masked
 
 SKY = Sky(shape=(150, 160), n_stars=16)
 FAMILIES = {"match": MATCHERS, "decorrelate": DECORRELATORS, "detect": DETECTORS, "warp": WARPS}
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
-ALL = FAMILIES | {"select": SELECTORS}
-SELECTING = [("select", name) for name in SELECTORS]
+ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS}
+OTHERS = [(family, name) for family in ("select", "register") for name in ALL[family]]
 PLANES = ("image", "mask", "variance")
 
 
@@ -140,7 +140,7 @@ def test_a_warp_by_whole_pixels_moves_them(name, x, y):
     np.testing.assert_allclose(found.image[inside], expected[inside], atol=0.01)
 
 
-@pytest.mark.parametrize(("family", "name"), MEMBERS + SELECTING)
+@pytest.mark.parametrize(("family", "name"), MEMBERS + OTHERS)
 def test_algorithms_are_values(family, name):
     """Frozen, equal when made alike, and equal again after pickling, as a batch on several processes needs them."""
     algorithm = ALL[family].make(name)
@@ -150,7 +150,7 @@ def test_algorithms_are_values(family, name):
         setattr(algorithm, field, None)
 
 
-@pytest.mark.parametrize(("family", "name"), MEMBERS + SELECTING)
+@pytest.mark.parametrize(("family", "name"), MEMBERS + OTHERS)
 def test_every_parameter_is_documented(family, name):
     """An algorithm and what it inherits say what each of their fields is."""
     algorithm = ALL[family][name]

@@ -18,7 +18,7 @@ from diapipe.steps.limits import Limited
 from diapipe.steps.match import MATCHERS
 from diapipe.steps.select import SELECTORS, KernelSources
 from diapipe.steps.subtract import SUBTRACTORS
-from diapipe.steps.template import WARPS, RegisterSip
+from diapipe.steps.template import REGISTERS, WARPS
 
 
 def groups(options: Any) -> Iterator[Any]:
@@ -30,9 +30,9 @@ def groups(options: Any) -> Iterator[Any]:
             yield from groups(value)
 
 
-FAMILIES = (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, SELECTORS)
+FAMILIES = (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, REGISTERS, SELECTORS)
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
-GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), RegisterSip(), *MEMBERS)
+GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}
 
 

@@ -113,6 +113,21 @@ def with_matches(
     return table
 
 
+def association_counts(dia_sources: Table) -> dict[str, int]:
+    """How many DIA sources stand on known ones, after `with_matches`: most of those are residuals, no changes.
+
+    ``NFalsePositivesTotal``: all; ``...RefAssociated``, ``...SrcAssociated``: with an entry of the reference catalogue,
+    or a source of the science image; ``...Unassociated``: with neither.
+    """
+    on_reference, on_source = (np.asarray(dia_sources[name]) > 0 for name in ("refMatchId", "srcMatchId"))
+    return {
+        "NFalsePositivesTotal": len(dia_sources),
+        "NFalsePositivesRefAssociated": int(on_reference.sum()),
+        "NFalsePositivesSrcAssociated": int(on_source.sum()),
+        "NFalsePositivesUnassociated": int((~on_reference & ~on_source).sum()),
+    }
+
+
 class _Places:
     """Positions of a DIA source table."""
 

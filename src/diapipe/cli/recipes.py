@@ -53,9 +53,10 @@ def families() -> dict[str, Family[Any]]:
     from diapipe.steps.detect import DETECTORS
     from diapipe.steps.match import MATCHERS
     from diapipe.steps.subtract import SUBTRACTORS
-    from diapipe.steps.template import WARPS
+    from diapipe.steps.template import REGISTERS, WARPS
 
     return {
+        "register": REGISTERS,
         "warp": WARPS,
         "matcher": MATCHERS,
         "subtractor": SUBTRACTORS,

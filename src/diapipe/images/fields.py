@@ -25,6 +25,16 @@ def field_terms(box: Box, order: int, *, x: RealArray | float, y: RealArray | fl
     return polynomials.chebyshev_terms(u, v, order)
 
 
+def chebyshev_nodes(box: Box, n: int) -> tuple[FloatArray, FloatArray]:
+    """Positions over a box, ``n`` along each axis and denser towards its borders, where a polynomial is least certain.
+
+    Flattened, shape (n²,).
+    """
+    nodes = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    x, y = np.meshgrid(box.x_center + 0.5 * box.width * nodes, box.y_center + 0.5 * box.height * nodes)
+    return x.ravel(), y.ravel()
+
+
 def _check_complete(n_terms: int) -> None:
     """InputError if no complete polynomial has so many terms."""
     try:

@@ -10,6 +10,7 @@ from astropy.wcs import WCS, Sip
 
 from diapipe.errors import InputError, TooFewStarsError, counted
 from diapipe.images.box import Box
+from diapipe.images.fields import chebyshev_nodes
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.sip_polynomials import SipPolynomials, fit_sip_polynomials
@@ -178,10 +179,9 @@ def _sampled(
     mapping: SkyMapping, region: Box, centre: FloatArray, crval: FloatArray, n: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Offsets from the centre and tangent-plane coordinates (degrees) on a grid of Chebyshev nodes, flattened."""
-    nodes = np.cos(np.pi * (np.arange(n) + 0.5) / n)
-    x, y = np.meshgrid(region.x_center + 0.5 * region.width * nodes, region.y_center + 0.5 * region.height * nodes)
-    ra, dec = mapping(x.ravel(), y.ravel())
-    return x.ravel() - centre[0], y.ravel() - centre[1], tangent_plane(ra, dec, crval)
+    x, y = chebyshev_nodes(region, n)
+    ra, dec = mapping(x, y)
+    return x - centre[0], y - centre[1], tangent_plane(ra, dec, crval)
 
 
 def _wcs(centre: FloatArray, crval: FloatArray, found: SipPolynomials) -> WCS:

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 from sky_scenes import exposure, measured, star_list, tan_wcs
 
-from diapipe.catalogs.sources import ReferenceList
+from diapipe.catalogs.sources import ReferenceList, SourceList
 from diapipe.errors import InputError, TooFewStarsError
-from diapipe.steps.template import Register, RegisterSip, offsets_by_colour, register_sip, warp_onto
+from diapipe.steps.template import (
+    Register,
+    RegisterSip,
+    offsets_by_colour,
+    register,
+    register_sip,
+    residual_columns,
+    template_positions,
+    warp_onto,
+)
 
 SHAPE = (400, 400)
 SCIENCE = tan_wcs(center=(200.0, 200.0))
@@ -189,3 +198,46 @@ def test_colours_that_lie_elsewhere_are_seen(scene):
     wide = offsets_by_colour(found, reference, min_g_r_mag=-1.0, max_g_r_mag=2.0)
     assert (wide["green"].n, wide["blue"].n) == (160, 0)
     assert np.isnan(wide["blue"].east_median)
+
+
+@pytest.mark.parametrize("wrong", ["as it is", "everything"])
+def test_in_the_flow_it_is_a_displacement(scene, wrong):
+    """As a member of the family it moves pixels to where the new WCS has them, to 1e-4 px, and tells what it found."""
+    template = exposure(WRONG[wrong], ([], [], []), shape=(520, 520), name="template")
+    stars = scene.science_stars, scene.template_stars
+    found = register(*stars, science=scene.science, template=template, options=RegisterSip())
+    expected = register_sip(*stars, science=scene.science, template=template)
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, 399, 9), np.linspace(0, 399, 9)))
+    before, after = (template_positions(scene.science, t) for t in (template, expected.applied(template)))
+    moved = np.stack(before.at(x=x, y=y)) + np.stack([field.at(x=x, y=y) for field in found.displacement])
+    np.testing.assert_allclose(moved, np.stack(after.at(x=x, y=y)), atol=1e-4)
+    assert found.is_significant
+    assert found.n_matched == expected.n_kept
+    assert found.rms_after_px == pytest.approx(0.01 * np.sqrt(1 + 1.1**2), rel=0.18)
+    assert (found.rms_before_px > 1.0) == (wrong == "everything")
+    nothing = register(
+        stars[0], stars[1].select(np.zeros(160, bool)), science=scene.science, template=template, options=RegisterSip()
+    )
+    assert (nothing.n_matched, nothing.is_significant) == (0, False)
+
+
+def test_residuals_are_columns_of_the_sources(scene):
+    """Position, direction and length for every matched source, whatever their order; NaN for others."""
+    found = scene.registered(WRONG["shift"])
+    stars = scene.science_stars.select(np.arange(160)[::-1])
+    sources = SourceList.of_stars(
+        dataclasses.replace(stars, x=np.where(np.arange(160) < 5, -99.0, stars.x)), wcs=SCIENCE
+    )
+    columns = residual_columns(found, sources)
+    east, north = (
+        3600 * np.degrees(columns["RegisterResidualDistance"]) * of(columns["RegisterResidualBearing"])
+        for of in (np.cos, np.sin)
+    )
+    assert np.isnan(east).tolist() == [True] * 5 + [False] * 155
+    rows = [
+        int(np.argmin(np.hypot(found.ra - ra, found.dec - dec)))
+        for ra, dec in zip(sources.ra, sources.dec, strict=True)
+    ]
+    np.testing.assert_allclose(east[5:], found.east_arcsec[rows[5:]], atol=1e-9)
+    np.testing.assert_allclose(north[5:], found.north_arcsec[rows[5:]], atol=1e-9)
+    np.testing.assert_allclose(np.degrees(columns["RegisterRefPosition"][5:, 0]), sources.ra[5:], atol=1e-9)

@@ -8,7 +8,7 @@ from diapipe.steps.template.lanczos import LanczosWarp
 from diapipe.steps.template.mapping import template_positions
 from diapipe.steps.template.multi_tract import MultiTract
 from diapipe.steps.template.one_visit import OneVisit, with_background
-from diapipe.steps.template.registration import Register, Registration, register
+from diapipe.steps.template.registration import AbstractRegister, Register, Registration, register
 from diapipe.steps.template.single_tract import SingleTract
 from diapipe.steps.template.sip_registration import (
     ColourOffset,
@@ -16,20 +16,24 @@ from diapipe.steps.template.sip_registration import (
     SipRegistration,
     offsets_by_colour,
     register_sip,
+    residual_columns,
 )
 from diapipe.steps.template.template_for import template_for
 from diapipe.steps.template.warp import AlignedTemplate, warp_onto
 from diapipe.steps.template.wiener import WienerWarp
 
 WARPS: Family[AbstractWarp] = Family("warp", {"wiener": WienerWarp, "lanczos": LanczosWarp})
+REGISTERS: Family[AbstractRegister] = Family("register", {"displacement": Register, "sip": RegisterSip})
 TEMPLATES: Family[AbstractTemplate] = Family(
     "get a template",
     {"multi_tract": MultiTract, "single_tract": SingleTract, "one_visit": OneVisit, "dcr": Dcr},
 )
 
 __all__ = [
+    "REGISTERS",
     "TEMPLATES",
     "WARPS",
+    "AbstractRegister",
     "AbstractTemplate",
     "AbstractWarp",
     "AlignedTemplate",
@@ -48,6 +52,7 @@ __all__ = [
     "offsets_by_colour",
     "register",
     "register_sip",
+    "residual_columns",
     "template_for",
     "template_positions",
     "warp_onto",

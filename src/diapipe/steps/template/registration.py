@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,45 +25,6 @@ _LEAST_COARSE_SIGNIFICANCE = 5.0
 _LEAST_COARSE_PAIRS = 5
 _LEAST_COARSE_SHARE = 0.25  # of the stars that could have a partner; a few agree by chance on some shift
 _CROWDING = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Register(Limited):
-    """How stars are matched and their displacements fitted.
-
-    Attributes
-    ----------
-    search_radius_px
-        Largest shift of a wrong WCS that is found, in template pixels.
-    match_radius_px
-        Farthest that a matched star may lie from its fitted place, in template pixels.
-    max_order
-        Highest order of the displacement field.
-    min_signal_to_noise
-        Stars fainter than this are left out.
-    least_significance
-        Sigma that a displacement must have to be applied.
-    least_displacement_px
-        Displacements smaller than this (root mean square per axis over the image, science pixels) are not applied.
-    centroid_floor_px
-        Centroid error that even the brightest star has.
-    """
-
-    may_be_zero = (
-        "max_order",
-        "min_signal_to_noise",
-        "least_significance",
-        "least_displacement_px",
-        "centroid_floor_px",
-    )
-
-    search_radius_px: float = 60.0
-    match_radius_px: float = 1.5
-    max_order: int = 7
-    min_signal_to_noise: float = 10.0
-    least_significance: float = 5.0
-    least_displacement_px: float = 0.005
-    centroid_floor_px: float = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,15 +74,77 @@ class Registration:
         return x, y
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbstractRegister(Limited, ABC):
+    """A way to find, at the stars, where the template lies beyond what the WCSs say."""
+
+    @abstractmethod
+    def registered(
+        self, science_stars: StarList, template_stars: StarList, *, science: Exposure, template: Exposure
+    ) -> Registration:
+        """The displacement; arguments and errors are those of `register`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register(AbstractRegister):
+    """Smooth displacement fields, fitted to matched stars, of the order that predicts left-out stars best.
+
+    A vote of all pairs of bright stars finds a shift of tens of pixels first; then stars are matched in three rounds
+    with falling radius and growing order, each with so few (the brightest) stars that chance matches are rare.
+
+    Attributes
+    ----------
+    search_radius_px
+        Largest shift of a wrong WCS that is found, in template pixels.
+    match_radius_px
+        Farthest that a matched star may lie from its fitted place, in template pixels.
+    max_order
+        Highest order of the displacement field.
+    min_signal_to_noise
+        Stars fainter than this are left out.
+    least_significance
+        Sigma that a displacement must have to be applied.
+    least_displacement_px
+        Displacements smaller than this (root mean square per axis over the image, science pixels) are not applied.
+    centroid_floor_px
+        Centroid error that even the brightest star has.
+    """
+
+    may_be_zero = (
+        "max_order",
+        "min_signal_to_noise",
+        "least_significance",
+        "least_displacement_px",
+        "centroid_floor_px",
+    )
+
+    search_radius_px: float = 60.0
+    match_radius_px: float = 1.5
+    max_order: int = 7
+    min_signal_to_noise: float = 10.0
+    least_significance: float = 5.0
+    least_displacement_px: float = 0.005
+    centroid_floor_px: float = 0.002
+
+    def registered(
+        self, science_stars: StarList, template_stars: StarList, *, science: Exposure, template: Exposure
+    ) -> Registration:
+        """Match, fit, and say whether it matters."""
+        pixel_map = template_positions(science, template)
+        points, targets = _points(science_stars, template_stars, pixel_map, science, template, self)
+        fit = _fitted(points, targets, science.box, pixel_map.scale, self)
+        return _registration(fit, science.box, pixel_map, self)
+
+
 def register(
     science_stars: StarList,
     template_stars: StarList,
     *,
     science: Exposure,
     template: Exposure,
-    options: Register | None = None,
+    options: AbstractRegister | None = None,
 ) -> Registration:
-    """Fit the smooth displacement between the stars of two images.
+    """Find the smooth displacement between the stars of two images.
 
     Parameters
     ----------
@@ -129,7 +153,7 @@ def register(
     science, template
         Boxes, WCSs and PSFs are used, the pixels are not.
     options
-        How to match and to fit.
+        How to match and to fit; displacement fields where left out.
 
     Returns
     -------
@@ -140,21 +164,9 @@ def register(
     ------
     InputError
         If the WCSs cannot be compared (one is missing, or none is there and the shapes differ).
-
-    Notes
-    -----
-    A vote of all pairs of bright stars finds a shift of tens of pixels first; then stars are matched in three rounds
-    with falling radius and growing order, each with so few (the brightest) stars that chance matches are rare.
     """
-    options = options or Register()
-    pixel_map = template_positions(science, template)
-    fit = _fitted(
-        *_points(science_stars, template_stars, pixel_map, science, template, options),
-        science.box,
-        pixel_map.scale,
-        options,
-    )
-    return _registration(fit, science.box, pixel_map, options)
+    way = options or Register()
+    return way.registered(science_stars, template_stars, science=science, template=template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

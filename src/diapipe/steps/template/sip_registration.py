@@ -5,26 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import numpy as np
 from astropy.wcs import WCS
 
 from diapipe.catalogs.matching import match_sky
-from diapipe.catalogs.sources import ReferenceList
+from diapipe.catalogs.sources import ReferenceList, SourceList
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError, TooFewStarsError
-from diapipe.images import Exposure
-from diapipe.images.sky import icrs_of, pixel_scale_deg
+from diapipe.images import ChebyshevField, Exposure
+from diapipe.images.fields import chebyshev_nodes, field_terms
+from diapipe.images.sky import icrs_of, pixel_scale_deg, pixels_of_icrs
 from diapipe.images.tan_sip import fit_sip_to_stars
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.stats import median, robust_sigma
-from diapipe.steps.limits import Limited
-from diapipe.steps.template.registration import Register, star_pairs
+from diapipe.steps.template.mapping import template_positions
+from diapipe.steps.template.registration import AbstractRegister, Register, Registration, star_pairs
 
 _MATCHING_ORDER = 3
+_DISPLACEMENT_ORDER = 6
+"""Of the fields that stand for the difference of two WCSs: that of polynomials is one, but for the projection."""
+
+
+SAME_STAR_ARCSEC = 0.2
+"""A source and a registered star this near to each other are one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterSip(Limited):
-    """How the stars are matched and the WCS fitted.
+class RegisterSip(AbstractRegister):
+    """A TAN-SIP WCS of the template, fitted to matched stars, of a given order.
 
     Attributes
     ----------
@@ -45,6 +53,17 @@ class RegisterSip(Limited):
     n_iter: int = 3
     reject_sigma: float = 3.0
     stars: Register = field(default_factory=Register)
+
+    def registered(
+        self, science_stars: StarList, template_stars: StarList, *, science: Exposure, template: Exposure
+    ) -> Registration:
+        """What the new WCS moves, as displacement fields; nothing where fewer than three stars match."""
+        try:
+            found = register_sip(science_stars, template_stars, science=science, template=template, options=self)
+        except TooFewStarsError:
+            still = ChebyshevField.constant(0.0, science.box)
+            return Registration(displacement=(still, still))
+        return found.as_displacement(science, template)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +104,26 @@ class SipRegistration:
     def n_kept(self) -> int:
         """Stars that the WCS was fitted to."""
         return int(self.kept.sum())
+
+    def as_displacement(self, science: Exposure, template: Exposure) -> Registration:
+        """By how much the new WCS moves the template's pixels under those of the science image."""
+        before, after = (template_positions(science, image) for image in (template, self.applied(template)))
+        x, y = chebyshev_nodes(science.box, 16)
+        moved = np.stack(after.at(x=x, y=y)) - np.stack(before.at(x=x, y=y))
+        terms = field_terms(science.box, _DISPLACEMENT_ORDER, x=x, y=y).T
+        along_x, along_y = np.linalg.lstsq(terms, moved.T, rcond=None)[0].T
+        old = np.stack(pixels_of_icrs(template.wcs, self.ra[self.kept], self.dec[self.kept]))
+        new = np.stack(pixels_of_icrs(self.wcs, self.ra[self.kept], self.dec[self.kept]))
+        scale_arcsec = 3600.0 * pixel_scale_deg(science.wcs)
+        return Registration(
+            displacement=(ChebyshevField(along_x, science.box), ChebyshevField(along_y, science.box)),
+            n_matched=self.n_kept,
+            order=self.sip_order,
+            rms_before_px=float(np.sqrt(((new - old) ** 2).mean())) / before.scale,
+            rms_after_px=self.rms_arcsec / scale_arcsec / np.sqrt(2.0),
+            is_significant=True,
+            rms_displacement_px=float(np.sqrt((moved**2).mean())) / before.scale,
+        )
 
     def applied(self, template: Exposure) -> Exposure:
         """The template with the new WCS; the one given keeps its own."""
@@ -159,6 +198,26 @@ def register_sip(
         kept=fit.kept,
         rms_arcsec=fit.rms_arcsec,
     )
+
+
+def residual_columns(registration: SipRegistration, sources: SourceList) -> dict[str, FloatArray]:
+    """What the registration left at each source, for the table of kernel sources.
+
+    ``RegisterRefPosition``: right ascension and declination by the science image, shape (n, 2);
+    ``RegisterResidualBearing``: direction of the residual, from east towards north; ``RegisterResidualDistance``: its
+    length; all in radians, NaN for a source that was not matched.
+    """
+    pairs = match_sky(sources, registration, radius_arcsec=SAME_STAR_ARCSEC, keep="nearest")
+    position, bearing, distance = np.full((len(sources), 2), np.nan), *np.full((2, len(sources)), np.nan)
+    east, north = registration.east_arcsec[pairs.second], registration.north_arcsec[pairs.second]
+    position[pairs.first] = np.radians(np.stack([registration.ra, registration.dec], axis=1)[pairs.second])
+    bearing[pairs.first] = np.arctan2(north, east)
+    distance[pairs.first] = np.radians(np.hypot(east, north) / 3600.0)
+    return {
+        "RegisterRefPosition": position,
+        "RegisterResidualBearing": bearing,
+        "RegisterResidualDistance": distance,
+    }
 
 
 class ColourOffset(NamedTuple):

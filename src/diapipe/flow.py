@@ -229,6 +229,7 @@ def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: R
         convolved=matched.convolved,
         whitening=whitening,
         relative_error=matched.relative_error,
+        stars=(matched.candidates.x[matched.candidates.kept], matched.candidates.y[matched.candidates.kept]),
         algorithm=recipe.subtractor,
         n_threads=recipe.n_threads,
     )

@@ -18,3 +18,25 @@ def convolved_in_full[T: np.floating[Any]](image: NDArray[T], kernel: NDArray[T]
     sizes = tuple(fft.next_fast_len(n, real=True) for n in shape)
     product = fft.irfft2(fft.rfft2(image, sizes) * fft.rfft2(kernel, sizes), sizes)
     return np.asarray(product[: shape[0], : shape[1]])
+
+
+def convolved_within[T: np.floating[Any]](stamps: NDArray[T], kernels: NDArray[np.floating[Any]]) -> NDArray[T]:
+    """Each stamp ⊗ its own kernel, where the kernel lies wholly on the stamp.
+
+    Parameters
+    ----------
+    stamps
+        Shape (n, side, side).
+    kernels
+        Shape (n, size, size), size odd and at most ``side``.
+
+    Returns
+    -------
+    NDArray
+        Shape (n, side - size + 1, side - size + 1).
+    """
+    side, size = stamps.shape[-1], kernels.shape[-1]
+    n = fft.next_fast_len(side, real=True)
+    # what wraps around falls on the first size - 1 rows and columns
+    product = fft.irfft2(fft.rfft2(stamps, (n, n)) * fft.rfft2(kernels.astype(stamps.dtype), (n, n)), (n, n))
+    return np.asarray(product[:, size - 1 : side, size - 1 : side])

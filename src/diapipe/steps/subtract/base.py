@@ -11,7 +11,7 @@ from diapipe.images.fields import ChebyshevField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import Psf
-from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.steps.limits import Limited
 
 
@@ -23,7 +23,7 @@ class Pair:
     ----------
     science, template
         On one grid, with PSFs.
-    kernel, background, convolved, relative_error
+    kernel, background, convolved, relative_error, stars
         As in `diapipe.steps.subtract.subtract`.
     """
 
@@ -33,6 +33,7 @@ class Pair:
     background: ChebyshevField
     convolved: str
     relative_error: float = 0.0
+    stars: tuple[FloatArray, FloatArray] | None = None
 
     @property
     def target(self) -> Exposure:

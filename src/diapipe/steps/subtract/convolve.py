@@ -104,7 +104,7 @@ def propagated_variance(
 def variance_through(inputs: Sequence[tuple[Exposure, KernelAt]], *, n_threads: int) -> Float32Array:
     """Variance of a sum of exposures of one grid, each convolved with a kernel of its own that is told by position."""
     box = inputs[0][0].box
-    planes = [_usable_variance(exposure.masked_image.variance) for exposure, _ in inputs]
+    planes = [usable_variance(exposure.masked_image.variance) for exposure, _ in inputs]
     fields = [_squares(exposure, kernel_at) for exposure, kernel_at in inputs]
     tolerance = VARIANCE_TOLERANCE * np.sqrt(sum(float((field.images[0] ** 2).sum()) for field in fields))
     carried = convolution.convolve_sum(
@@ -132,7 +132,7 @@ def _squares(exposure: Exposure, effective: Callable[[float, float], FloatArray]
     return ImageField.fitted(core, x=x, y=y, order=VARIANCE_ORDER, box=box)
 
 
-def _usable_variance(variance: Float32Array) -> Float32Array:
+def usable_variance(variance: Float32Array) -> Float32Array:
     """A variance plane without values that no noise has."""
     limit = LARGEST_VARIANCE * median(thinned(variance, 10_000))
     good = (variance > 0) & (variance < limit)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from diapipe.errors import PsfUndefinedError
 from diapipe.images.exposure import Exposure
-from diapipe.images.fields import ChebyshevField
 from diapipe.images.kernel import SpatialKernel
-from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics.arrays import Float32Array, IntArray
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair, Subtracted
-from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance, whiten, without_holes
+from diapipe.steps.subtract.convolve import propagated_variance, whiten
 from diapipe.steps.subtract.masks import combined_mask
-from diapipe.steps.subtract.settle import settle_cores
+from diapipe.steps.subtract.matched import matched_target, template_as_matched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,52 +32,34 @@ class OneSided(AbstractSubtractor):
 
     def subtracted(self, pair: Pair, *, whitening: SpatialKernel | None, n_threads: int) -> Subtracted:
         """Match, subtract, whiten."""
-        science, template, target, reference = pair.science, pair.template, pair.target, pair.reference
-        kernel, background = pair.kernel, pair.background
-        if reference.psf is None:
-            raise PsfUndefinedError(f"{reference.name} has no PSF; the difference would have none")
+        target, kernel, box = pair.target, pair.kernel, pair.science.box
         scale = np.float32(1.0 if pair.convolved == "template" else -1.0 / kernel.sum)
-        of_target = target.masked_image.usable()
-        filled, cores = without_holes(target, of_target)
-        good = np.logical_and(of_target, reference.masked_image.usable(), out=of_target)
-        bad = np.flatnonzero(~good)
-        matched = convolve_pixels(filled, target.box, kernel, n_threads=n_threads)
-        uncertain = _with_error(reference, matched, pair.relative_error)
-        matched += background.over(reference.box)
-        settle_cores(matched, filled, cores, kernel, reference=reference.masked_image, good=good)
-        variance = propagated_variance(uncertain, target, kernel, whitening, n_threads=n_threads)
+        matched = matched_target(pair, n_threads=n_threads)
+        reference, bad = matched.reference, matched.bad
+        assert reference.psf is not None
+        variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
         mask = combined_mask(
-            science.masked_image,
-            template.masked_image,
+            pair.science.masked_image,
+            pair.template.masked_image,
             kernel,
             convolved=pair.convolved,
-            filled=filled,
+            filled=matched.filled,
             variance=variance,
         )
-        del filled
         if scale != 1.0:
             variance *= scale**2
-        pixels = _plain(reference, matched, bad, scale)
+        pixels = _plain(reference, matched.pixels, bad, scale)
         if whitening is not None:
-            pixels = whiten(pixels, bad, science.box, whitening, n_threads=n_threads)
+            pixels = whiten(pixels, bad, box, whitening, n_threads=n_threads)
         return Subtracted(
             pixels=pixels,
             mask=mask,
             variance=variance,
             bad=bad,
             psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
-            matched_template=_template_as_subtracted(template, matched, background, pair.convolved, kernel.sum),
+            matched_template=template_as_matched(pair, matched.pixels),
             whitening=whitening,
         )
-
-
-def _with_error(reference: Exposure, matched: Float32Array, relative_error: float) -> Exposure:
-    """The reference with the error of the matched pixels in its variance."""
-    if relative_error == 0.0:
-        return reference
-    planes = reference.masked_image
-    error = np.float32(relative_error) * np.clip(matched, 0.0, None)
-    return replace(reference, masked_image=replace(planes, variance=planes.variance + error**2))
 
 
 def _plain(reference: Exposure, matched: Float32Array, bad: IntArray, scale: np.float32) -> Float32Array:
@@ -89,15 +68,3 @@ def _plain(reference: Exposure, matched: Float32Array, bad: IntArray, scale: np.
     plain.reshape(-1)[bad] = -matched.reshape(-1)[bad]
     plain *= scale
     return plain
-
-
-def _template_as_subtracted(
-    template: Exposure, matched: Float32Array, background: ChebyshevField, convolved: str, kernel_sum: float
-) -> MaskedImage:
-    """The template on the science flux scale: convolved and with the background, or scaled where science was
-    convolved.
-    """
-    if convolved == "template":
-        return replace(template.masked_image, image=matched)
-    pixels = (template.masked_image.image - background.over(template.box)) / np.float32(kernel_sum)
-    return replace(template.masked_image, image=pixels)

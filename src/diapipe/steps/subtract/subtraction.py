@@ -13,7 +13,7 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
-from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair
 from diapipe.steps.subtract.excess import excess_noise
 from diapipe.steps.subtract.flatten import residual_background
@@ -29,6 +29,7 @@ def subtract(
     convolved: str,
     whitening: SpatialKernel | None = None,
     relative_error: float = 0.0,
+    stars: tuple[FloatArray, FloatArray] | None = None,
     algorithm: AbstractSubtractor | None = None,
     n_threads: int = 1,
 ) -> Difference:
@@ -47,6 +48,9 @@ def subtract(
     relative_error
         Error of the matched pixels beyond their noise, as a fraction of their signal; its square times that of the
         signal is part of the variance.
+    stars
+        x and y of the stars that the match was fitted to, parent pixel coordinates, for an algorithm that looks at
+        them itself.
     algorithm
         How; `OneSided` where left out.
     n_threads
@@ -70,6 +74,7 @@ def subtract(
         background=background,
         convolved=convolved,
         relative_error=relative_error,
+        stars=stars,
     )
     found = algorithm.subtracted(pair, whitening=whitening, n_threads=n_threads)
     pixels, mask, variance = found.pixels, found.mask, found.variance

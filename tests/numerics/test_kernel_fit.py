@@ -128,6 +128,39 @@ def test_limits_on_the_spatial_order_hold(rng: np.random.Generator) -> None:
     assert solution.kernel[2, 1] != 0.0
 
 
+def test_a_penalty_is_on_the_whole_kernel(rng: np.random.Generator) -> None:
+    """Σ over spatial terms of aᵀHa, k0 among the first one's coefficients, by the slow twin; a sum may be asked for."""
+    basis = gaussian_basis((1.0, 2.0), (1, 0), half=4)
+    f, g = np.vstack([np.ones(8), np.linspace(-1, 1, 8)]), np.ones((1, 8))
+    targets = [rng.normal(size=(25, 25)) for _ in range(8)]
+    sums = summed(targets, [t[4:-4, 4:-4] * (1 + 0.1 * k) for k, t in enumerate(targets)], basis)
+    root = rng.normal(size=(4, 4))
+    penalty = 300.0 * root @ root.T
+    equations = kernel_fit.assembled(sums, f, g)
+    constant, slope = [0, 1, 3, 5], [2, 4, 6]  # k0; a_10, a_11; a_20, a_21; a_30, a_31; b
+    matrix = equations.matrix.copy()
+    matrix[np.ix_(constant, constant)] += penalty
+    matrix[np.ix_(slope, slope)] += penalty[1:, 1:]
+    twin = np.linalg.solve(matrix, equations.vector)
+    found = kernel_fit.solve(sums, f, g, penalty=penalty)
+    np.testing.assert_allclose(found.kernel[:, 0], twin[constant], rtol=1e-7)
+    np.testing.assert_allclose(found.kernel[1:, 1], twin[slope], rtol=1e-7)
+    fixed = kernel_fit.solve(sums, f, g, penalty=penalty, kernel_sum=0.7)
+    assert fixed.kernel[0, 0] == 0.7
+    rest = np.linalg.solve(matrix[1:, 1:], equations.vector[1:] - 0.7 * matrix[1:, 0])
+    np.testing.assert_allclose(fixed.kernel[1:].ravel(), rest[:-1], rtol=1e-7)
+
+
+def test_what_is_known_of_the_solution() -> None:
+    """Two unknowns by hand: the variance of the first is (M⁻¹)₀₀; the condition number that of a unit diagonal."""
+    matrix = np.array([[4.0, 1.0], [1.0, 1.0]])
+    equations = kernel_fit.NormalEquations(matrix, np.zeros(2), 1, 1, 1)
+    assert equations.kernel_sum_variance() == pytest.approx(1.0 / 3.0)
+    assert equations.condition_number() == pytest.approx(3.0)
+    singular = kernel_fit.NormalEquations(np.ones((2, 2)) - np.diag([0, 1e-3]), np.zeros(2), 1, 1, 1)
+    assert singular.condition_number() == float("inf")
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize(
     ("centres", "kernel_sum", "background"),

@@ -34,3 +34,13 @@ def test_each_term_is_numpys_product_of_polynomials(order, rng):
     for term, (i, j) in zip(terms, polynomials.exponents(order), strict=True):
         expected = chebyshev.Chebyshev.basis(i)(u) * chebyshev.Chebyshev.basis(j)(v)
         np.testing.assert_allclose(term, expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_monomials_are_sums_of_chebyshev_terms(order, rng):
+    """Any polynomial of monomials is the same one of Chebyshev terms, to 1e-12."""
+    u, v = rng.uniform(-1, 1, (2, 50))
+    coefficients = rng.normal(size=polynomials.n_terms(order))
+    monomials = coefficients @ polynomials.monomial_terms(u, v, order)
+    converted = coefficients @ polynomials.monomials_in_chebyshev(order)
+    np.testing.assert_allclose(converted @ polynomials.chebyshev_terms(u, v, order), monomials, atol=1e-12)

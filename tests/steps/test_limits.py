@@ -15,7 +15,7 @@ from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
 from diapipe.steps.limits import Limited
-from diapipe.steps.match import MATCHERS
+from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
 from diapipe.steps.select import SELECTORS, KernelSources
 from diapipe.steps.subtract import SUBTRACTORS
 from diapipe.steps.template import REGISTERS, WARPS
@@ -30,7 +30,8 @@ def groups(options: Any) -> Iterator[Any]:
             yield from groups(value)
 
 
-FAMILIES = (MATCHERS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, REGISTERS, SELECTORS)
+KERNEL_PARTS = (CANDIDATES, REDUCTIONS, ROUGHNESSES, STRENGTHS)
+FAMILIES = (MATCHERS, *KERNEL_PARTS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, REGISTERS, SELECTORS)
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
 GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}

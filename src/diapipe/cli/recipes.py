@@ -51,7 +51,7 @@ def families() -> dict[str, Family[Any]]:
     """The sections in which ``method`` chooses an algorithm."""
     from diapipe.steps.decorrelate import DECORRELATORS
     from diapipe.steps.detect import DETECTORS
-    from diapipe.steps.match import MATCHERS
+    from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
     from diapipe.steps.subtract import SUBTRACTORS
     from diapipe.steps.template import REGISTERS, WARPS
 
@@ -59,6 +59,10 @@ def families() -> dict[str, Family[Any]]:
         "register": REGISTERS,
         "warp": WARPS,
         "matcher": MATCHERS,
+        "matcher.candidates": CANDIDATES,
+        "matcher.reduction": REDUCTIONS,
+        "matcher.roughness": ROUGHNESSES,
+        "matcher.strength": STRENGTHS,
         "subtractor": SUBTRACTORS,
         "decorrelator": DECORRELATORS,
         "detector": DETECTORS,

@@ -38,6 +38,12 @@ class KernelBasis:
     def __len__(self) -> int:
         return len(self.images)
 
+    def transformed(self, weights: FloatArray) -> KernelBasis:
+        """The basis of the images Σ_m weights[n, m] B_m; ``weights`` has shape (n_new, n_basis)."""
+        return KernelBasis(
+            np.tensordot(weights, self.images, axes=1), self.profiles, np.tensordot(weights, self.weights, axes=1)
+        )
+
 
 def noise_products(basis: KernelBasis, correlation: FloatArray | None) -> FloatArray:
     """Covariance of the basis images' convolutions with noise of unit variance, B_i · (ρ ⊗ B_j).
@@ -97,6 +103,11 @@ def gaussian_basis(sigmas: tuple[float, ...], degrees: tuple[int, ...], *, half:
     return _normalised(stacked, weights)
 
 
+def gaussian_terms(degrees: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Which Gaussian each image of a `gaussian_basis` belongs to, and the total degree of its polynomial."""
+    return tuple((n, i + j) for n, d in enumerate(degrees) for i in range(d + 1) for j in range(d + 1 - i))
+
+
 def delta_basis(*, half: int) -> KernelBasis:
     """One basis image a pixel of the kernel: the central one first, the others with it subtracted."""
     size = 2 * half + 1
@@ -105,6 +116,20 @@ def delta_basis(*, half: int) -> KernelBasis:
     for n, k in enumerate(order):
         weights[n, k // size, k % size] = 1.0
     return _normalised(np.eye(size), weights)
+
+
+def normalised_weights(weights: FloatArray, basis: KernelBasis) -> FloatArray:
+    """Combinations of basis images brought to the form of a basis; shape (n_kept, n_basis).
+
+    The first to unit sum, the others to zero sum by subtracting it and to unit norm; what vanishes thereby is left out.
+    The first one must have a sum.
+    """
+    first = weights[0] / weights[0, 0]  # B_0 alone has a sum
+    others = weights[1:] - weights[1:, :1] * first
+    flat = basis.images.reshape(len(basis), -1)
+    before, norms = (np.linalg.norm(rows @ flat, axis=1) for rows in (weights[1:], others))
+    kept = norms > 1e-9 * np.maximum(before, 1e-300)
+    return np.vstack([first, others[kept] / norms[kept, None]])
 
 
 def _normalised(profiles: FloatArray, weights: FloatArray) -> KernelBasis:

@@ -157,21 +157,59 @@ class NormalEquations:
         """The sums of the stamps that are not in ``part``."""
         return replace(self, matrix=self.matrix - part.matrix, vector=self.vector - part.vector)
 
-    def solution(self, *, penalty: FloatArray | None = None, max_terms: IntArray | None = None) -> KernelSolution:
+    def solution(
+        self,
+        *,
+        penalty: FloatArray | None = None,
+        max_terms: IntArray | None = None,
+        kernel_sum: float | None = None,
+    ) -> KernelSolution:
         """Kernel and background of least χ²; arguments as in `solve`."""
-        matrix = self.matrix
-        if penalty is not None:
-            matrix = matrix.copy()
-            shaped = np.kron(penalty[1:, 1:], np.eye(self.n_kernel))
-            matrix[1 : 1 + len(shaped), 1 : 1 + len(shaped)] += shaped
+        matrix, vector = self._regularised(penalty), self.vector
         used = self._used(max_terms)
-        solution = np.zeros(len(self.vector))
-        solution[used] = _solved(matrix[np.ix_(used, used)], self.vector[used])
+        solution = np.zeros(len(vector))
+        if kernel_sum is not None:
+            solution[0], used = kernel_sum, used[1:]
+            vector = vector - kernel_sum * matrix[:, 0]
+        solution[used] = solved(matrix[np.ix_(used, used)], vector[used])
         inner = (self.n_basis - 1) * self.n_kernel
         kernel = np.zeros((self.n_basis, self.n_kernel))
         kernel[0, 0] = solution[0]
         kernel[1:] = solution[1 : 1 + inner].reshape(self.n_basis - 1, self.n_kernel)
         return KernelSolution(kernel, solution[1 + inner :])
+
+    def kernel_sum_variance(self, *, penalty: FloatArray | None = None, max_terms: IntArray | None = None) -> float:
+        """Variance of the kernel sum for pixels that scatter as their weights say.
+
+        The first element of (M + P)⁻¹ M (M + P)⁻¹ with the penalty P. Arguments as in `solve`.
+        """
+        used = self._used(max_terms)
+        first = solved(self._regularised(penalty)[np.ix_(used, used)], np.eye(len(used))[0])
+        return float(first @ self.matrix[np.ix_(used, used)] @ first)
+
+    def condition_number(self, *, penalty: FloatArray | None = None, max_terms: IntArray | None = None) -> float:
+        """Largest over smallest eigenvalue of the matrix scaled to a unit diagonal; infinite where it is singular.
+
+        Arguments as in `solve`.
+        """
+        used = self._used(max_terms)
+        matrix = self._regularised(penalty)[np.ix_(used, used)]
+        scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+        values = np.linalg.eigvalsh(matrix * np.outer(scale, scale))
+        return float(values[-1] / values[0]) if values[0] > 0 else float("inf")
+
+    def _regularised(self, penalty: FloatArray | None) -> FloatArray:
+        """The matrix with a penalty on the kernel of each spatial term: that of the first one includes k0 B_0."""
+        if penalty is None:
+            return self.matrix
+        matrix = self.matrix.copy()
+        shaped = np.kron(penalty[1:, 1:], np.eye(self.n_kernel))
+        last = 1 + len(shaped)
+        matrix[1:last, 1:last] += shaped
+        matrix[0, 0] += penalty[0, 0]
+        matrix[0, 1 : last : self.n_kernel] += penalty[0, 1:]
+        matrix[1 : last : self.n_kernel, 0] += penalty[1:, 0]
+        return matrix
 
     def _used(self, max_terms: IntArray | None) -> IntArray:
         """Indices of the unknowns that are fitted."""
@@ -188,6 +226,7 @@ def solve(
     *,
     penalty: FloatArray | None = None,
     max_terms: IntArray | None = None,
+    kernel_sum: float | None = None,
 ) -> KernelSolution:
     """Kernel and background of least χ² over all stamps, with a constant kernel sum.
 
@@ -201,13 +240,16 @@ def solve(
         Quadratic penalty on the basis coefficients, shape (n_basis, n_basis), the same for every spatial term.
     max_terms
         How many spatial terms each basis image may have, shape (n_basis,); None lets all have all.
+    kernel_sum
+        To be had exactly; None fits it.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         If the normal matrix is not finite.
     """
-    return assembled(sums, kernel_terms, background_terms).solution(penalty=penalty, max_terms=max_terms)
+    equations = assembled(sums, kernel_terms, background_terms)
+    return equations.solution(penalty=penalty, max_terms=max_terms, kernel_sum=kernel_sum)
 
 
 def assembled(sums: StampSums, kernel_terms: FloatArray, background_terms: FloatArray) -> NormalEquations:
@@ -241,8 +283,14 @@ CONDITION_FLOOR = 1e-10
 """Eigenvalues of the scaled normal matrix below this fraction of the largest carry no information and are left out."""
 
 
-def _solved(matrix: FloatArray, vector: FloatArray) -> FloatArray:
-    """Solve a symmetric system scaled to a unit diagonal, by Cholesky, or without its null space where that fails."""
+def solved(matrix: FloatArray, vector: FloatArray) -> FloatArray:
+    """Solve a symmetric system scaled to a unit diagonal, by Cholesky, or without its null space where that fails.
+
+    Parameters
+    ----------
+    matrix, vector
+        Shapes (n, n) and (n,).
+    """
     scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix / np.outer(scale, scale)
     try:

@@ -59,3 +59,20 @@ def chebyshev_terms(u: FloatArray, v: FloatArray, order: int) -> FloatArray:
     """
     along_x, along_y = chebyshev_1d(u, order), chebyshev_1d(v, order)
     return np.stack([along_x[i] * along_y[j] for i, j in exponents(order)])
+
+
+def monomial_terms(u: FloatArray, v: FloatArray, order: int) -> FloatArray:
+    """Products u^i v^j, i + j <= order, in triangular order; shape (n_terms(order), *u.shape)."""
+    return np.stack([u**i * v**j for i, j in exponents(order)])
+
+
+def monomials_in_chebyshev(order: int) -> FloatArray:
+    """Each product u^i v^j as a sum of products T_k(u) T_l(v); shape (n_terms, n_terms), a row for each monomial."""
+    place = {pair: n for n, pair in enumerate(exponents(order))}
+    powers = [np.polynomial.chebyshev.poly2cheb([0.0] * i + [1.0]) for i in range(order + 1)]
+    rows = np.zeros((len(place), len(place)))
+    for (i, j), n in place.items():
+        for k, along_x in enumerate(powers[i]):
+            for m, along_y in enumerate(powers[j]):
+                rows[n, place[k, m]] += along_x * along_y
+    return rows

@@ -6,7 +6,7 @@ from typing import Any
 
 from lsst.pex.config import Field
 
-from diapipe.steps.match import AbstractMatcher, AlardLupton, DeltaFunction
+from diapipe.steps.match import AbstractMatcher, AlardLupton, DeltaFunction, RelativeStrength
 from diapipe.tasks.fields import OptionConfig, fixed, option, options_of
 
 
@@ -88,11 +88,12 @@ class PsfMatchConfigDF(PsfMatchConfig):
 
     spatialKernelOrder: Any = option(DeltaFunction, "spatial_order")
     spatialBgOrder: Any = option(DeltaFunction, "background_order")
-    lambdaValue: Any = option(DeltaFunction, "smoothness")
+    lambdaScaling: Any = option(RelativeStrength, "fraction")
 
     def matcher(self, *, convolve: str) -> AbstractMatcher:
         """Delta-function matching with these parameters."""
-        return options_of(self, DeltaFunction, convolve=convolve, **self.size())
+        strength = options_of(self, RelativeStrength)
+        return options_of(self, DeltaFunction, convolve=convolve, strength=strength, **self.size())
 
 
 KERNELS = {"AL": PsfMatchConfigAL, "DF": PsfMatchConfigDF}

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import InputError, TooFewStarsError, UsageError, counted
+from diapipe.errors import InputError
 from diapipe.images.exposure import Exposure
-from diapipe.images.fields import ChebyshevField, ImageField
-from diapipe.images.kernel import SpatialKernel
-from diapipe.numerics.kernel_bases import noise_products
 from diapipe.steps.family import Family
 from diapipe.steps.match.alard_lupton import AlardLupton
-from diapipe.steps.match.base import AbstractMatcher, SizedBasis
-from diapipe.steps.match.candidates import spread_candidates
+from diapipe.steps.match.base import AbstractMatcher
+from diapipe.steps.match.candidates import CANDIDATES, BrightestInCells, Spread
+from diapipe.steps.match.components import PrincipalComponents
+from diapipe.steps.match.criterion import LeastBic
+from diapipe.steps.match.cuts import CandidateCuts
 from diapipe.steps.match.delta_function import DeltaFunction
 from diapipe.steps.match.direction import choose_direction
-from diapipe.steps.match.fit import Fit, fit_stamps
+from diapipe.steps.match.from_stars import StarMatcher
+from diapipe.steps.match.reduction import AbstractReduction, WholeBasis
 from diapipe.steps.match.result import Candidates, Match
-from diapipe.steps.match.stamps import Stamps, cut_stamps
+from diapipe.steps.match.roughness import ROUGHNESSES, CentralDifferences, ForwardDifferences, SquaredLaplacian
+from diapipe.steps.match.sized_basis import SizedBasis
+from diapipe.steps.match.strength import STRENGTHS, AbsoluteStrength, LeastRisk, RelativeStrength
 
-__all__ = ["MATCHERS", "AbstractMatcher", "AlardLupton", "Candidates", "DeltaFunction", "Match", "SizedBasis", "match"]
+__all__ = [
+    "CANDIDATES",
+    "MATCHERS",
+    "REDUCTIONS",
+    "ROUGHNESSES",
+    "STRENGTHS",
+    "AbsoluteStrength",
+    "AbstractMatcher",
+    "AlardLupton",
+    "BrightestInCells",
+    "CandidateCuts",
+    "Candidates",
+    "CentralDifferences",
+    "DeltaFunction",
+    "ForwardDifferences",
+    "LeastBic",
+    "LeastRisk",
+    "Match",
+    "PrincipalComponents",
+    "RelativeStrength",
+    "SizedBasis",
+    "Spread",
+    "SquaredLaplacian",
+    "StarMatcher",
+    "WholeBasis",
+    "match",
+]
 
 MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton, "delta": DeltaFunction})
+
+REDUCTIONS: Family[AbstractReduction] = Family(
+    "reduce a basis", {"whole": WholeBasis, "pca": PrincipalComponents, "bic": LeastBic}
+)
 
 
 def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: AbstractMatcher) -> Match:
@@ -56,61 +87,4 @@ def match(science: Exposure, template: Exposure, stars: StarList, *, algorithm: 
     if science.box != template.box:
         raise InputError(f"science {science.box} and template {template.box} must be on one grid to be matched")
     direction = choose_direction(science.psf, template.psf, science.box, convolve=algorithm.convolve)
-    sized = algorithm.sized_basis(
-        target_sigma_px=direction.target_sigma_px, reference_sigma_px=direction.reference_sigma_px
-    )
-    if sized.basis.size > min(science.box.shape):
-        raise UsageError(
-            f"a kernel of {sized.basis.size} px is larger than {science.name}, which has {science.box.height} x "
-            f"{science.box.width} px; give a smaller kernel size"
-        )
-    half = algorithm.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 40))
-    index = spread_candidates(stars, science.box, at_most=algorithm.max_stamps, margin=3, distance=half)
-    if len(index) < algorithm.min_stamps:
-        raise TooFewStarsError(
-            f"{science.name} has {counted(len(index), 'source')} bright enough, unsaturated and far enough from the "
-            f"border for the matching kernel; {algorithm.min_stamps} are needed",
-            found=len(index),
-            needed=algorithm.min_stamps,
-        )
-    target, reference = (template, science) if direction.convolved == "template" else (science, template)
-    kernel_variance = max(direction.reference_sigma_px**2 - direction.target_sigma_px**2, 0.5)
-    stamps = cut_stamps(
-        target.masked_image,
-        reference.masked_image,
-        sized.basis,
-        x=stars.x[index],
-        y=stars.y[index],
-        half=half,
-        noise_gain=float(1.0 / (4.0 * np.pi * kernel_variance)),
-    )
-    fit = fit_stamps(
-        stamps,
-        noise_products(sized.basis, target.noise_correlation),
-        science.box,
-        spatial_order=algorithm.spatial_order,
-        max_spatial_order=algorithm.max_spatial_order,
-        background_order=algorithm.background_order,
-        min_stamps=algorithm.min_stamps,
-        penalty=sized.penalty,
-        max_orders=sized.max_spatial_order,
-    )
-    return Match(
-        kernel=SpatialKernel(
-            ImageField(np.einsum("nt,nvu->tvu", fit.solution.kernel, sized.basis.images), science.box)
-        ),
-        background=ChebyshevField(fit.solution.background, science.box),
-        convolved=direction.convolved,
-        reason=direction.reason,
-        candidates=_candidates(stamps, stars.flux[index], fit),
-        spatial_order=fit.spatial_order,
-        basis=sized.description,
-        relative_error=fit.relative_error,
-        cross_validation=fit.cross_validation,
-    )
-
-
-def _candidates(stamps: Stamps, flux: np.ndarray[tuple[int], np.dtype[np.float64]], fit: Fit) -> Candidates:
-    """The stamps and their fate, for the summary and the page."""
-    kept = np.array([not reason for reason in fit.why_rejected], dtype=np.bool_)
-    return Candidates(stamps.x, stamps.y, flux, fit.reduced_chi2, kept, tuple(fit.why_rejected))
+    return algorithm.matched(science, template, stars, direction)

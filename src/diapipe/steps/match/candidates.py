@@ -1,12 +1,17 @@
-"""Which sources a kernel is fitted to: the brightest usable ones, spread over the image."""
+"""Which sources a kernel is fitted to: the brightest usable ones, spread over the image, or so many in each cell."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from diapipe.catalogs.stars import StarList
 from diapipe.images.box import Box
 from diapipe.numerics.arrays import IntArray
+from diapipe.steps.family import Family
+from diapipe.steps.limits import Limited
 
 BRIGHT_SIGNAL_TO_NOISE = 120.0
 """Fainter sources say less about the kernel than the noise of their stamps takes: the sharp parts of a kernel are known
@@ -17,6 +22,93 @@ MIN_SIGNAL_TO_NOISE = 20.0
 
 ENOUGH = 60
 """Bright sources that make fainter ones unnecessary."""
+
+MARGIN_PX = 3
+"""Distance of a source from the border of the image."""
+
+RESERVES = 2
+"""Sources taken of a cell for each one that it may give: the others stand in for those rejected."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Sources to fit to, best first.
+
+    Attributes
+    ----------
+    index
+        Into the list of stars, shape (n,).
+    cell
+        In which cell of the image each lies, shape (n,).
+    per_cell
+        How many of a cell may take part in a fit at a time; None for all.
+    """
+
+    index: IntArray
+    cell: IntArray
+    per_cell: int | None = None
+
+    def taking_part(self, why: list[str]) -> IntArray:
+        """Of those against which nothing speaks in ``why`` the first ones of every cell; positions in ``index``."""
+        usable = np.array([k for k, reason in enumerate(why) if not reason], dtype=np.int64)
+        if self.per_cell is None or not len(usable):
+            return usable
+        return usable[_rank_in_group(self.cell[usable]) < self.per_cell]
+
+
+class AbstractCandidates(Limited, ABC):
+    """A way to choose the sources that a kernel is fitted to."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def chosen(self, stars: StarList, box: Box, *, at_most: int, distance: int) -> Chosen:
+        """Sources of the image in ``box``, ``at_most`` so many; stamps reach ``distance`` pixels from their centre."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread(AbstractCandidates):
+    """The brightest, spread over the image, none near another."""
+
+    def chosen(self, stars: StarList, box: Box, *, at_most: int, distance: int) -> Chosen:
+        """As `spread_candidates` has them."""
+        index = spread_candidates(stars, box, at_most=at_most, margin=MARGIN_PX, distance=distance)
+        return Chosen(index, np.zeros(len(index), np.int64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrightestInCells(AbstractCandidates):
+    """The brightest few in each cell of a grid over the image; for one that is rejected the next takes part.
+
+    Attributes
+    ----------
+    cell_width_px, cell_height_px
+        Size of a cell (sizeCellX, sizeCellY).
+    per_cell
+        How many of a cell take part (nStarPerCell); None for all (-1 there).
+    """
+
+    cell_width_px: int = 128
+    cell_height_px: int = 128
+    per_cell: int | None = 3
+
+    def chosen(self, stars: StarList, box: Box, *, at_most: int, distance: int) -> Chosen:
+        """The first of all cells, the second of all, and so on."""
+        index = _usable(stars, box, margin=MARGIN_PX)
+        index = index[stars.flux[index] >= MIN_SIGNAL_TO_NOISE * stars.flux_err[index]]
+        index = index[np.argsort(-stars.flux[index], kind="stable")]
+        column = ((stars.x[index] - box.x0) // self.cell_width_px).astype(np.int64)
+        row = ((stars.y[index] - box.y0) // self.cell_height_px).astype(np.int64)
+        cell = row * 100_000 + column
+        rank = _rank_in_group(cell)
+        order = np.argsort(rank, kind="stable")
+        if self.per_cell is not None:
+            order = order[rank[order] < RESERVES * self.per_cell]
+        order = order[:at_most]
+        return Chosen(index[order], cell[order], self.per_cell)
+
+
+CANDIDATES: Family[AbstractCandidates] = Family("choose candidates", {"spread": Spread, "cells": BrightestInCells})
 
 
 def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, distance: int) -> IntArray:
@@ -35,9 +127,7 @@ def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, d
     distance
         Distance from any source already taken, in pixels.
     """
-    inside = (stars.x > box.x0 + margin) & (stars.x < box.x1 - 1 - margin)
-    inside &= (stars.y > box.y0 + margin) & (stars.y < box.y1 - 1 - margin)
-    index = _bright(stars, np.flatnonzero(inside & ~stars.is_saturated & (stars.flux > 0.0)))
+    index = _bright(stars, _usable(stars, box, margin=margin))
     index = index[np.argsort(-stars.flux[index], kind="stable")]
     cell = max(np.sqrt(box.area / max(at_most, 1)), float(distance))
     column = ((stars.x[index] - box.x0) // cell).astype(np.int64)
@@ -45,6 +135,13 @@ def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, d
     rank = _rank_in_group(row * 100_000 + column)
     index = index[np.argsort(rank, kind="stable")]
     return _apart(stars, index, distance=float(distance), at_most=at_most)
+
+
+def _usable(stars: StarList, box: Box, *, margin: int) -> IntArray:
+    """Indices of the unsaturated sources that have light and keep their distance from the border."""
+    inside = (stars.x > box.x0 + margin) & (stars.x < box.x1 - 1 - margin)
+    inside &= (stars.y > box.y0 + margin) & (stars.y < box.y1 - 1 - margin)
+    return np.flatnonzero(inside & ~stars.is_saturated & (stars.flux > 0.0))
 
 
 def _bright(stars: StarList, index: IntArray) -> IntArray:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from diapipe.numerics.kernel_bases import KernelBasis, delta_basis, smoothness_penalty
-from diapipe.steps.match.base import AbstractMatcher, SizedBasis
+from diapipe.numerics.kernel_bases import delta_basis
+from diapipe.steps.match.from_stars import StarMatcher
+from diapipe.steps.match.roughness import AbstractRoughness, SquaredLaplacian
+from diapipe.steps.match.sized_basis import SizedBasis
+from diapipe.steps.match.strength import AbstractStrength, RelativeStrength
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeltaFunction(AbstractMatcher):
+class DeltaFunction(StarMatcher):
     """One basis image a pixel, regularised (Becker et al. 2012): for PSFs that no Gaussians describe.
 
     Many more unknowns than Alard-Lupton, so the kernel is small and varies with at most linear order by default.
 
     Attributes
     ----------
-    smoothness
-        Weight of the squared second differences of the kernel, λ tr(H) / tr(M) (the relative λ of SPEC C.3).
+    roughness
+        What is to be small in the kernel: ``laplacian``, ``central`` or ``forward`` differences (regularizationType).
+    strength
+        How much it weighs against the stars: ``relative`` to what they say, ``absolute``, or that of least ``risk``
+        (lambdaType).
     max_half_px
         Largest half-size that the kernel is given when it is sized from the PSFs.
     """
 
-    may_be_zero = (
-        *AbstractMatcher.may_be_zero,
-        "smoothness",
-    )
-
-    smoothness: float = 1e-3
+    roughness: AbstractRoughness = field(default_factory=SquaredLaplacian)
+    strength: AbstractStrength = field(default_factory=RelativeStrength)
     max_half_px: int = 8
     max_spatial_order: int = 1
     max_stamps: int = 150
@@ -38,10 +40,10 @@ class DeltaFunction(AbstractMatcher):
         """Basis from ``target_sigma_px`` to ``reference_sigma_px`` (Gaussian sigmas of the two PSFs, in pixels)."""
         width = np.sqrt(abs(reference_sigma_px**2 - target_sigma_px**2))
         half = self.kernel_half_px or int(np.clip(np.ceil(3.0 * width) + 2, 4, self.max_half_px))
-        basis: KernelBasis = delta_basis(half=half)
-        size, penalty = basis.size, smoothness_penalty(basis)
+        basis = delta_basis(half=half)
         return SizedBasis(
             basis,
-            f"{size} x {size} free pixels, smoothness {self.smoothness:g}",
-            self.smoothness * penalty / np.trace(penalty),
+            f"{basis.size} x {basis.size} free pixels, {self.roughness.words} of {self.strength.words}",
+            self.roughness.form(basis),
+            self.strength,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.images.box import Box
+from diapipe.images.exposure import Exposure
 from diapipe.images.psf import SIGMA_TO_FWHM, Psf
 from diapipe.steps.match.result import Convolved
 
@@ -19,6 +20,15 @@ class Direction:
     target_sigma_px: float
     reference_sigma_px: float
     reason: str
+
+    @property
+    def noise_gain(self) -> float:
+        """ΣK² to be expected of a kernel of unit sum: that of the Gaussian between the two widths."""
+        return float(1.0 / (4.0 * np.pi * max(self.reference_sigma_px**2 - self.target_sigma_px**2, 0.5)))
+
+    def oriented(self, science: Exposure, template: Exposure) -> tuple[Exposure, Exposure]:
+        """The image to convolve, and the one that it is to match."""
+        return (template, science) if self.convolved == "template" else (science, template)
 
 
 def median_sigma(psf: Psf, box: Box) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 
 from diapipe.errors import TooFewStarsError
 from diapipe.images.box import Box
-from diapipe.images.fields import field_terms
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.numerics.kernel_fit import (
     KernelSolution,
+    NormalEquations,
     StampSums,
+    assembled,
     chi_squares,
     held_out,
     loosened,
@@ -21,13 +22,14 @@ from diapipe.numerics.kernel_fit import (
     offsets,
     solve,
 )
+from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.numerics.model_error import relative_error
-from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.stats import robust_sigma
+from diapipe.steps.match.candidates import Chosen
+from diapipe.steps.match.cuts import CandidateCuts
+from diapipe.steps.match.orders import STAMPS_PER_TERM, affordable, best_order, term_limits
+from diapipe.steps.match.spatial import SpatialModel, in_chebyshev, spatial_terms
 from diapipe.steps.match.stamps import Stamps
-
-N_ROUNDS = 3
-"""Rounds of clipping: each only removes, and there are no others, so the fit ends."""
 
 PIXEL_CLIP = 5.0
 """Pixels farther from the model than this many sigma are left out of the next round."""
@@ -43,13 +45,6 @@ FEW = 10.0
 holds most of what is known, is not to be lost to the scatter of six others.
 """
 
-STAMPS_PER_TERM = 4
-"""A spatial order, of kernel or background, is tried if there are this many stamps for each of its terms: a background
-of order 2 through seven stamps left the noise by 1.5 sigma in a corner of the frame."""
-
-ORDER_SIGMA = 1.0
-"""A higher spatial order must lower the held-out χ² by this many standard errors, or the lower one is kept."""
-
 OFFSETS_SHOW = 2.0
 """Constants of the stamps that scatter by this much more than their errors, squared, are let loose."""
 
@@ -63,6 +58,20 @@ RESIDUAL_MARGIN = 1.2
 """Squared residuals may exceed what noise explains by this factor before the noise is taken to be shared."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions:
+    """What a matcher asks of the fit; see there."""
+
+    spatial_order: int | None
+    max_spatial_order: int
+    background_order: int | None
+    spatial_model: SpatialModel
+    min_stamps: int
+    max_rounds: int
+    max_condition_number: float | None
+    cuts: CandidateCuts
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
     """What the fit found: coefficients, orders, relative error of the matched pixels; for every stamp its χ² and why it
@@ -71,64 +80,185 @@ class Fit:
 
     solution: KernelSolution
     spatial_order: int
-    background_order: int
     relative_error: float
     reduced_chi2: FloatArray
     why_rejected: list[str]
     cross_validation: dict[int, float]
+    kernel_sum_error: float
+    condition_number: float
 
 
 def fit_stamps(
     stamps: Stamps,
     basis_products: FloatArray,
     box: Box,
+    options: FitOptions,
     *,
-    spatial_order: int | None,
-    max_spatial_order: int,
-    background_order: int,
-    min_stamps: int,
-    penalty: FloatArray | None = None,
+    chosen: Chosen,
+    why: list[str],
+    penalty: Penalty | None = None,
     max_orders: tuple[int, ...] | None = None,
 ) -> Fit:
     """Fit all stamps together.
 
+    Parameters
+    ----------
+    stamps, chosen
+        The candidates, and how many of them may take part at a time.
+    basis_products
+        B_i · B_j of the basis, shape (n_basis, n_basis).
+    box
+        Region over which kernel and background vary.
+    options
+        Orders and limits.
+    why
+        What already speaks against each candidate, '' for nothing.
+    penalty, max_orders
+        What holds the coefficients, and the highest order for each image of the basis.
+
     Raises
     ------
     TooFewStarsError
-        If fewer than ``min_stamps`` survive.
+        If fewer stamps survive than are needed.
     """
-    good = stamps.good.copy()
-    why = ["" if part > 0.3 else "masked pixels" for part in good.mean(axis=1)]
-    scores: dict[int, float] = {}
-    order, scatter = 0 if spatial_order is None else spatial_order, 0.0
-    for round_ in range(N_ROUNDS):
-        kept = _kept(why, min_stamps)
-        plain = stamps.sums(good)
-        sums = loosened(plain, scatter)
-        clean = noise_free(sums, basis_products)
-        strength = None if penalty is None else penalty * _information(clean.select(kept))
-        if _noise_is_shared(sums.select(kept), clean.select(kept), strength):
-            clean = sums
-        back = _affordable(background_order, len(kept), STAMPS_PER_TERM)
-        if spatial_order is not None:
-            order = _affordable(spatial_order, len(kept), 1)
-        elif round_ in (0, N_ROUNDS - 1):
-            scores, order = _best_order(
-                clean.select(kept), sums.select(kept), stamps, kept, box, max_spatial_order, back, strength, max_orders
+    problem = _Problem(stamps, basis_products, box, options, penalty, max_orders)
+    good, why = stamps.good.copy(), list(why)
+    order, scatter, scores = options.spatial_order or 0, 0.0, dict[int, float]()
+    for round_ in range(options.max_rounds):
+        is_last = round_ == options.max_rounds - 1
+        kept = _kept(why, options.min_stamps, chosen)
+        sums = problem.summed(good, kept, scatter)
+        if round_ == 0 or is_last or options.spatial_order is not None:
+            order, scores = problem.order(sums)
+        found = problem.solved(sums, order)
+        reduced = _reduced_chi2(stamps, sums.noisy, found.local, good)
+        if not is_last:
+            _clip(stamps, _with_offsets(sums.plain, found.local, scatter), reduced, good, why)
+            why = options.cuts.of_spatial(stamps, found.local, why, products=basis_products)
+            scatter = (
+                0.0 if sums.background_order is None else _offset_scatter(sums.plain.select(kept), found.local[kept])
             )
-        f, g = _terms(stamps, box, order), _terms(stamps, box, back)
-        limits = _term_limits(max_orders, len(basis_products))
-        solution = solve(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=limits)
-        local = solution.local(f, g)
-        reduced = chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
-        if round_ < N_ROUNDS - 1:
-            _clip(stamps, _with_offsets(plain, local, scatter), reduced, good, why)
-            scatter = _offset_scatter(plain.select(kept), local[kept])
-    error = 0.0
-    if len(kept) >= 2 * STAMPS_PER_TERM:
-        (unseen,) = held_out(clean.select(kept), f[:, kept], g[:, kept], penalty=strength, max_terms=[limits])
-        error = _relative_error(stamps, _with_offsets(plain.select(kept), unseen, scatter), kept, basis_products)
-    return Fit(solution, order, back, error, reduced, why, scores)
+    return Fit(
+        solution=in_chebyshev(options.spatial_model, found.solution),
+        spatial_order=order,
+        relative_error=problem.relative_error(sums, found, scatter),
+        reduced_chi2=reduced,
+        why_rejected=_final(why, kept),
+        cross_validation=scores,
+        kernel_sum_error=problem.kernel_sum_error(sums, found),
+        condition_number=problem.condition_number(sums, found),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """The stamps summed in one round; ``background_terms`` are those at all stamps."""
+
+    kept: IntArray
+    plain: StampSums
+    noisy: StampSums
+    """With skies of their own, where they scatter."""
+    clean: StampSums
+    """Without the noise of the convolved image."""
+    strength: FloatArray | None
+    background_order: int | None
+    background_terms: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """A solution, its equations, and the coefficients that it has at every stamp."""
+
+    equations: NormalEquations
+    solution: KernelSolution
+    kernel_terms: FloatArray
+    local: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """What all rounds share."""
+
+    stamps: Stamps
+    products: FloatArray
+    box: Box
+    options: FitOptions
+    penalty: Penalty | None
+    max_orders: tuple[int, ...] | None
+
+    @property
+    def limits(self) -> IntArray:
+        """Number of spatial terms that each image of the basis may have."""
+        return term_limits(self.max_orders, len(self.products))
+
+    def terms(self, order: int | None) -> FloatArray:
+        """Spatial terms at all stamps."""
+        return spatial_terms(self.options.spatial_model, self.box, order, x=self.stamps.x, y=self.stamps.y)
+
+    def summed(self, good: BoolArray, kept: IntArray, scatter: float) -> _Sums:
+        """The sums over the pixels in ``good``, for skies that scatter by ``scatter``."""
+        plain = self.stamps.sums(good)
+        noisy = loosened(plain, scatter)
+        clean = noise_free(noisy, self.products)
+        strength = None if self.penalty is None else self.penalty.over(clean.select(kept))
+        if _noise_is_shared(noisy.select(kept), clean.select(kept), strength):
+            clean = noisy
+        order = self.options.background_order
+        back = None if order is None else affordable(order, len(kept), STAMPS_PER_TERM)
+        return _Sums(kept, plain, noisy, clean, strength, back, self.terms(back))
+
+    def order(self, sums: _Sums) -> tuple[int, dict[int, float]]:
+        """The spatial order that was asked for, as far as there are stamps; else the best, and the score of each."""
+        n, kept, asked = len(sums.kept), sums.kept, self.options.spatial_order
+        if asked is not None:
+            return affordable(asked, n, 1), {}
+        if n < 2 * STAMPS_PER_TERM:
+            return 0, {}
+        f = self.terms(affordable(self.options.max_spatial_order, n, STAMPS_PER_TERM))[:, kept]
+        clean, noisy, g = sums.clean.select(kept), sums.noisy.select(kept), sums.background_terms[:, kept]
+        scores, best = best_order(clean, noisy, f, g, penalty=sums.strength, max_orders=self.max_orders)
+        return best, scores
+
+    def solved(self, sums: _Sums, order: int) -> _Found:
+        """Kernel and background of all stamps that take part."""
+        f, g, kept = self.terms(order), sums.background_terms, sums.kept
+        equations = assembled(sums.clean.select(kept), f[:, kept], g[:, kept])
+        solution = equations.solution(penalty=sums.strength, max_terms=self.limits)
+        return _Found(equations, solution, f, solution.local(f, g))
+
+    def relative_error(self, sums: _Sums, found: _Found, scatter: float) -> float:
+        """Error of the matched pixels as stamps tell it that the kernel was not fitted to; 0 where too few do."""
+        kept = sums.kept
+        if len(kept) < 2 * STAMPS_PER_TERM:
+            return 0.0
+        f, g = found.kernel_terms[:, kept], sums.background_terms[:, kept]
+        (unseen,) = held_out(sums.clean.select(kept), f, g, penalty=sums.strength, max_terms=[self.limits])
+        local = _with_offsets(sums.plain.select(kept), unseen, scatter)
+        return _relative_error(self.stamps, local, kept, self.products)
+
+    def kernel_sum_error(self, sums: _Sums, found: _Found) -> float:
+        """Standard error of the kernel sum."""
+        variance = found.equations.kernel_sum_variance(penalty=sums.strength, max_terms=self.limits)
+        return float(np.sqrt(max(variance, 0.0)))
+
+    def condition_number(self, sums: _Sums, found: _Found) -> float:
+        """That of the equations, where there is a limit to it; else NaN."""
+        if self.options.max_condition_number is None:
+            return float("nan")
+        return found.equations.condition_number(penalty=sums.strength, max_terms=self.limits)
+
+
+def _reduced_chi2(stamps: Stamps, sums: StampSums, local: FloatArray, good: BoolArray) -> FloatArray:
+    """χ² per pixel of every stamp by the variance that its pixels have."""
+    if stamps.weighting is not None:
+        return stamps.reduced_chi2(local, good)
+    return chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
+
+
+def _final(why: list[str], kept: IntArray) -> list[str]:
+    """The reasons, with one for those that stood in reserve."""
+    taken = set(kept.tolist())
+    return [reason or ("" if k in taken else "enough others in its cell") for k, reason in enumerate(why)]
 
 
 def _offset_scatter(sums: StampSums, local: FloatArray) -> float:
@@ -183,9 +313,9 @@ def _noise_is_shared(sums: StampSums, clean: StampSums, penalty: FloatArray | No
     return found > RESIDUAL_MARGIN * (1.0 + added) * least
 
 
-def _kept(why: list[str], min_stamps: int) -> IntArray:
-    """Indices of the stamps still in, or the error that there are too few."""
-    kept = np.array([k for k, reason in enumerate(why) if not reason], dtype=np.int64)
+def _kept(why: list[str], min_stamps: int, chosen: Chosen) -> IntArray:
+    """Indices of the stamps that take part, or the error that there are too few."""
+    kept = chosen.taking_part(why)
     if len(kept) < min_stamps:
         lost = ", ".join(f"{n} for {reason}" for reason, n in Counter(filter(None, why)).items())
         raise TooFewStarsError(
@@ -195,64 +325,6 @@ def _kept(why: list[str], min_stamps: int) -> IntArray:
             needed=min_stamps,
         )
     return kept
-
-
-def _term_limits(max_orders: tuple[int, ...] | None, n_basis: int) -> IntArray:
-    """Number of spatial terms that each basis image may have."""
-    if max_orders is None:
-        return np.full(n_basis, np.iinfo(np.int64).max)
-    return np.array([n_terms(order) for order in max_orders], dtype=np.int64)
-
-
-def _information(sums: StampSums) -> float:
-    """Trace of the normal matrix of the coefficients: makes the strength of a penalty a pure number."""
-    return float(np.einsum("cii->", sums.matrix[:, 1:-1, 1:-1]))
-
-
-def _terms(stamps: Stamps, box: Box, order: int) -> FloatArray:
-    return field_terms(box, order, x=stamps.x, y=stamps.y)
-
-
-def _affordable(order: int, n_stamps: int, stamps_per_term: int) -> int:
-    """The highest order up to ``order`` for which there are enough stamps."""
-    while order > 0 and n_terms(order) * stamps_per_term > n_stamps:
-        order -= 1
-    return order
-
-
-def _best_order(
-    clean: StampSums,
-    noisy: StampSums,
-    stamps: Stamps,
-    kept: IntArray,
-    box: Box,
-    max_order: int,
-    background_order: int,
-    penalty: FloatArray | None,
-    max_orders: tuple[int, ...] | None,
-) -> tuple[dict[int, float], int]:
-    """Held-out χ² per pixel of every spatial order that the stamps allow, and the lowest that none beats for certain.
-
-    The mean is over all but the worst twentieth of the stamps: one variable star must not choose the order.
-    """
-    if len(kept) < 2 * STAMPS_PER_TERM:
-        return {}, 0
-    g = _terms(stamps, box, background_order)[:, kept]
-    highest = _affordable(max_order, len(kept), STAMPS_PER_TERM)
-    limits = _term_limits(max_orders, clean.matrix.shape[1] - 1)
-    tried = [np.minimum(limits, n_terms(order)) for order in range(highest + 1)]
-    f = _terms(stamps, box, highest)[:, kept]
-    scores, chosen, best = {}, 0, np.empty(0)
-    for order, local in enumerate(held_out(clean, f, g, penalty=penalty, max_terms=tried)):
-        chi2 = chi_squares(noisy, local) / np.maximum(clean.n_pixels, 1.0)
-        usual = chi2 <= np.quantile(chi2, 0.95)
-        scores[order] = float(chi2[usual].mean())
-        if order:
-            gain = np.sort(best - chi2)[len(chi2) // 40 : len(chi2) - len(chi2) // 40]
-            if gain.mean() <= ORDER_SIGMA * gain.std() / np.sqrt(len(gain)):
-                continue
-        chosen, best = order, chi2
-    return scores, chosen
 
 
 def _clip(stamps: Stamps, local: FloatArray, reduced: FloatArray, good: BoolArray, why: list[str]) -> None:

@@ -66,6 +66,12 @@ class Match:
         the kernel was not fitted to say of kernel, flat field and response; 0 where that is not significant.
     cross_validation
         Reduced χ² on held-out stamps for every spatial order tried.
+    kernel_sum_error
+        Of the sum of the kernel, as the noise of the pixels has it; NaN where it was not fitted.
+    condition_number
+        Of the normal matrix scaled to a unit diagonal; NaN where there was none.
+    warnings
+        Sentences on what makes the kernel doubtful.
     """
 
     kernel: SpatialKernel
@@ -77,6 +83,9 @@ class Match:
     basis: str
     relative_error: float
     cross_validation: dict[int, float]
+    kernel_sum_error: float = float("nan")
+    condition_number: float = float("nan")
+    warnings: tuple[str, ...] = ()
 
     @property
     def kernel_sum(self) -> float:

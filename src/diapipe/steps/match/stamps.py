@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -46,6 +46,10 @@ class Stamps:
         Pixels to fit, shape (n_stamps, n_pixels).
     side
         Stamps are ``side`` by ``side`` pixels.
+    flux_ratio
+        Rough ratio of the fluxes in the reference to those in the target.
+    weighting
+        Variance by which the pixels are weighted, where that is not ``variance``; same shape.
     """
 
     x: FloatArray
@@ -57,6 +61,8 @@ class Stamps:
     target_variance: Float32Array
     good: BoolArray
     side: int
+    flux_ratio: float = 1.0
+    weighting: Float32Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -66,17 +72,33 @@ class Stamps:
         through = np.asarray(gain, dtype=np.float32).reshape(-1, 1)
         return self.reference_variance + through * self.target_variance
 
-    def sums(self, good: BoolArray) -> StampSums:
-        """Normal matrices over the pixels in ``good``, shape (n_stamps, n_pixels)."""
-        weight = np.where(good, 1.0 / self.variance, 0.0).astype(np.float32)
+    def sums(self, good: BoolArray, *, is_precise: bool = False) -> StampSums:
+        """Normal matrices over the pixels in ``good``, shape (n_stamps, n_pixels).
+
+        ``is_precise``: in double precision, as a stamp needs that is fitted alone; of many the rounding averages out.
+        """
+        variance = self.variance if self.weighting is None else self.weighting
+        weight = np.where(good, 1.0 / variance, 0.0).astype(np.float32)
         n = self.regressors.shape[1]
         matrix, vector = np.empty((len(self), n, n)), np.empty((len(self), n))
-        for k, regressors in enumerate(self.regressors):  # one stamp at a time stays in the processor's cache
+        kind = np.float64 if is_precise else np.float32
+        for k, images in enumerate(self.regressors):  # one stamp at a time stays in the processor's cache
+            regressors = images.astype(kind, copy=False)
             weighted = regressors * weight[k]
             matrix[k], vector[k] = weighted @ regressors.T, weighted @ self.reference[k]
         square = (weight.astype(np.float64) * self.reference.astype(np.float64) ** 2).sum(axis=1)
         noise = (weight * self.target_variance).sum(axis=1, dtype=np.float64)
         return StampSums(matrix, vector, square, noise, good.sum(axis=1).astype(np.float64))
+
+    def combined(self, weights: FloatArray) -> Stamps:
+        """The stamps for the basis Σ_m weights[n, m] B_m; ``weights`` has shape (n_new, n_basis)."""
+        images = np.matmul(weights.astype(np.float32), self.regressors[:, :-1])
+        return replace(self, regressors=np.concatenate([images, self.regressors[:, -1:]], axis=1))
+
+    def reduced_chi2(self, local: FloatArray, good: BoolArray) -> FloatArray:
+        """χ² per pixel of every stamp by ``variance``, whatever its pixels are weighted with; shape (n_stamps,)."""
+        square = np.where(good, self.residuals(local) ** 2 / self.variance, 0.0)
+        return np.asarray(square.sum(axis=1, dtype=np.float64) / np.maximum(good.sum(axis=1), 1.0))
 
     def model(self, local: FloatArray) -> Float32Array:
         """The matched target for each stamp's coefficients (`KernelSolution.local`); shape (n_stamps, n_pixels)."""
@@ -96,6 +118,7 @@ def cut_stamps(
     y: FloatArray,
     half: int,
     noise_gain: float,
+    bad_planes: MaskPlane = UNUSABLE,
 ) -> Stamps:
     """Cut stamps of ``2 half + 1`` pixels and convolve the target with every basis image.
 
@@ -113,6 +136,8 @@ def cut_stamps(
         Centres. What of a stamp lies outside the images is not fitted.
     noise_gain
         Expected ΣK² of a kernel of unit sum, for the weights; the fluxes in the stamps tell the sum.
+    bad_planes
+        Pixels with any of these are not fitted.
     """
     reach = basis.size // 2
     side = 2 * half + 1
@@ -125,10 +150,10 @@ def cut_stamps(
     for k in range(n):
         inner = Box.around(x=float(x[k]), y=float(y[k]), half=half)
         wide, there = _padded_cut(target, inner.dilated(reach)), _padded_cut(reference, inner)
-        usable = wide.usable(UNUSABLE)
+        usable = wide.usable(bad_planes)
         stamp = wide.image if usable.all() else filled(wide.image, usable)
         regressors[k, :-1] = convolve(np.ascontiguousarray(stamp, dtype=np.float32))
-        fit = there.usable(UNUSABLE) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
+        fit = there.usable(bad_planes) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
         here = wide[inner].variance
         good[k] = fit.ravel()
         values[k] = np.where(fit, there.image, 0.0).ravel()
@@ -136,7 +161,8 @@ def cut_stamps(
         carried[k] = np.where(fit & np.isfinite(here), here, 0.0).ravel()
         if k % thinning == 0 and fit.mean() > 0.5:
             fluxes[k] = _flux(there.image, fit), _flux(stamp[reach : reach + side, reach : reach + side], fit)
-    expected = variance + np.float32(noise_gain * _flux_ratio(fluxes) ** 2) * carried
+    ratio = _flux_ratio(fluxes)
+    expected = variance + np.float32(noise_gain * ratio**2) * carried
     return Stamps(
         x=np.asarray(x, np.float64),
         y=np.asarray(y, np.float64),
@@ -147,6 +173,7 @@ def cut_stamps(
         target_variance=carried,
         good=good,
         side=side,
+        flux_ratio=ratio,
     )
 
 

@@ -1,0 +1,64 @@
+"""PrincipalComponents: the kernel of all made of what the stamps' own kernels have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.numerics.arrays import FloatArray, IntArray
+from diapipe.numerics.kernel_bases import normalised_weights
+from diapipe.numerics.kernel_components import principal_components
+from diapipe.numerics.single_fits import far_from_the_others, fit_each
+from diapipe.steps.match.reduction import AbstractReduction, Reduced
+from diapipe.steps.match.sized_basis import SizedBasis
+from diapipe.steps.match.stamps import Stamps
+
+OUTLYING_SUM_SIGMA = 3.0
+"""Kernels whose sum lies farther than this from the others' have no part in the components."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalComponents(AbstractReduction):
+    """Mean kernel and principal components of the stamps' own kernels (usePcaForSpatialKernel; SPEC C.6).
+
+    The kernels are scaled to unit sum first; those of faint stars, which are mostly noise, count less. The components
+    are the new basis, without regularisation: few unknowns, of which each is a way in which the kernels of this pair of
+    images do differ.
+
+    Attributes
+    ----------
+    n_components
+        How many at the most (numPrincipalComponents).
+    subtract_mean
+        Whether the first image is the mean kernel and the components are those of the differences from it, or all are
+        components of the kernels themselves (subtractMeanForPca).
+    """
+
+    n_components: int = 5
+    subtract_mean: bool = True
+
+    def reduced(self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, with_background: bool) -> Reduced | None:
+        """The components of these stamps' kernels."""
+        sums = stamps.sums(stamps.good, is_precise=True).select(kept)
+        fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
+        usual = ~far_from_the_others(fits.kernel_sum, OUTLYING_SUM_SIGMA) & (fits.kernel_sum > 0)
+        if not usual.any():
+            return None
+        coefficients = fits.coefficients[usual, :-1] / fits.kernel_sum[usual, None]
+        kernels = np.tensordot(coefficients, sized.basis.images, axes=1)
+        counts = _counts(sums.matrix[usual, 0, 0])
+        found = principal_components(
+            kernels, n_components=self.n_components, subtract_mean=self.subtract_mean, counts=counts
+        )
+        mean = counts @ coefficients / counts.sum() if self.subtract_mean else np.zeros(coefficients.shape[1])
+        rows = found.weights @ (coefficients - mean)
+        weights = normalised_weights(np.vstack([mean, rows]) if self.subtract_mean else rows, sized.basis)
+        n = len(weights) - int(self.subtract_mean)
+        words = f"{'mean and ' if self.subtract_mean else ''}{n} principal components of {len(kernels)} kernels of "
+        return Reduced(sized.combined(weights, words + sized.description), weights)
+
+
+def _counts(information: FloatArray) -> FloatArray:
+    """As how many kernels each counts: once where a star is bright, by its information where noise makes its kernel."""
+    return information / (information + np.median(information))

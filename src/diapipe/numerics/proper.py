@@ -28,7 +28,9 @@ SHARPNESS = 4
 
 
 class ProperFilters(NamedTuple):
-    """The two filters, centred, in units in which the science image's has unit sum; shape (n - 1, n - 1) each."""
+    """The two filters, centred, in units in which the science image's has unit sum; shape (n + 1, n + 1) each for a DFT
+    of side n.
+    """
 
     of_science: FloatArray
     of_template: FloatArray
@@ -71,8 +73,13 @@ def proper_filters(
 
 
 def _image_of(response: NDArray[np.complex128], n: int) -> FloatArray:
-    """The filter with this response, its origin on the middle pixel."""
-    return np.asarray(np.fft.fftshift(np.fft.irfft2(response, (n, n)))[1:, 1:], dtype=np.float64)
+    """The filter with this response, its origin on the middle pixel; the row and column that have no partner are shared
+    between both borders, so that nothing of it is lost.
+    """
+    image = np.pad(np.fft.fftshift(np.fft.irfft2(response, (n, n))), ((0, 1), (0, 1)), mode="wrap")
+    for border in (image[0], image[-1], image[:, 0], image[:, -1]):
+        border *= 0.5
+    return np.asarray(image, dtype=np.float64)
 
 
 def tapered(image: FloatArray, half: int) -> FloatArray:

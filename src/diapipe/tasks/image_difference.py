@@ -20,6 +20,7 @@ from diapipe.errors import UsageError
 from diapipe.images import Detections, Difference, Exposure
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, add_background, characterize
+from diapipe.steps.detect import detect
 from diapipe.steps.match import Match
 from diapipe.steps.template import AlignedTemplate
 from diapipe.tasks.ids import IdFactory, identifiers
@@ -239,10 +240,8 @@ class ImageDifferenceTask(PipelineTask):
 
     def _pair(self, exposure: Exposure, template: Exposure | None) -> _Pair:
         """Both images with everything known about them."""
-        if template is not None and self.config.doScaleTemplateVariance:
-            scaled = self.scaleVariance.run(template)
-            self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
-            template = scaled.exposure
+        if template is not None and self.config.doScaleTemplateVariance and template.has_variance:
+            template = self._template_with_scaled_variance(template)
         return _Pair(science=characterize(exposure), template=None if template is None else characterize(template))
 
     def _chosen(self, pair: _Pair, selectSources: Table | None, templateSources: Table | None) -> ChosenSources:
@@ -277,7 +276,6 @@ class ImageDifferenceTask(PipelineTask):
             whitening = found.whitening
         difference = self.subtract.subtract(science, template, match, whitening)
         result = Struct(
-            difference=difference,
             match=match,
             registration=registration,
             aligned=aligned,
@@ -310,6 +308,14 @@ class ImageDifferenceTask(PipelineTask):
         table["diaSourceId"] = identifiers(factory, len(table))
         return table
 
+    def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
+        """The template with the variance that its pixels show where there are no sources."""
+        known, given = characterize(template).exposure, template.masked_image
+        sky = replace(given, mask=detect(known).score.mask)
+        scaled = self.scaleVariance.run(replace(template, masked_image=sky))
+        self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
+        return replace(template, masked_image=replace(given, variance=scaled.exposure.masked_image.variance))
+
     def _with_scaled_variance(self, difference: Difference) -> Difference:
         """The difference with the variance that its pixels show."""
         scaled = self.scaleVariance.run(difference.exposure)
@@ -336,7 +342,9 @@ class ImageDifferenceTask(PipelineTask):
 
     def _results(self, made: _Made, diaSources: Table | None, selectSources: Table | None) -> Struct:
         """What `run` returns."""
-        difference, aligned = made.difference, made.aligned
+        difference, aligned, result = made.difference, made.aligned, made.result
+        if result is not None:
+            result.difference = difference
         matched = difference.matched_template
         return Struct(
             subtractedExposure=difference.exposure,
@@ -345,7 +353,7 @@ class ImageDifferenceTask(PipelineTask):
             matchedExposure=None
             if aligned is None or matched is None or self.subtract.whitens
             else replace(aligned.exposure, masked_image=matched, psf=difference.exposure.psf),
-            subtractRes=made.result,
+            subtractRes=result,
             diaSources=diaSources,
             selectSources=selectSources,
         )

@@ -1,0 +1,130 @@
+"""One small simulated scene of known changes, and runs of the task on it, each configuration once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from lsst.pipe.base import Struct
+
+import diapipe
+from diapipe.images import Exposure
+from diapipe.tasks import ImageDifferenceConfig, ImageDifferenceTask
+
+SIDE = 320
+NEW, GONE, MOVED = (60, 250), (140, 162), (200, 250)
+FLUX = {NEW: 6000.0, GONE: 6000.0, MOVED: 20_000.0}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A pair with three changes at known whole pixels: a new star, one that is gone, one that moved by a pixel."""
+
+    science: Exposure
+    template: Exposure
+    reference: Table
+
+
+def with_stars(exposure: Exposure, psf_at: Callable[[float, float], Any], stars: dict[tuple[int, int], float]):
+    """The exposure plus point sources on whole pixels."""
+    image = exposure.masked_image.image.copy()
+    for (x, y), flux in stars.items():
+        stamp = psf_at(x, y)
+        half = stamp.shape[0] // 2
+        image[y - half : y + half + 1, x - half : x + half + 1] += (flux * stamp).astype(np.float32)
+    return replace(exposure, masked_image=replace(exposure.masked_image, image=image))
+
+
+def catalogue(pair: diapipe.simulate.SimulatedPair) -> Table:
+    """A reference catalogue of the pair's stars, every fourth of extreme colour, every fifth variable."""
+    from diapipe.steps.characterize import characterize
+
+    found = characterize(pair.science)
+    ra, dec = pair.science.wcs.all_pix2world(found.stars.x, found.stars.y, 0)
+    n = np.arange(len(ra))
+    colour = np.where(n % 4 == 0, 3.5, 0.7)
+    return Table(
+        {
+            "id": n + 1001,
+            "ra": ra,
+            "dec": dec,
+            "r_flux": found.stars.flux,
+            "g_flux": found.stars.flux * 10 ** (-0.4 * colour),
+            "photometric": n % 5 != 0,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """The scene; 320 px, some fifty stars."""
+    spec = diapipe.PairSpec.small(
+        SIDE,
+        n_stars=300,
+        misregistration_px=0.0,
+        n_transients=0,
+        n_cosmic_rays=0,
+        variable_fraction=0.0,
+        template_depth=2.0,
+        template_fwhm_arcsec=0.55,
+    )
+    pair = diapipe.simulate_pair(spec, rng=np.random.default_rng(11))
+    x, y = MOVED
+    return Scene(
+        science=with_stars(pair.science, pair.science_psf_at, {NEW: FLUX[NEW], MOVED: FLUX[MOVED]}),
+        template=with_stars(pair.template, pair.template_psf_at, {GONE: FLUX[GONE], (x + 1, y): FLUX[MOVED]}),
+        reference=catalogue(pair),
+    )
+
+
+def configured(**settings: Any) -> ImageDifferenceConfig:
+    """The documented defaults with some fields set; ``subtract`` names the algorithm, ``a__b`` sets ``a.b``."""
+    config = ImageDifferenceConfig()
+    for name, value in settings.items():
+        holder: Any = config
+        *parents, last = name.split("__")
+        for parent in parents:
+            holder = getattr(holder, parent)
+        if last == "subtract":
+            config.subtract.name = value
+        else:
+            setattr(holder, last, value)
+    return config
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task and what it returned."""
+
+    task: ImageDifferenceTask
+    result: Struct
+
+    @property
+    def metadata(self) -> Any:
+        """Of the main task."""
+        return self.task.metadata
+
+    def row_at(self, place: tuple[int, int], *, reach: float = 2.0) -> Any:
+        """The nearest source to a place, at most so many pixels away; None without one."""
+        table = self.result.diaSources
+        distance = np.hypot(table["x"].value - place[0], table["y"].value - place[1])
+        return table[int(np.argmin(distance))] if len(table) and distance.min() < reach else None
+
+
+@pytest.fixture(scope="session")
+def run(scene: Scene) -> Callable[..., Run]:
+    """Run the task on the scene with some fields set; a configuration is run once."""
+    done: dict[str, Run] = {}
+
+    def run(**settings: Any) -> Run:
+        key = repr(sorted(settings.items()))
+        if key not in done:
+            task = ImageDifferenceTask(config=configured(**settings), refCatalog=scene.reference)
+            done[key] = Run(task, task.run(scene.science, None, scene.template))
+        return done[key]
+
+    return run

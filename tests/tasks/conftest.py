@@ -69,8 +69,7 @@ def scene() -> Scene:
         n_transients=0,
         n_cosmic_rays=0,
         variable_fraction=0.0,
-        template_depth=2.0,
-        template_fwhm_arcsec=0.55,
+        template_depth=1.0,
     )
     pair = diapipe.simulate_pair(spec, rng=np.random.default_rng(11))
     x, y = MOVED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +22,11 @@ from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, add_background, characterize
 from diapipe.steps.detect import detect
 from diapipe.steps.match import Match
-from diapipe.steps.template import AlignedTemplate
+from diapipe.steps.template import AlignedTemplate, SipRegistration
+from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.ids import IdFactory, identifiers
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
-from diapipe.tasks.kernel_sources import ChosenSources, choose, sources_of
+from diapipe.tasks.kernel_sources import REFERENCE_CURE, ChosenSources, choose, sources_of
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
 from diapipe.tasks.products import datasets, write
 from diapipe.tasks.rules import idle_settings
@@ -42,6 +43,7 @@ class _Pair:
 
     science: Characterized
     template: Characterized | None
+    registration: SipRegistration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class ImageDifferenceTask(PipelineTask):
         self,
         exposure: Exposure | None = None,
         selectSources: Table | None = None,
-        templateExposure: Exposure | None = None,
+        templateExposure: Exposure | Sequence[TemplateInput] | None = None,
         templateSources: Table | None = None,
         idFactory: Callable[[], int] | None = None,
         calexpBackgroundExposure: Exposure | None = None,
@@ -129,7 +131,8 @@ class ImageDifferenceTask(PipelineTask):
         selectSources
             Its sources, from which the stars of the kernel are chosen; found on the image where left out.
         templateExposure
-            On any grid; with doSubtract = False it may be left out.
+            On any grid, or what getTemplate is to make it of: `CoaddPatch` objects. With doSubtract = False it may be
+            left out.
         templateSources
             Sources of the template; found on it where left out.
         idFactory
@@ -193,7 +196,7 @@ class ImageDifferenceTask(PipelineTask):
         self,
         exposure: Exposure | None,
         selectSources: Table | None,
-        templateExposure: Exposure | None,
+        templateExposure: Exposure | Sequence[TemplateInput] | None,
         templateSources: Table | None,
         idFactory: Callable[[], int] | None,
         calexpBackgroundExposure: Exposure | None,
@@ -204,8 +207,12 @@ class ImageDifferenceTask(PipelineTask):
         assert exposure is not None
         if self.config.doAddCalexpBackground and calexpBackgroundExposure is not None:
             exposure = add_background(exposure, calexpBackgroundExposure)
+        if templateExposure is not None and not isinstance(templateExposure, Exposure):
+            templateExposure = self._template_of(exposure, templateExposure)
         pair = self._pair(exposure, templateExposure)
         if self.config.doSubtract:
+            if self.config.doUseRegister:
+                pair = self._registered(pair)
             chosen = self._chosen(pair, selectSources, templateSources)
             selectSources = selectSources if chosen.table is None else chosen.table
             made = self._subtracted(pair, chosen.stars)
@@ -255,7 +262,36 @@ class ImageDifferenceTask(PipelineTask):
             selectSources=selectSources,
             templateSources=templateSources,
             reference=self._reference(),
+            registered=self.config.doUseRegister,
         )
+
+    def _template_of(self, exposure: Exposure, inputs: Sequence[TemplateInput]) -> Exposure:
+        """The template that getTemplate makes of patches."""
+        found = self.getTemplate.run(
+            exposure, inputs, requiredTemplateFraction=self.config.requiredTemplateFraction
+        ).exposure
+        assert isinstance(found, Exposure)
+        return found
+
+    def _registered(self, pair: _Pair) -> _Pair:
+        """The pair with the template's WCS fitted anew."""
+        assert pair.template is not None
+        science, template = pair.science, pair.template
+        found = self.register.run(
+            science.exposure,
+            template.exposure,
+            science.stars,
+            template.stars,
+            sipOrder=self.config.templateSipOrder,
+        )
+        if self.config.doDebugRegister:
+            reference = self._reference()
+            if reference is None:
+                raise UsageError(f"doDebugRegister = True needs a reference catalogue: {REFERENCE_CURE}")
+            colours = self.config.sourceSelector["diacatalog"].selector()
+            for name, value in self.register.debugOffsets(found.registration, reference, colours).items():
+                self.metadata[name] = value
+        return replace(pair, template=replace(template, exposure=found.exposure), registration=found.registration)
 
     def _reference(self) -> ReferenceList | None:
         """The reference catalogue, if one was given."""
@@ -278,6 +314,7 @@ class ImageDifferenceTask(PipelineTask):
         result = Struct(
             match=match,
             registration=registration,
+            sipRegistration=pair.registration,
             aligned=aligned,
             psfMatchingKernel=match.kernel,
             backgroundModel=match.background,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from astropy.table import Table
@@ -10,10 +11,13 @@ from diapipe.catalogs.source_tables import source_list, source_table
 from diapipe.catalogs.sources import ReferenceList, SourceList
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
+from diapipe.images.sky import icrs_of
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.select import KernelSources, Selection, measured_sources, select
 from diapipe.steps.select.selection import Extra
 from diapipe.tasks.source_selectors import ChosenByTask
+
+REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table)"
 
 
 class ChosenSources(NamedTuple):
@@ -43,11 +47,21 @@ def kernel_source_options(config: Any) -> KernelSources:
     )
 
 
-def sources_of(image: Characterized, table: Table | None, *, flux: str = "", name: str) -> SourceList:
-    """Sources of an image: those of the table, or the ones that were found on it."""
+def sources_of(
+    image: Characterized, table: Table | None, *, flux: str = "", name: str, registered: bool = False
+) -> SourceList:
+    """Sources of an image: those of the table, or the ones that were found on it.
+
+    Of an image whose WCS was ``registered`` after the table was made, the places on the sky follow from the pixels.
+    """
+    exposure = image.exposure
     if table is None:
-        return measured_sources(image.exposure, image.stars)
-    return source_list(table, wcs=image.exposure.wcs, flux=flux, name=name)
+        return measured_sources(exposure, image.stars)
+    sources = source_list(table, wcs=exposure.wcs, flux=flux, name=name)
+    if registered:
+        ra, dec = icrs_of(exposure.wcs, sources.x, sources.y)
+        sources = replace(sources, ra=ra, dec=dec)
+    return sources
 
 
 def choose(
@@ -58,6 +72,7 @@ def choose(
     selectSources: Table | None,
     templateSources: Table | None,
     reference: ReferenceList | None,
+    registered: bool = False,
 ) -> ChosenSources:
     """The sources of the kernel by ``sourceSelector``, some of them kept as a control.
 
@@ -71,6 +86,8 @@ def choose(
         Their sources, found on the images where left out.
     reference
         Catalogue, where one was given.
+    registered
+        Whether the template has a WCS that its table does not know of.
 
     Raises
     ------
@@ -80,7 +97,7 @@ def choose(
     config = task.config
     for field in ("kernelSourcesFromRef", "doSelectDcrCatalog", "doSelectVariableCatalog"):
         if getattr(config, field) and reference is None:
-            raise UsageError(f"{field} = True needs a reference catalogue: ImageDifferenceTask(refCatalog=table)")
+            raise UsageError(f"{field} = True needs a reference catalogue: {REFERENCE_CURE}")
     flux = getattr(task.sourceSelector.config, "flux", "")
     sources = sources_of(science, selectSources, flux=flux, name="selectSources")
     n_all = len(sources)
@@ -91,7 +108,7 @@ def choose(
         selector=ChosenByTask(task=task.sourceSelector),
         template_sources=None
         if config.kernelSourcesFromRef
-        else sources_of(template, templateSources, name="templateSources"),
+        else sources_of(template, templateSources, name="templateSources", registered=registered),
         reference=reference,
         options=kernel_source_options(config),
     )

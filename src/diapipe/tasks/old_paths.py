@@ -20,7 +20,11 @@ _OLD: dict[str, dict[str, str]] = {
     "image_difference": {"lsst.pipe.tasks.imageDifference": "ImageDifferenceTask"},
     "image_difference_config": {"lsst.pipe.tasks.imageDifference": "ImageDifferenceConfig"},
     "driver": {"lsst.dia.pipe.imageDifferenceDriver": "ImageDifferenceDriverConfig"},
-    "get_template": {"lsst.ip.diffim.getTemplate": "GetCoaddAsTemplateTask GetCoaddAsTemplateConfig"},
+    "get_template": {
+        "lsst.dia.pipe.getMultiTractTemplate": "GetCoaddAsMultiTractTemplateTask GetCoaddAsMultiTractTemplateConfig",
+        "lsst.ip.diffim.getTemplate": "GetCoaddAsTemplateTask GetCoaddAsTemplateConfig GetCalexpAsTemplateTask "
+        "GetCalexpAsTemplateConfig",
+    },
     "subtract": {
         "lsst.ip.diffim.imagePsfMatch": "ImagePsfMatchTask ImagePsfMatchConfig subtractAlgorithmRegistry",
         "lsst.ip.diffim.zogy": "ZogyImagePsfMatchTask ZogyImagePsfMatchConfig",

@@ -174,6 +174,7 @@ class PairSubtractTask(Task):
             convolved=match.convolved,
             whitening=whitening,
             relative_error=match.relative_error,
+            stars=(match.candidates.x[match.candidates.kept], match.candidates.y[match.candidates.kept]),
             algorithm=self.config.subtractor(),
         )
 

@@ -8,6 +8,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
+from astropy.utils import iers
 
 from diapipe.numerics import refraction
 
@@ -46,26 +47,31 @@ def test_refraction_is_that_of_erfa(zenith_distance):
     np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=0.02, atol=1e-12)
 
 
-def test_blue_is_lifted_above_red_and_the_parts_are_the_means_of_their_edges():
-    """By definition (SPEC B.7), here for a band of 150 nm around 480 nm in three parts."""
+def test_blue_is_lifted_above_red_and_each_part_by_its_mean():
+    """Against the mean over 1001 wavelengths, for a band of 150 nm around 480 nm in three parts, to 1e-5 arcsec."""
     band = {"effective_wavelength_nm": 480.0, "bandwidth_nm": 150.0, "n_subfilters": 3}
     lifts = refraction.subfilter_lifts_arcsec(**band, zenith_distance_deg=51.3, **AIR)
-    at = refraction.refraction_arcsec(np.array([405.0, 455, 505, 555, 480]), zenith_distance_deg=51.3, **AIR)
-    np.testing.assert_allclose(lifts, [(at[k] + at[k + 1]) / 2 - at[4] for k in range(3)], rtol=1e-12)
-    assert lifts[0] > lifts[1] > lifts[2]
-    assert 0.5 < lifts[0] - lifts[2] < 1.5
+    at = [
+        refraction.refraction_arcsec(w, zenith_distance_deg=51.3, **AIR)
+        for w in (np.linspace(405, 455, 1001), np.linspace(455, 505, 1001), np.linspace(505, 555, 1001), 480.0)
+    ]
+    np.testing.assert_allclose(lifts.mean, [np.mean(part) - at[3] for part in at[:3]], atol=1e-5)
+    np.testing.assert_allclose(lifts.span, [part[-1] - part[0] for part in at[:3]], rtol=1e-9)
+    assert lifts.mean[0] > lifts.mean[1] > lifts.mean[2]
+    assert 0.5 < lifts.mean[0] - lifts.mean[2] < 1.5
 
 
-@pytest.mark.parametrize("hour", [-4.0, -0.5, 0.01, 3.0])
-@pytest.mark.parametrize("dec", [-70.0, -29.0, 12.0])
+@pytest.mark.parametrize("hour", [-4.0, 0.01, 3.0])
+@pytest.mark.parametrize("dec", [-70.0, 12.0])
 def test_the_zenith_is_where_astropy_has_it(hour, dec):
     """Zenith distance to 0.02 degrees, its position angle to 0.2 where the star is not beside the zenith."""
     place = EarthLocation.from_geodetic(-70.7 * u.deg, -30.2 * u.deg, 2700 * u.m)
-    when = Time("2025-06-01T03:00:00", location=place)
-    sidereal = when.sidereal_time("apparent").deg
-    frame = AltAz(obstime=when, location=place)
-    star = SkyCoord((sidereal - 15 * hour) * u.deg, dec * u.deg, frame="tete", obstime=when, location=place)
-    zenith = SkyCoord(0 * u.deg, 90 * u.deg, frame=frame).transform_to(star.frame)
+    when = Time("2015-06-01T03:00:00", location=place)
+    with iers.conf.set_temp("auto_download", False):
+        sidereal = when.sidereal_time("apparent").deg
+        frame = AltAz(obstime=when, location=place)
+        star = SkyCoord((sidereal - 15 * hour) * u.deg, dec * u.deg, frame="tete", obstime=when, location=place)
+        zenith = SkyCoord(0 * u.deg, 90 * u.deg, frame=frame).transform_to(star.frame)
     z, angle = refraction.toward_zenith(hour_angle_deg=15 * hour, dec_deg=dec, latitude_deg=-30.2)
     assert abs(star.separation(zenith).deg - z) < 0.02
     off = (star.position_angle(zenith).deg - angle + 180) % 360 - 180

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,6 +81,21 @@ def subfilter_edges_nm(*, effective_wavelength_nm: float, bandwidth_nm: float, n
     return np.linspace(first, first + bandwidth_nm, n_subfilters + 1)
 
 
+class SubfilterLifts(NamedTuple):
+    """By how much more than the effective wavelength each part of a band is lifted towards the zenith, in arcsec.
+
+    Attributes
+    ----------
+    mean
+        Over the part; positive for the blue ones; shape (n_subfilters,).
+    span
+        That of its last wavelength less that of its first, negative; same shape.
+    """
+
+    mean: FloatArray
+    span: FloatArray
+
+
 def subfilter_lifts_arcsec(
     *,
     effective_wavelength_nm: float,
@@ -89,23 +105,28 @@ def subfilter_lifts_arcsec(
     temperature_c: float,
     pressure_hpa: float,
     relative_humidity: float,
-) -> FloatArray:
-    """By how much more than the effective wavelength each part of a band is lifted towards the zenith, in arcsec.
+) -> SubfilterLifts:
+    """Differential refraction of the equal parts of a band.
 
-    The mean of the refraction at both edges of the part, less that of the effective wavelength (SPEC B.7); positive for
-    the blue parts. Shape (n_subfilters,).
+    Notes
+    -----
+    Simpson's rule. LSST's pipelines take the mean of both edges (SPEC B.7), which lies above that of a convex function:
+    by 0.03 px of 0.33 arcsec for a band of 150 nm at 480 nm and airmass 1.6.
     """
     edges = subfilter_edges_nm(
         effective_wavelength_nm=effective_wavelength_nm, bandwidth_nm=bandwidth_nm, n_subfilters=n_subfilters
     )
+    middles = 0.5 * (edges[1:] + edges[:-1])
     lifts = refraction_arcsec(
-        np.append(edges, effective_wavelength_nm),
+        np.concatenate([edges, middles, [effective_wavelength_nm]]),
         zenith_distance_deg=zenith_distance_deg,
         temperature_c=temperature_c,
         pressure_hpa=pressure_hpa,
         relative_humidity=relative_humidity,
     )
-    return np.asarray(0.5 * (lifts[:-2] + lifts[1:-1]) - lifts[-1])
+    at_edges, at_middles = lifts[: n_subfilters + 1], lifts[n_subfilters + 1 : -1]
+    mean = (at_edges[:-1] + 4.0 * at_middles + at_edges[1:]) / 6.0 - lifts[-1]
+    return SubfilterLifts(np.asarray(mean), np.diff(at_edges))
 
 
 def zenith_distance_of_airmass(airmass: float) -> float:

@@ -7,11 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sky_scenes import measured
-from tract_scenes import BORDER_PX, PATCH_PX, Scene, drawn, patches_of, stacked, visits_of
 
 from diapipe.errors import InputError, NoOverlapError, NoWorkError
 from diapipe.images import Box, ChebyshevField, CoaddPatch, MaskPlane, MeshField, ObservationInfo, PhotoCalib
-from diapipe.steps.template import TEMPLATES, MultiTract, OneVisit, SingleTract, template_for, with_background
+from diapipe.steps.template import (
+    TEMPLATES,
+    MultiTract,
+    OneVisit,
+    Registration,
+    SingleTract,
+    template_for,
+    with_background,
+)
+from tract_scenes import BORDER_PX, PATCH_PX, Scene, drawn, patches_of, stacked, visits_of
 
 NOTHING = ([], [], [])
 NO_DATA = int(MaskPlane.NO_DATA)
@@ -393,3 +401,20 @@ def test_inputs_keep_their_pixels_and_the_result_is_the_same_twice(rng):
         np.testing.assert_array_equal(one, other.masked_image.image)
     for plane in ("image", "mask", "variance"):
         np.testing.assert_array_equal(getattr(once.masked_image, plane), getattr(twice.masked_image, plane))
+
+
+def test_a_registration_becomes_part_of_the_one_map(rng):
+    """Stars stand where it says to 0.005 px, and the noise is that of one interpolation, not of two."""
+    scene = Scene()
+    stars = scene.stars(rng)
+    patches = both(scene, [drawn(tract, stars) for tract in scene.tracts])
+    science = scene.science()
+    dx, dy = (ChebyshevField.constant(value, science.box) for value in (0.41, -0.23))
+    registration = Registration(displacement=(dx, dy), is_significant=True)
+    moved = template_for(science, patches, registration=registration)
+    there = scene.wcs.deepcopy()
+    there.wcs.crpix += [-0.41, 0.23]
+    assert np.abs(measured(replace(moved, wcs=there), *stars[:2])[:, 1:]).max() < 5e-3
+    noisy = both(scene, [drawn(tract, NOTHING, noise=5.0, rng=rng) for tract in scene.tracts])
+    once = template_for(science, noisy, registration=registration).masked_image.variance.mean()
+    assert once == pytest.approx(template_for(science, noisy).masked_image.variance.mean(), rel=0.02)

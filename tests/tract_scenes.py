@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sky_scenes import exposure, tan_wcs
+from astropy.wcs import WCS
 
-from diapipe.images import Box, CoaddPatch, GaussianPsf, MaskedImage, ObservationInfo, PhotoCalib
+from diapipe.images import Box, CoaddPatch, Exposure, GaussianPsf, MaskedImage, ObservationInfo, PhotoCalib
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.sky import between, sky_of
 from diapipe.images.tracts import Tract
@@ -16,6 +16,18 @@ from diapipe.steps.template import WienerWarp
 SCALE = 0.3
 PATCH_PX, BORDER_PX, OVERLAP_PX = 260, 24, 130
 SIDE = 2 * PATCH_PX
+
+
+def tan_wcs(*, ra, dec, scale, rotation, center):
+    """Tangent projection whose 0-based pixel ``center`` lies at (ra, dec), turned by ``rotation`` degrees."""
+    wcs = WCS(naxis=2)
+    angle = np.radians(rotation)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [ra, dec], [center[0] + 1, center[1] + 1]
+    wcs.wcs.cd = turn @ np.diag([-scale, scale]) / 3600
+    wcs.wcs.set()
+    return wcs
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,7 @@ class Scene:
     def science(self, **info):
         """An exposure of which only box, WCS and observation count."""
         pixels = MaskedImage.from_planes(np.zeros(self.shape))
-        blank = exposure(self.wcs, ([], [], []), shape=self.shape, name="science")
-        return replace(blank, masked_image=pixels, info=ObservationInfo(**info))
+        return Exposure(name="science", masked_image=pixels, wcs=self.wcs, info=ObservationInfo(**info))
 
     def stars(self, rng, *, n=6, spacing=50.0):
         """Sky positions and fluxes of stars on a jittered grid over the science exposure."""
@@ -73,6 +84,20 @@ class Scene:
         return np.array([tract.covers(ra_deg=ra, dec_deg=dec) for tract in self.tracts])
 
 
+def light(wcs, stars, box, *, sigma):
+    """Gaussian stars of sky positions and fluxes, each out to eight sigma."""
+    image = np.zeros(box.shape)
+    if not len(stars[0]):
+        return image
+    for a, b, flux in zip(*wcs.all_world2pix(stars[0], stars[1], 0), stars[2], strict=True):
+        part = Box.around(x=a, y=b, half=int(8 * sigma)).intersect(box)
+        if part is not None:
+            x, y = np.arange(part.x0, part.x1) - a, np.arange(part.y0, part.y1) - b
+            profile = np.exp(-0.5 * (y[:, None] / sigma) ** 2) * np.exp(-0.5 * (x / sigma) ** 2)
+            image[part.slices_in(box)] += flux * profile / (2 * np.pi * sigma**2)
+    return image
+
+
 def patches_of(tract, coadd, **changes):
     """The coadd of a tract cut into its patches."""
     return [
@@ -83,11 +108,14 @@ def patches_of(tract, coadd, **changes):
 
 def drawn(tract, stars, *, sigma=1.6, noise=0.0, rng=None, calib=1.0, band="r", inputs=()):
     """A coadd of a tract, drawn on its own pixels with white noise; ``calib`` is nJy per count."""
-    ra, dec, flux = stars
-    image = exposure(tract.wcs, (ra, dec, np.asarray(flux) / calib), box=tract.box, sigma=sigma, noise=noise, rng=rng)
-    return replace(
-        image,
+    pixels = light(tract.wcs, stars, tract.box, sigma=sigma) / calib
+    if noise:
+        pixels += rng.normal(0, noise, pixels.shape)
+    return Exposure(
         name=f"tract {tract.id}",
+        masked_image=MaskedImage.from_planes(pixels, variance=noise**2 or 1.0, box=tract.box),
+        wcs=tract.wcs,
+        psf=GaussianPsf(sigma, 41),
         photo_calib=PhotoCalib(calib),
         info=ObservationInfo(band=band),
         inputs=inputs,
@@ -95,14 +123,23 @@ def drawn(tract, stars, *, sigma=1.6, noise=0.0, rng=None, calib=1.0, band="r", 
 
 
 def visits_of(scene, rng, *, n=4, noise=10.0, stars=([], [], []), sigma=1.6):
-    """Exposures of the whole scene with white noise, dithered and turned."""
+    """Exposures of the whole scene with white noise and that of the stars' light, dithered and turned."""
     side = 2 * SIDE + 60
     found = []
     for k in range(n):
         center = tuple(side / 2 + rng.uniform(-10, 10, 2))
         wcs = tan_wcs(ra=scene.ra, dec=scene.dec, scale=SCALE, rotation=7.0 * k, center=center)
-        found.append(exposure(wcs, stars, shape=(side, side), sigma=sigma, noise=noise, rng=rng))
+        found.append(observed(wcs, stars, Box.from_shape((side, side)), sigma=sigma, noise=noise, rng=rng))
     return found
+
+
+def observed(wcs, stars, box, *, sigma, noise, rng, gain=2.0):
+    """An exposure with the noise of a sky and of its stars' light."""
+    image = light(wcs, stars, box, sigma=sigma)
+    variance = noise**2 + image / gain
+    pixels = image + rng.normal(0, 1, image.shape) * np.sqrt(variance)
+    planes = MaskedImage.from_planes(pixels, variance=variance, box=box)
+    return Exposure(name="visit", masked_image=planes, wcs=wcs, psf=GaussianPsf(sigma, 41))
 
 
 def stacked(tract, visits, *, numbers):
@@ -116,11 +153,10 @@ def stacked(tract, visits, *, numbers):
     image = np.mean([p.image for p in planes], axis=0)
     variance = np.mean([p.variance for p in planes], axis=0) / len(planes)
     mask = np.bitwise_or.reduce([p.mask for p in planes])
-    blank = exposure(tract.wcs, ([], [], []), box=Box(0, 1, 0, 1))
-    return replace(
-        blank,
+    return Exposure(
         name=f"tract {tract.id}",
         masked_image=MaskedImage.from_planes(image, mask=mask, variance=variance, box=tract.box),
+        wcs=tract.wcs,
         psf=GaussianPsf(1.6, 41),
         photo_calib=PhotoCalib(1.0),
         noise_correlation=np.mean(correlations, axis=0),

@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from lsst.pex.config import ChoiceField, Config, Field, FieldValidationError, ListField
@@ -61,6 +61,7 @@ def option(
     shown: Callable[[Any], Any] = same,
     doc: str | None = None,
     default: Any = dataclasses.MISSING,
+    choices: dict[str, Any] | None = None,
 ) -> Any:
     """A field for one parameter of the core: its type, default and meaning are those of the dataclass.
 
@@ -75,6 +76,8 @@ def option(
         Meaning, where the older field has another than the parameter.
     default
         Where the older default is part of what the name promises.
+    choices
+        Older names of the values that the parameter can have.
 
     Returns
     -------
@@ -83,13 +86,16 @@ def option(
         a tuple.
     """
     value = _default_of(owner, parameter) if default is dataclasses.MISSING else default
+    if choices is not None:
+        into, shown = choices.__getitem__, {own: name for name, own in choices.items()}.__getitem__
     hint, optional = _without_none(typing.get_type_hints(owner)[parameter])
     shown_value = None if value is None else shown(value)
     meaning = doc or _meaning(owner, parameter)
     origin = typing.get_origin(hint)
     field: Any
     if origin is typing.Literal:
-        allowed = dict.fromkeys(typing.get_args(hint), f"see {owner.__name__}.{parameter}")
+        names = choices or typing.get_args(hint)
+        allowed = dict.fromkeys(names, f"see {owner.__name__}.{parameter}")
         field = ChoiceField(doc=meaning, dtype=str, allowed=allowed, default=shown_value, optional=optional)
     elif origin is tuple or isinstance(shown_value, list):
         element = typing.get_args(hint)[0] if origin is tuple else str
@@ -161,21 +167,36 @@ class OptionConfig(Config):
             if why is not None and (list(value) if isinstance(field, ListField) else value) != field.default:
                 raise self.refusal(name, f"{name} can only be {field.default!r}, not {value!r}: {why}")
         for owner in dict.fromkeys(target.owner for target in map(target_of, self._fields.values()) if target):
-            self._require_options(owner)
+            if not inspect.isabstract(owner):
+                field = next(field for field, _ in _fields_for(self, owner))
+                self.require(field.name, partial(options_of, self, owner))
 
     def refusal(self, name: str, sentence: str) -> SettingsError:
         """The error that refuses the value of a field."""
         return SettingsError(self._fields[name], self, sentence)
 
-    def _require_options(self, owner: type) -> None:
-        """Try to make the options, so that a value out of range is told of when the configuration is read."""
+    def require(self, name: str, make: Callable[[], object]) -> None:
+        """Try to make options, so that a value out of range is told of when the configuration is read.
+
+        Parameters
+        ----------
+        name
+            Field that the error is about, unless it is about a parameter that a field stands for.
+        make
+            Makes them.
+
+        Raises
+        ------
+        SettingsError
+            If they cannot be made.
+        """
         try:
-            options_of(self, owner)
+            make()
         except UsageError as error:
             parameter = error.context.get("field")
-            own = {target.parameter: field for field, target in _fields_for(self, owner)}
-            field = own.get(str(parameter), next(iter(own.values())))
-            raise SettingsError(field, self, f"{field.name}: {error}") from error
+            own = [f.name for f in self._fields.values() if (t := target_of(f)) and t.parameter == parameter]
+            field = own[0] if own else name
+            raise self.refusal(field, f"{field}: {error}") from error
 
 
 def options_of[T](config: Config, owner: type[T], **given: Any) -> T:

@@ -132,6 +132,15 @@ def normalised_weights(weights: FloatArray, basis: KernelBasis) -> FloatArray:
     return np.vstack([first, others[kept] / norms[kept, None]])
 
 
+def one_kernel(image: FloatArray) -> KernelBasis:
+    """A basis of one image as it is, from its singular vectors: a stamp is convolved with it as with any basis."""
+    left, strength, right = np.linalg.svd(image)
+    n = len(strength)
+    weights = np.zeros((1, 2 * n, 2 * n))
+    weights[0, np.arange(n), n + np.arange(n)] = strength
+    return KernelBasis(image[None], np.concatenate([left.T, right]), weights)
+
+
 def _normalised(profiles: FloatArray, weights: FloatArray) -> KernelBasis:
     """Unit sum for the first image, zero sum and unit norm for the others."""
     images = np.einsum("nvu,vy,ux->nyx", weights, profiles, profiles, optimize=True)

@@ -12,7 +12,7 @@ from scipy import signal
 from diapipe.errors import TooFewStarsError, UsageError
 from diapipe.images import GaussianPsf, MaskPlane
 from diapipe.numerics.kernel_bases import noise_products
-from diapipe.steps.match import AlardLupton, BrightestInCells, DeltaFunction, Spread, match
+from diapipe.steps.match import AlardLupton, BrightestInCells, DeltaFunction, Given, Spread, match
 from diapipe.steps.match.stamps import cut_stamps
 from diapipe.steps.match.weighting import weighted
 from gaussian_sky import Sky, drawn, masked, star_list, width_squared, with_planes
@@ -256,6 +256,28 @@ def test_the_next_of_a_cell_takes_the_place_of_one_rejected(scene):
     candidates = found((stars, science, template), candidates=cells).candidates
     kept = dict(zip(candidates.x, candidates.kept, strict=True))
     assert [kept[stars.x[k]] for k in (first, second, third)] == [False, True, True]
+
+
+def test_a_given_list_is_taken_as_it_is(scene):
+    """All but saturated ones: stars of S/N 15, and pairs 9 px apart, which the default would leave out."""
+    stars, science, _ = scene
+    x = np.where(np.arange(len(stars)) == 1, stars.x[0] + 9.0, stars.x)
+    y = np.where(np.arange(len(stars)) == 1, stars.y[0], stars.y)
+    weak = replace(stars, flux_err=stars.flux / 15.0, x=x, y=y, is_saturated=np.arange(len(stars)) == 2)
+    given = Given().chosen(weak, science.box, at_most=5, distance=20).index
+    assert set(given) == set(range(len(stars))) - {2}
+    assert (np.diff(weak.flux[given]) <= 0).all()
+    assert len(Spread().chosen(weak, science.box, at_most=400, distance=20).index) == 0
+    assert len(found(scene, candidates=Given(), max_stamps=4).candidates) == len(stars)
+
+
+def test_how_faint_a_source_of_a_cell_may_be(scene):
+    """S/N 15 is below the limit of 20, and above none."""
+    stars, science, _ = scene
+    weak = replace(stars, flux_err=stars.flux / 15.0)
+    assert len(BrightestInCells().chosen(weak, science.box, at_most=400, distance=20).index) == 0
+    every = BrightestInCells(min_signal_to_noise=0, per_cell=None)
+    assert len(every.chosen(weak, science.box, at_most=400, distance=20).index) == len(stars)
 
 
 def test_candidates_in_cells_are_usable_and_limited():

@@ -8,7 +8,8 @@ from diapipe.images.exposure import Exposure
 from diapipe.steps.family import Family
 from diapipe.steps.match.alard_lupton import AlardLupton
 from diapipe.steps.match.base import AbstractMatcher
-from diapipe.steps.match.candidates import CANDIDATES, BrightestInCells, Spread
+from diapipe.steps.match.candidate_quality import candidate_quality, quality_summary
+from diapipe.steps.match.candidates import CANDIDATES, BrightestInCells, Given, Spread
 from diapipe.steps.match.components import PrincipalComponents
 from diapipe.steps.match.criterion import LeastBic
 from diapipe.steps.match.cuts import CandidateCuts
@@ -36,6 +37,7 @@ __all__ = [
     "CentralDifferences",
     "DeltaFunction",
     "ForwardDifferences",
+    "Given",
     "LeastBic",
     "LeastRisk",
     "Match",
@@ -46,7 +48,9 @@ __all__ = [
     "SquaredLaplacian",
     "StarMatcher",
     "WholeBasis",
+    "candidate_quality",
     "match",
+    "quality_summary",
 ]
 
 MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton, "delta": DeltaFunction})

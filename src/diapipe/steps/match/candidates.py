@@ -86,16 +86,21 @@ class BrightestInCells(AbstractCandidates):
         Size of a cell (sizeCellX, sizeCellY).
     per_cell
         How many of a cell take part (nStarPerCell); None for all (-1 there).
+    min_signal_to_noise
+        Fainter sources are left out; 0 leaves out none, as befits a list that was chosen with care.
     """
+
+    may_be_zero = ("min_signal_to_noise",)
 
     cell_width_px: int = 128
     cell_height_px: int = 128
     per_cell: int | None = 3
+    min_signal_to_noise: float = MIN_SIGNAL_TO_NOISE
 
     def chosen(self, stars: StarList, box: Box, *, at_most: int, distance: int) -> Chosen:
         """The first of all cells, the second of all, and so on."""
         index = _usable(stars, box, margin=MARGIN_PX)
-        index = index[stars.flux[index] >= MIN_SIGNAL_TO_NOISE * stars.flux_err[index]]
+        index = index[stars.flux[index] >= self.min_signal_to_noise * stars.flux_err[index]]
         index = index[np.argsort(-stars.flux[index], kind="stable")]
         column = ((stars.x[index] - box.x0) // self.cell_width_px).astype(np.int64)
         row = ((stars.y[index] - box.y0) // self.cell_height_px).astype(np.int64)
@@ -108,7 +113,20 @@ class BrightestInCells(AbstractCandidates):
         return Chosen(index[order], cell[order], self.per_cell)
 
 
-CANDIDATES: Family[AbstractCandidates] = Family("choose candidates", {"spread": Spread, "cells": BrightestInCells})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given(AbstractCandidates):
+    """All that were given, faint or crowded as they may be, but for saturated ones and those on the border."""
+
+    def chosen(self, stars: StarList, box: Box, *, at_most: int, distance: int) -> Chosen:
+        """Brightest first; ``at_most`` and ``distance`` are not looked at: whoever gave the list has chosen."""
+        index = _usable(stars, box, margin=MARGIN_PX)
+        index = index[np.argsort(-stars.flux[index], kind="stable")]
+        return Chosen(index, np.zeros(len(index), np.int64))
+
+
+CANDIDATES: Family[AbstractCandidates] = Family(
+    "choose candidates", {"spread": Spread, "cells": BrightestInCells, "given": Given}
+)
 
 
 def spread_candidates(stars: StarList, box: Box, *, at_most: int, margin: int, distance: int) -> IntArray:

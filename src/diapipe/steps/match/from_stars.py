@@ -99,6 +99,15 @@ class StarMatcher(AbstractMatcher):
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
         """Basis to carry a PSF of the first width (the image that is convolved) to the second."""
 
+    def stamp_half(self, direction: Direction) -> int:
+        """Half-size of the stamps in pixels."""
+        return self.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 40))
+
+    @property
+    def bad_bits(self) -> MaskPlane:
+        """The mask planes whose pixels are not fitted."""
+        return reduce(or_, (MaskPlane[name] for name in self.bad_planes), MaskPlane(0))
+
     def matched(self, science: Exposure, template: Exposure, stars: StarList, direction: Direction) -> Match:
         """Cut stamps, settle the basis by them, fit."""
         sized = self.sized_basis(
@@ -115,7 +124,7 @@ class StarMatcher(AbstractMatcher):
             y=stars.y[chosen.index],
             half=half,
             noise_gain=direction.noise_gain,
-            bad_planes=reduce(or_, (MaskPlane[name] for name in self.bad_planes), MaskPlane(0)),
+            bad_planes=self.bad_bits,
         )
         settled = self._settled(stamps, sized, target.noise_correlation)
         fit = fit_stamps(
@@ -132,7 +141,7 @@ class StarMatcher(AbstractMatcher):
 
     def _chosen(self, science: Exposure, stars: StarList, direction: Direction) -> tuple[Chosen, int]:
         """The candidates, and the half-size of their stamps; TooFewStarsError if there are too few."""
-        half = self.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 40))
+        half = self.stamp_half(direction)
         chosen = self.candidates.chosen(stars, science.box, at_most=self.max_stamps, distance=half)
         if len(chosen.index) < self.min_stamps:
             raise TooFewStarsError(

@@ -8,16 +8,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 
+from diapipe.catalogs.stars import StarList
 from diapipe.images.exposure import Difference, Exposure
+from diapipe.images.mask import MaskPlane
 from diapipe.steps.characterize import Characterize, Characterized, characterize
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, detect
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
 from diapipe.steps.measure import Measure, measure
-from diapipe.steps.subtract import AbstractSubtractor, OneSided, subtract
+from diapipe.steps.subtract import (
+    AbstractPreconvolution,
+    AbstractSubtractor,
+    OneSided,
+    PsfFilter,
+    correlated,
+    preconvolve,
+    subtract,
+)
 from diapipe.steps.summarize import summarize
 from diapipe.steps.template import (
     AbstractRegister,
@@ -45,8 +56,12 @@ class Recipe(Limited):
         How the template is brought onto the science grid.
     matcher
         How the PSFs are matched.
+    preconvolution
+        For a detector that searches a score image: what the science image is filtered with before a template is matched
+        to it. None takes the difference itself through its own PSF instead, as is done for a subtractor whose
+        differences are white by themselves.
     detector
-        How sources are found on the difference.
+        How sources are found, and on which image: the difference or the score. They are measured on the difference.
     measure
         How they are measured and judged.
     decorrelator
@@ -62,6 +77,7 @@ class Recipe(Limited):
     matcher: AbstractMatcher = field(default_factory=AlardLupton)
     subtractor: AbstractSubtractor = field(default_factory=OneSided)
     decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
+    preconvolution: AbstractPreconvolution | None = field(default_factory=PsfFilter)
     detector: AbstractDetector = field(default_factory=MatchedFilter)
     measure: Measure = field(default_factory=Measure)
     n_threads: int = 1
@@ -85,6 +101,8 @@ class DifferenceResult:
         Kernel, background, candidates.
     difference
         Science minus matched template.
+    score
+        The score image that was searched, in counts with its variance; None where the difference was searched.
     detections, dia_sources
         What changed.
     summary
@@ -99,6 +117,7 @@ class DifferenceResult:
     aligned: AlignedTemplate
     match: Match
     difference: Difference
+    score: Exposure | None
     detections: Detections
     dia_sources: Table
     summary: dict[str, Any]
@@ -182,7 +201,12 @@ def difference_pair(
     with stage("subtract"):
         difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
     with stage("detect"):
-        detections = detect(difference.exposure, algorithm=recipe.detector, n_threads=n)
+        score = (
+            None
+            if recipe.detector.searches == "difference"
+            else _score(of_science.exposure, aligned.exposure, of_science.stars, matched, difference, recipe)
+        )
+        detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
         difference = _flagged(difference, detections)
     with stage("measure"):
         dia_sources = measure(
@@ -204,13 +228,31 @@ def difference_pair(
         "dia_sources": dia_sources,
         "seconds": stage.seconds,
     }
-    return DifferenceResult(**parts, summary=summarize(**parts))
+    return DifferenceResult(**parts, score=score, summary=summarize(**parts))
 
 
 def _flagged(difference: Difference, detections: Detections) -> Difference:
-    """The difference with what was detected in its mask: the score's own plane, not a copy of it."""
-    pixels = replace(difference.exposure.masked_image, mask=detections.score.mask)
-    return replace(difference, exposure=replace(difference.exposure, masked_image=pixels))
+    """The difference with what was detected in its mask; where it was searched, the score's own plane and no copy."""
+    planes, found = difference.exposure.masked_image, detections.score.mask
+    if detections.searched != "difference":
+        detected = np.int32(int(MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE))
+        found = (planes.mask & ~detected) | (found & detected)
+    return replace(difference, exposure=replace(difference.exposure, masked_image=replace(planes, mask=found)))
+
+
+def _score(
+    science: Exposure, template: Exposure, stars: StarList, matched: Match, difference: Difference, recipe: Recipe
+) -> Exposure:
+    """A likelihood image of what changed: the difference through its own PSF, where the subtractor has no other; else
+    that of a difference whose kernel was fitted to the pre-convolved science image.
+    """
+    n, error, filter_ = recipe.n_threads, matched.relative_error, None
+    if recipe.preconvolution is not None and not recipe.subtractor.whitens:
+        filter_ = recipe.preconvolution.filter(science)
+        smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (science, template))
+        again = match(smooth, static, stars, algorithm=replace(recipe.matcher, convolve="template"))
+        difference = _subtracted(science, template, replace(again, relative_error=error), recipe)
+    return correlated(difference, science, template, preconvolution=filter_, relative_error=error, n_threads=n)
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:

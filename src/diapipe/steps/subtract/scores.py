@@ -1,32 +1,24 @@
-"""S and S_corr of a proper difference: its matched filter, and that in units of all its noise, of sources too."""
+"""Scores made of a finished difference: its correlation with its own PSF, and S and S_corr of a proper one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from diapipe.errors import InputError, PsfUndefinedError
-from diapipe.images.cells import cells_of
 from diapipe.images.exposure import Difference, Exposure
-from diapipe.images.fields import ImageField
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.numerics.arrays import Float32Array, FloatArray
-from diapipe.numerics.matched_filter import correlated_noise_factor
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.steps.subtract.convolve import convolve_pixels, variance_through, without_holes
-
-CELLS = 6
-"""Positions per axis at which the PSF of the difference is taken."""
-
-ORDER = 3
-"""Order of the field through them."""
+from diapipe.steps.subtract.convolve import KernelAt, convolve_pixels, variance_through, without_holes
+from diapipe.steps.subtract.score_image import as_score, field_through
 
 
 class ProperScores(NamedTuple):
-    """Images of one shape, NaN where the difference is not usable.
+    """Images of one shape, NaN where too few pixels of the difference are usable.
 
     ``score`` is S, the difference correlated with its own PSF, in counts; ``corrected`` is S_corr, of unit scatter
     where nothing changed, on bright stars as on the sky.
@@ -45,69 +37,165 @@ def proper_scores(
     template_astrometry_px: tuple[float, float] = (0.0, 0.0),
     n_threads: int = 1,
 ) -> ProperScores:
-    """The score images of a proper difference (Zackay, Ofek & Gal-Yam 2016, eqs. 12, 25 to 33).
+    """The score images of a proper difference (Zackay, Ofek & Gal-Yam 2016, eqs. 12, 25 to 33); as `correlated`.
+
+    Raises
+    ------
+    InputError
+        If the difference was made in another way than by `Zogy`.
+    PsfUndefinedError
+        If it has no PSF.
+    """
+    if difference.whitening is None or difference.template_filter is None:
+        raise InputError(
+            "S_corr needs a proper difference (ZOGY); this one was made with a matching kernel on one side"
+        )
+    planes = correlated(
+        difference,
+        science,
+        template,
+        science_astrometry_px=science_astrometry_px,
+        template_astrometry_px=template_astrometry_px,
+        n_threads=n_threads,
+    ).masked_image
+    return ProperScores(planes.image, np.asarray(planes.image / np.sqrt(planes.variance), dtype=np.float32))
+
+
+def correlated(
+    difference: Difference,
+    science: Exposure,
+    template: Exposure,
+    *,
+    preconvolution: SpatialKernel | None = None,
+    relative_error: float = 0.0,
+    science_astrometry_px: tuple[float, float] = (0.0, 0.0),
+    template_astrometry_px: tuple[float, float] = (0.0, 0.0),
+    n_threads: int = 1,
+) -> Exposure:
+    """Score image of a difference: correlated with its own PSF, with the variance that the noise of both inputs has.
 
     Parameters
     ----------
     difference
-        Made by `Zogy`.
+        Made in any way.
     science, template
         What it was made of.
+    preconvolution
+        The filter that stands for the science image's mirrored PSF, if it is not that; the whitening is added.
+    relative_error
+        Error of the matched pixels beyond their noise, as a fraction of their signal.
     science_astrometry_px, template_astrometry_px
         Scatter along x and y with which the images are registered to each other; adds σ_x² (∂S_S/∂x)² + σ_y²
         (∂S_S/∂y)² to the variance, S_S being the part of the score that an image contributes.
     n_threads
         Threads over rows of tiles; they change no bit of the result.
 
+    Returns
+    -------
+    Exposure
+        In counts of the science image: a source of flux F has the value F Σ Q P with the filter Q and the PSF P of the
+        difference, its PSF is what a source looks like on it, of unit sum.
+
     Raises
     ------
-    InputError
-        If the difference was made in another way.
     PsfUndefinedError
-        If it has no PSF.
+        If the difference has no PSF.
+
+    Notes
+    -----
+    For a difference ψ ⊗ (S - K ⊗ T - b) of Alard & Lupton this is ψ ⊗ ψ ⊗ (P̄ ⊗ S - κ ⊗ T - b) with κ = P̄ ⊗ K: the
+    template matched to the pre-convolved science image, and decorrelated without a square root, ψ̂² = (s + t k0²) /
+    (s + t |κ̂|² / |P̂|²) (Reiss & Lupton 2016, DMTN-021), with nothing divided by a PSF that has ended.
     """
-    psf, a, b = difference.exposure.psf, difference.whitening, difference.template_filter
-    if a is None or b is None:
-        raise InputError(
-            "S_corr needs a proper difference (ZOGY); this one was made with a matching kernel on one side"
-        )
-    if psf is None:
-        raise PsfUndefinedError(f"{difference.exposure.name} has no PSF; a score needs one")
-    planes, box = difference.exposure.masked_image, difference.exposure.box
+    box = difference.box
+    of_science, of_template = input_filters(difference)
+    seen_at = _filter_of(difference, preconvolution)
 
-    def mirrored(x: float, y: float) -> FloatArray:
-        return psf.kernel_image(x=x, y=y)[::-1, ::-1]
+    def through(kernel_at: KernelAt) -> KernelAt:
+        return lambda x, y: convolved_in_full(kernel_at(x, y), seen_at(x, y))
 
-    def through(kernel: SpatialKernel) -> Callable[[float, float], FloatArray]:
-        return lambda x, y: convolved_in_full(kernel.image_at(x=x, y=y), mirrored(x, y))
-
-    usable = planes.usable(UNUSABLE_DIFFERENCE)
-    of_psf = _field(mirrored, difference)
-    score = convolve_pixels(np.where(usable, planes.image, np.float32(0.0)), box, of_psf, n_threads=n_threads)
-    variance = variance_through([(science, through(a)), (template, through(b))], n_threads=n_threads)
-    middle = mirrored(box.x_center, box.y_center)
-    excess = correlated_noise_factor(middle, difference.exposure.noise_correlation)
-    variance *= np.float32(difference.variance_factor * excess)
-    for exposure, kernel, scatter in ((science, a, science_astrometry_px), (template, b, template_astrometry_px)):
+    of_psf = SpatialKernel(field_through(seen_at, box))
+    score = _correlated(difference, of_psf, n_threads)
+    through_science, through_template = through(of_science), through(of_template)
+    variance = variance_through(
+        [(_uncertain(science, difference, relative_error), through_science), (template, through_template)],
+        n_threads=n_threads,
+    )
+    for exposure, kernel_at, scatter in (
+        (science, through_science, science_astrometry_px),
+        (template, through_template, template_astrometry_px),
+    ):
         if any(scatter):
             part = convolve_pixels(
                 without_holes(exposure, exposure.masked_image.usable())[0],
                 box,
-                _field(through(kernel), difference),
+                SpatialKernel(field_through(kernel_at, box)),
                 n_threads=n_threads,
             )
             for sigma, axis in zip(scatter, (1, 0), strict=True):
                 variance += (np.float32(sigma) * np.gradient(part, axis=axis)) ** 2
-    corrected = np.asarray(score / np.sqrt(variance), dtype=np.float32)
-    for image in (score, corrected):
-        image[~usable] = np.nan
-    return ProperScores(score, corrected)
+    response = field_through(through(_psf_at(difference)), box)
+    profile = of_psf.image_at(x=box.x_center, y=box.y_center)[::-1, ::-1]
+    return as_score(score, variance, difference, profile=profile, response=response)
 
 
-def _field(image_at: Callable[[float, float], FloatArray], difference: Difference) -> SpatialKernel:
-    """A smooth kernel through images given by position."""
-    box = difference.exposure.box
-    cells = cells_of(box, CELLS)
-    x, y = np.array([cell.x_center for cell in cells]), np.array([cell.y_center for cell in cells])
-    samples = np.array([image_at(*place) for place in zip(x, y, strict=True)])
-    return SpatialKernel(ImageField.fitted(samples, x=x, y=y, order=ORDER, box=box))
+def _psf_at(difference: Difference) -> KernelAt:
+    """PSF images of a difference by position."""
+    psf = difference.exposure.psf
+    if psf is None:
+        raise PsfUndefinedError(f"{difference.exposure.name} has no PSF; a score needs one")
+    return lambda x, y: psf.kernel_image(x=x, y=y)
+
+
+def _filter_of(difference: Difference, preconvolution: SpatialKernel | None) -> KernelAt:
+    """The filter that a difference is convolved with, by position: its own PSF mirrored, or another one whitened."""
+    psf_at, whitening = _psf_at(difference), difference.whitening
+    if preconvolution is None:
+        return lambda x, y: psf_at(x, y)[::-1, ::-1]
+    if whitening is None:
+        return lambda x, y: preconvolution.image_at(x=x, y=y)
+    margin = whitening.half
+    inner = slice(margin, margin + preconvolution.size)
+
+    def whitened(x: float, y: float) -> FloatArray:
+        return convolved_in_full(preconvolution.image_at(x=x, y=y), whitening.image_at(x=x, y=y))[inner, inner]
+
+    return whitened
+
+
+def _uncertain(science: Exposure, difference: Difference, relative_error: float) -> Exposure:
+    """The science image with the error of the matched pixels in its variance: it differs from pixel to pixel as noise
+    does.
+    """
+    matched = difference.matched_template
+    if relative_error == 0.0 or matched is None:
+        return science
+    error = np.float32(relative_error) * np.clip(matched.image, 0.0, None)
+    planes = science.masked_image
+    return replace(science, masked_image=replace(planes, variance=planes.variance + error**2))
+
+
+def _correlated(difference: Difference, of_psf: SpatialKernel, n_threads: int) -> Float32Array:
+    """The difference through a kernel, unusable pixels and those beyond its border at zero."""
+    planes, wide = difference.exposure.masked_image, difference.box.dilated(of_psf.half)
+    clean = np.where(planes.usable(UNUSABLE_DIFFERENCE), planes.image, np.float32(0.0))
+    seen = convolve_pixels(np.pad(clean, of_psf.half), wide, of_psf, n_threads=n_threads)
+    return np.ascontiguousarray(seen[difference.box.slices_in(wide)])
+
+
+def input_filters(difference: Difference) -> tuple[KernelAt, KernelAt]:
+    """What science image and template went through, by position: the A and B of D = A ⊗ S - B ⊗ T."""
+    kernel, whitening, own = difference.kernel, difference.whitening, difference.template_filter
+
+    def plain(x: float, y: float) -> FloatArray:
+        return np.ones((1, 1)) if whitening is None else whitening.image_at(x=x, y=y)
+
+    def matching(x: float, y: float) -> FloatArray:
+        return convolved_in_full(kernel.image_at(x=x, y=y), plain(x, y))
+
+    if own is not None:
+        return plain, lambda x, y: own.image_at(x=x, y=y)
+    if difference.convolved == "template":
+        return plain, matching
+    scale = 1.0 / kernel.sum
+    return (lambda x, y: scale * matching(x, y)), (lambda x, y: scale * plain(x, y))

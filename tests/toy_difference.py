@@ -77,6 +77,7 @@ class ToyMatch:
 class ToyDetections:
     score: MaskedImage
     threshold_sigma: float = 5.0
+    searched: str = "difference"
 
 
 def toy_parts(rng: np.random.Generator, *, noise_scale: float = 1.0, n_stars: int = 80) -> dict[str, Any]:

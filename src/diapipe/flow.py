@@ -25,6 +25,7 @@ from diapipe.steps.subtract import (
     AbstractSubtractor,
     OneSided,
     PsfFilter,
+    can_be_matched,
     correlated,
     preconvolve,
     subtract,
@@ -204,7 +205,7 @@ def difference_pair(
         score = (
             None
             if recipe.detector.searches == "difference"
-            else _score(of_science.exposure, aligned.exposure, of_science.stars, matched, difference, recipe)
+            else score_image(of_science.exposure, aligned.exposure, of_science.stars, matched, difference, recipe)
         )
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
         difference = _flagged(difference, detections)
@@ -240,19 +241,34 @@ def _flagged(difference: Difference, detections: Detections) -> Difference:
     return replace(difference, exposure=replace(difference.exposure, masked_image=replace(planes, mask=found)))
 
 
-def _score(
+def score_image(
     science: Exposure, template: Exposure, stars: StarList, matched: Match, difference: Difference, recipe: Recipe
 ) -> Exposure:
-    """A likelihood image of what changed: the difference through its own PSF, where the subtractor has no other; else
-    that of a difference whose kernel was fitted to the pre-convolved science image.
+    """A likelihood image of what changed.
+
+    That of a difference whose kernel was fitted to the pre-convolved science image; but the difference at hand through
+    its own PSF where the subtractor knows of no such kernel, and where the template is too blurred for one.
+
+    Parameters
+    ----------
+    science, template
+        On one grid, with PSFs.
+    stars
+        Sources of the science image, for the fit.
+    matched, difference
+        What the pair gave without a pre-convolution.
+    recipe
+        Algorithms and parameters.
     """
     n, error, filter_ = recipe.n_threads, matched.relative_error, None
     if recipe.preconvolution is not None and not recipe.subtractor.whitens:
         filter_ = recipe.preconvolution.filter(science)
-        smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (science, template))
-        again = match(smooth, static, stars, algorithm=replace(recipe.matcher, convolve="template"))
-        difference = _subtracted(science, template, replace(again, relative_error=error), recipe)
-    return correlated(difference, science, template, preconvolution=filter_, relative_error=error, n_threads=n)
+    if filter_ is None or not can_be_matched(template, science, filter_):
+        return correlated(difference, science, template, relative_error=error, n_threads=n)
+    smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (science, template))
+    again = match(smooth, static, stars, algorithm=replace(recipe.matcher, convolve="template"))
+    likely = _subtracted(science, template, replace(again, relative_error=error), recipe)
+    return correlated(likely, science, template, preconvolution=filter_, relative_error=error, n_threads=n)
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:

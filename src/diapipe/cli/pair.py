@@ -16,7 +16,7 @@ from diapipe.cli import interrupts
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
 from diapipe.cli.progress import Progress, progress_for
-from diapipe.cli.recipes import by_method, merged, recipe_of
+from diapipe.cli.recipes import by_method, by_searched, merged, recipe_of
 from diapipe.errors import DiapipeError, InternalError, UsageError
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
 from diapipe.images import Exposure
@@ -90,7 +90,7 @@ class PairRequest:
             "detector": {"threshold_sigma": options["threshold"]},
             "n_threads": options["threads"],
         }
-        flags = merged(flags, by_method(options["method"]))
+        flags = merged(merged(flags, by_method(options["method"])), by_searched(options["detect_on"]))
         return cls(
             science=_image_file(science, options, kind="science", prefix=""),
             template=_image_file(template, options, kind="template", prefix="template_"),

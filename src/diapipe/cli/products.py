@@ -107,5 +107,7 @@ def _write_images(result: DifferenceResult, folder: Path, *, about: Mapping[str,
         )
         write_exposure(matched, folder / "matched_template.fits", compress=choice.compress, provenance=about)
     if choice.score:
-        score = replace(difference.exposure, name="score", masked_image=result.detections.score, unit="sigma")
+        score = result.score or replace(
+            difference.exposure, name="score", masked_image=result.detections.score, unit="sigma"
+        )
         write_exposure(score, folder / "score.fits", compress=choice.compress, provenance=about)

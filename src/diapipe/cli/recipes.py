@@ -20,6 +20,9 @@ type Settings = Mapping[str, Any]
 NONE = "none"
 """As a method: leave the step out."""
 
+MAY_BE_LEFT_OUT = ("decorrelator", "preconvolution")
+"""Sections in which `NONE` is a method."""
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The content of a TOML file; ReadError if there is none or it is not TOML."""
@@ -52,7 +55,7 @@ def families() -> dict[str, Family[Any]]:
     from diapipe.steps.decorrelate import DECORRELATORS
     from diapipe.steps.detect import DETECTORS
     from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
-    from diapipe.steps.subtract import SUBTRACTORS
+    from diapipe.steps.subtract import PRECONVOLUTIONS, SUBTRACTORS
     from diapipe.steps.template import REGISTERS, WARPS
 
     return {
@@ -65,6 +68,7 @@ def families() -> dict[str, Family[Any]]:
         "matcher.strength": STRENGTHS,
         "subtractor": SUBTRACTORS,
         "decorrelator": DECORRELATORS,
+        "preconvolution": PRECONVOLUTIONS,
         "detector": DETECTORS,
     }
 
@@ -90,6 +94,15 @@ def by_method(method: str | None) -> dict[str, dict[str, str]]:
         known = ", ".join([*MATCHERS, *others])
         raise UsageError(f"no way to subtract is called {method!r}; choose one of {known}")
     return {"subtractor": {"method": method}}
+
+
+def by_searched(image: str | None) -> dict[str, dict[str, str]]:
+    """The settings that ``--detect-on`` stands for: the first detector that searches that image."""
+    if image is None:
+        return {}
+    from diapipe.steps.detect import DETECTORS
+
+    return {"detector": {"method": next(name for name, member in DETECTORS.items() if member.searches == image)}}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -139,7 +152,7 @@ def _value(name: str, default: Any, given: Any) -> Any:
         return _typed(name, type(default), given)
     section = dict(given)
     method = section.pop("method", None)
-    if method == NONE and name == "decorrelator":
+    if method == NONE and name in MAY_BE_LEFT_OUT:
         return None
     algorithm = default if method is None else _chosen(name, str(method), default)
     if not dataclasses.is_dataclass(algorithm) or isinstance(algorithm, type):

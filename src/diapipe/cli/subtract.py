@@ -27,6 +27,11 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
 @click.option(
     "--kernel-order", type=click.IntRange(0, 6), help="Polynomial order of the kernel over the field; else found out."
 )
+@click.option(
+    "--detect-on",
+    type=click.Choice(["difference", "score"]),
+    help="Image to search; either way sources are measured on the difference.  [default: difference]",
+)
 @click.option("--threshold", type=float, callback=positive, help="Detection threshold in sigma.  [default: 5.2]")
 @detector_constants("science")
 @detector_constants("template")

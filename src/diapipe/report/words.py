@@ -217,7 +217,8 @@ def _pixels(pixels: Summary) -> str:
 def _sources(counts: Summary) -> str:
     """What was found."""
     return (
-        f"{counted(counts['dia_sources'], 'source was', 'sources were')} detected; {counts['good']} remain after the "
+        f"{counted(counts['dia_sources'], 'source was', 'sources were')} detected"
+        f"{' on the score image' if counts.get('searched') == 'score' else ''}; {counts['good']} remain after the "
         f"default cut dp_bad: {counts['good_positive']} brighter and {counts['good_negative']} fainter than in the "
         f"template, {counts['good_dipoles']} of them dipoles."
     )

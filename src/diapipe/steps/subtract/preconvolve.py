@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diapipe.errors import PsfUndefinedError
+from diapipe.images.box import Box
 from diapipe.images.exposure import Exposure
 from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
@@ -85,13 +86,18 @@ def can_be_matched(template: Exposure, science: Exposure, filter_: SpatialKernel
     """
     if science.psf is None or template.psf is None:
         return False
-    box = science.box
     smooth = ConvolvedPsf(science.psf, filter_)
-    seen, own = (
-        field_through(lambda x, y, psf=psf: psf.kernel_image(x=x, y=y), box).at(x=box.x_center, y=box.y_center)
-        for psf in (smooth, template.psf)
-    )
-    return bool((own**2).sum() / own.sum() ** 2 >= (seen**2).sum() / seen.sum() ** 2)
+    return _area(template.psf, science.box) <= _area(smooth, science.box)
+
+
+def _area(psf: Psf, box: Box) -> float:
+    """Noise-equivalent area of a PSF in the middle of a box, in pixels."""
+
+    def image_at(x: float, y: float) -> FloatArray:
+        return psf.kernel_image(x=x, y=y)
+
+    image = field_through(image_at, box, cells=3, order=1).at(x=box.x_center, y=box.y_center)
+    return float(image.sum() ** 2 / (image**2).sum())
 
 
 def preconvolve(exposure: Exposure, filter_: SpatialKernel, *, n_threads: int = 1) -> Exposure:

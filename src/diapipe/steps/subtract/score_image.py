@@ -82,8 +82,9 @@ def as_score(
     """
     coverage = covered(difference.exposure.masked_image.usable(UNUSABLE_DIFFERENCE), profile)
     known = coverage >= LEAST_COVERAGE
-    excess = correlated_noise_factor(profile, difference.exposure.noise_correlation)
-    variance *= np.float32(difference.variance_factor * excess)
+    # of a difference that is not white the correlation that it shows is mostly what the variance contains already
+    unexplained = None if difference.whitening is None else difference.exposure.noise_correlation
+    variance *= np.float32(difference.variance_factor * correlated_noise_factor(profile, unexplained))
     variance *= np.where(known, coverage, np.float32(1.0))
     pixels[~known] = np.nan
     mask = difference.exposure.masked_image.mask & ~np.int32(int(UNUSABLE_DIFFERENCE))

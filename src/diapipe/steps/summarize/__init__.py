@@ -94,7 +94,8 @@ def summarize(
         "stars": _star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
         "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),
-        "counts": {"threshold_sigma": detections.threshold_sigma} | source_counts(dia_sources),
+        "counts": {"threshold_sigma": detections.threshold_sigma, "searched": detections.searched}
+        | source_counts(dia_sources),
         "steps": {
             "science": without(science.summary, "warnings"),
             "template": without(template.summary, "warnings"),

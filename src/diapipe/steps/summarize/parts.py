@@ -85,6 +85,10 @@ class DetectionsLike(Protocol):
     def threshold_sigma(self) -> float:
         """Absolute score above which a peak is a source."""
 
+    @property
+    def searched(self) -> str:
+        """Which image they were found on, ``"difference"`` or ``"score"``."""
+
 
 class MatchLike(Protocol):
     """A fitted matching kernel, as the match step reports it."""

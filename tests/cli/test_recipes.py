@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from diapipe.cli.recipes import by_method, families, merged, read_settings, recipe_of
+from diapipe.cli.recipes import by_method, by_searched, families, merged, read_settings, recipe_of
 from diapipe.errors import ReadError, UsageError
 from diapipe.flow import Recipe
+from diapipe.steps.detect import MatchedFilter, ScoreThreshold
 from diapipe.steps.match import DeltaFunction
-from diapipe.steps.subtract import OneSided, Zogy
+from diapipe.steps.subtract import GaussianFilter, OneSided, Zogy
 from diapipe.steps.template import RegisterSip
 
 
@@ -105,3 +106,15 @@ def test_a_method_is_a_matcher_or_a_subtractor():
     assert by_method(None) == {}
     with pytest.raises(UsageError, match="no way to subtract is called 'magic'; choose one of al, delta, zogy"):
         by_method("magic")
+
+
+def test_the_image_to_detect_on_is_a_detector():
+    """``--detect-on`` chooses the detector that searches it; its other settings stay."""
+    recipe = recipe_of(merged({"detector": {"threshold_sigma": 6.0}}, by_searched("score")))
+    assert recipe.detector == ScoreThreshold(threshold_sigma=6.0)
+    from_file = {"detector": {"method": "score"}, "preconvolution": {"method": "gaussian", "order": 1}}
+    recipe = recipe_of(merged(from_file, by_searched("difference")))
+    assert recipe.detector == MatchedFilter()
+    assert recipe.preconvolution == GaussianFilter(order=1)
+    assert recipe_of({"preconvolution": {"method": "none"}}).preconvolution is None
+    assert by_searched(None) == {}

@@ -18,11 +18,18 @@ from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
 from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, match
 from diapipe.steps.select import SELECTORS
+from diapipe.steps.subtract import PRECONVOLUTIONS, preconvolve
 from diapipe.steps.template import REGISTERS, WARPS
 from gaussian_sky import Sky, masked
 
 SKY = Sky(shape=(150, 160), n_stars=16)
-FAMILIES = {"match": MATCHERS, "decorrelate": DECORRELATORS, "detect": DETECTORS, "warp": WARPS}
+FAMILIES = {
+    "match": MATCHERS,
+    "decorrelate": DECORRELATORS,
+    "preconvolve": PRECONVOLUTIONS,
+    "detect": DETECTORS,
+    "warp": WARPS,
+}
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
 ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS}
 OTHERS = [(family, name) for family in ("select", "register") for name in ALL[family]]
@@ -45,6 +52,9 @@ def result(family, name, stars, science, template):
     if family == "decorrelate":
         kernel = SpatialKernel.constant(GaussianPsf(1.3, 15).kernel_image(x=0, y=0), science.box)
         return [decorrelate(template, science, kernel, algorithm=algorithm).field.images]
+    if family == "preconvolve":
+        smooth = preconvolve(science, algorithm.filter(science))
+        return [getattr(smooth.masked_image, plane) for plane in PLANES]
     if family == "detect":
         found = detect(science, algorithm=algorithm)
         return [found.score.image, found.footprints.peaks.significance]

@@ -17,7 +17,7 @@ from diapipe.steps.detect import DETECTORS
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
 from diapipe.steps.select import SELECTORS, KernelSources
-from diapipe.steps.subtract import SUBTRACTORS
+from diapipe.steps.subtract import PRECONVOLUTIONS, SUBTRACTORS
 from diapipe.steps.template import REGISTERS, WARPS
 
 
@@ -31,7 +31,7 @@ def groups(options: Any) -> Iterator[Any]:
 
 
 KERNEL_PARTS = (CANDIDATES, REDUCTIONS, ROUGHNESSES, STRENGTHS)
-FAMILIES = (MATCHERS, *KERNEL_PARTS, SUBTRACTORS, DECORRELATORS, DETECTORS, WARPS, REGISTERS, SELECTORS)
+FAMILIES = (MATCHERS, *KERNEL_PARTS, SUBTRACTORS, DECORRELATORS, PRECONVOLUTIONS, DETECTORS, WARPS, REGISTERS, SELECTORS)
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
 GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}

@@ -18,7 +18,7 @@ import diapipe
 from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
-from diapipe.steps import decorrelate, detect, match, select, template
+from diapipe.steps import decorrelate, detect, match, select, subtract, template
 from diapipe.steps.measure.quality import Cuts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,7 +140,15 @@ def test_the_default_threshold_is_on_its_page():
 
 @pytest.mark.parametrize(
     "family",
-    [template.WARPS, template.REGISTERS, select.SELECTORS, match.MATCHERS, decorrelate.DECORRELATORS, detect.DETECTORS],
+    [
+        template.WARPS,
+        template.REGISTERS,
+        select.SELECTORS,
+        match.MATCHERS,
+        decorrelate.DECORRELATORS,
+        subtract.PRECONVOLUTIONS,
+        detect.DETECTORS,
+    ],
     ids=lambda f: f.verb,
 )
 def test_every_algorithm_is_on_a_page(family):

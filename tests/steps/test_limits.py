@@ -31,7 +31,17 @@ def groups(options: Any) -> Iterator[Any]:
 
 
 KERNEL_PARTS = (CANDIDATES, REDUCTIONS, ROUGHNESSES, STRENGTHS)
-FAMILIES = (MATCHERS, *KERNEL_PARTS, SUBTRACTORS, DECORRELATORS, PRECONVOLUTIONS, DETECTORS, WARPS, REGISTERS, SELECTORS)
+FAMILIES = (
+    MATCHERS,
+    *KERNEL_PARTS,
+    SUBTRACTORS,
+    DECORRELATORS,
+    PRECONVOLUTIONS,
+    DETECTORS,
+    WARPS,
+    REGISTERS,
+    SELECTORS,
+)
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
 GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}

@@ -13,7 +13,6 @@ from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskPlane, SpatialK
 from diapipe.images.fields import ImageField
 from diapipe.images.psf import PolynomialPsf
 from diapipe.steps.subtract import Zogy, proper_scores, subtract
-from diapipe.steps.subtract.base import Pair
 from gaussian_sky import STAMP, Sky, drawn, exposure, masked, moved_to, with_planes
 
 SKY = Sky(noise_science=10.0, noise_template=6.0, template_scale=2.0)
@@ -81,15 +80,46 @@ def test_the_difference_is_the_formula(psfs, rng):
     assert abs((found.image / np.sqrt(found.variance))[INNER]).max() < 6
 
 
-def test_swapping_the_images_turns_the_sign_to_rounding(rng):
-    """The relation of the stars inverted with them: the negative on the other flux scale, to rounding in float32."""
-    science, template = SMALL.exposures(rng, SMALL.stars(rng))
-    relation = {"kernel": matching(SMALL), "background": constant(2.0, SMALL)}
-    one = Zogy().subtracted(Pair(science=science, template=template, convolved="template", **relation))
-    other = Zogy().subtracted(Pair(science=template, template=science, convolved="science", **relation))
-    rounding = 1e-5 * np.sqrt(one.variance) + 2e-6 * science.masked_image.image.max()
-    assert (np.abs(other.pixels / SMALL.template_scale + one.pixels) < rounding).all()
-    np.testing.assert_allclose(other.variance / SMALL.template_scale**2, one.variance, rtol=1e-4)
+def exchanged(mask):
+    """A mask with what is the template's called the science image's, and the other way round; without EDGE."""
+    own = (1 << 11) - 1
+    return (((mask & own) << 11) | ((mask >> 11) & own)) & ~int(MaskPlane.EDGE | MaskPlane.EDGE_TEMPLATE)
+
+
+def widened(exposure_, factor):
+    """The exposure with a PSF model that is too wide."""
+    return replace(exposure_, psf=GaussianPsf(factor * exposure_.psf.sigma_at(x=0, y=0), STAMP))
+
+
+@pytest.mark.parametrize("psfs", ["stars", "models"])
+@pytest.mark.parametrize("wrong", [1.0, 1.04])
+def test_swapping_the_images_turns_the_sign_to_rounding(psfs, wrong, rng):
+    """Through `subtract`, with holes and a saturated star, a background, an error of the match and PSF models that the
+    stars correct: the negative on the other flux scale, to a few roundings in float32 of the brightest pixel.
+    """
+    sky = replace(SKY, template_scale=3.0, background=5.0)
+    stars = sky.stars(rng)
+    science, template = sky.exposures(rng, stars)
+    science = masked(widened(science, wrong), slice(100, 104), slice(200, 204), MaskPlane.CR, 1e6)
+    brightest = np.argmax(stars.flux)
+    core = (slice(int(at) - 2, int(at) + 3) for at in (stars.y[brightest], stars.x[brightest]))
+    science = masked(science, *core, MaskPlane.SAT, 3e4)
+    template = masked(template, slice(200, 220), slice(100, 130), MaskPlane.NO_DATA)
+    more = {"stars": (stars.x, stars.y), "relative_error": 0.005, "algorithm": Zogy(psfs=psfs)}
+    relation = matching(sky), constant(5.0, sky)
+    one = subtract(science, template, *relation, convolved="template", **more)
+    other = subtract(template, science, *relation, convolved="science", **more)
+    ratio = one.template_filter.sum
+    if psfs == "models":
+        assert ratio == pytest.approx(1.0 / 3.0, rel=1e-9)
+    first, second = one.exposure.masked_image, other.exposure.masked_image
+    known = np.isfinite(first.image)
+    np.testing.assert_array_equal(np.isfinite(second.image), known)
+    light = science.masked_image.image[science.masked_image.usable()].max()
+    rounding = 8 * np.finfo(np.float32).eps * light
+    assert abs(first.image + ratio * second.image)[known].max() < rounding < 0.002 * np.sqrt(first.variance.min())
+    np.testing.assert_allclose(ratio**2 * second.variance, first.variance, rtol=1e-5)
+    np.testing.assert_array_equal(exchanged(second.mask), first.mask & ~int(MaskPlane.EDGE | MaskPlane.EDGE_TEMPLATE))
 
 
 @pytest.mark.parametrize("noise_template", [2.0, 10.0, 30.0])

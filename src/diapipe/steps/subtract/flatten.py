@@ -148,7 +148,11 @@ def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
     cells = blocks[: n_y * cell, : n_x * cell].reshape(n_y, cell, n_x, cell).swapaxes(1, 2).reshape(n_y, n_x, cell**2)
     ordered = np.sort(cells, axis=2)
     n = np.count_nonzero(np.isfinite(ordered), axis=2)
-    middle = np.take_along_axis(ordered, np.maximum(n // 2, 0)[..., None], axis=2)[..., 0]
+    # both middle values, so that the difference turned round has the level turned round
+    below, above = (
+        np.take_along_axis(ordered, k[..., None], axis=2)[..., 0] for k in (np.maximum(n - 1, 0) // 2, n // 2)
+    )
+    middle = 0.5 * (below + above)
     level = np.where(4 * n >= cell**2, middle, np.nan).astype(np.float64)
     error = MEDIAN_ERROR * robust_sigma(thinned(blocks, 100_000)) / np.sqrt(np.maximum(n, 1))
     return level, error

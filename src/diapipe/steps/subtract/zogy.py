@@ -111,7 +111,7 @@ class Zogy(AbstractSubtractor):
         np.copyto(reference, matched.pixels, where=(mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0)
         pixels = convolve_pixels(science, box, filters.of_science, tolerance=TOLERANCE, n_threads=n_threads)
         pixels -= convolve_pixels(template, box, filters.of_template, tolerance=TOLERANCE, n_threads=n_threads)
-        pixels -= _background_of_science(pair).over(box)
+        pixels -= _background_of_science(pair, filters).over(box)
         assert pair.science.psf is not None
         return Subtracted(
             pixels=pixels,
@@ -265,8 +265,8 @@ def _flux_ratio(pair: Pair) -> float:
     return pair.kernel.sum if pair.convolved == "template" else 1.0 / pair.kernel.sum
 
 
-def _background_of_science(pair: Pair) -> ChebyshevField:
-    """What the match found of science above template, in counts of the science image."""
+def _background_of_science(pair: Pair, filters: Filters) -> ChebyshevField:
+    """What the match found of reference above target, seen through the filters, in counts of the science image."""
     if pair.convolved == "template":
         return pair.background
-    return replace(pair.background, coefficients=-pair.background.coefficients / pair.kernel.sum)
+    return replace(pair.background, coefficients=-filters.of_template.sum * pair.background.coefficients)

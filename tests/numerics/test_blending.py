@@ -110,11 +110,29 @@ def test_sources_and_few_pixels_say_nothing_of_noise(rng):
     assert blending.noise_alikeness(one, one, ignored=32, least_pixels=10) == 1.0
 
 
+def weights_of(missing, *, feather_px):
+    image = np.where(missing, np.float32(np.nan), np.float32(1.0))
+    planes = Planes(image, np.ones_like(image), np.zeros(image.shape, np.int32))
+    shares = blending.missing_shares(planes, image.shape, 8, 0, 0)
+    return blending.feathered_weights(shares, step=8, feather_px=feather_px)
+
+
+def test_shares_of_missing_pixels_are_counted_in_the_cells_of_the_frame(rng):
+    """Against the mean of each cell; outside the layer all is missing, and cells at the upper borders are smaller."""
+    planes = spoiled(layer(rng, (30, 41)), rng)
+    frame = np.ones((45, 60))
+    good = np.isfinite(planes.image) & np.isfinite(planes.variance) & (planes.variance > 0)
+    frame[9:39, 15:56] = ~good
+    found = blending.missing_shares(planes, (45, 60), 8, 15, 9)
+    expected = [[frame[y : y + 8, x : x + 8].mean() for x in range(0, 60, 8)] for y in range(0, 45, 8)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_weights_fade_towards_borders_and_holes_and_not_towards_the_frame():
     """0 where nothing is; from the border on rising over the feather, whatever lies beyond the array."""
     missing = np.zeros((160, 400), bool)
     missing[:, :80] = True
-    weight = blending.feathered_weights(missing, step=8, feather_px=100.0)
+    weight = weights_of(missing, feather_px=100.0)
     assert weight.shape == (20, 50)
     assert (weight[:, :10] == 0).all()
     distance = 8 * np.arange(40)
@@ -125,12 +143,12 @@ def test_weights_fade_towards_borders_and_holes_and_not_towards_the_frame():
 def test_a_cosmic_ray_is_no_border():
     missing = np.zeros((80, 80), bool)
     missing[40:43, 40:43] = True
-    assert (blending.feathered_weights(missing, step=8, feather_px=30.0) == 1).all()
+    assert (weights_of(missing, feather_px=30.0) == 1).all()
 
 
 def test_a_cell_that_is_partly_there_counts_where_there_is_nothing_else():
     """Three quarters missing: the least weight, not none."""
     missing = np.zeros((24, 24), bool)
     missing[8:16, 8:14] = True
-    weight = blending.feathered_weights(missing, step=8, feather_px=8.0)
+    weight = weights_of(missing, feather_px=8.0)
     assert weight[1, 1] == np.float32(blending.LEAST_WEIGHT)

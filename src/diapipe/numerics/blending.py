@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 from diapipe.numerics.resample_rows import Planes
 from diapipe.numerics.stats import robust_sigma
@@ -89,38 +89,52 @@ def add_layer(
     first, last
         Rows of the layer.
     """
-    n_rows, n_columns = nodes.shape
-    middle = np.float32(0.5 * (step - 1))
+    n, n_rows = layer.image.shape[1], nodes.shape[0]
     twice = np.float32(2.0 * alike)
+    cell, after, across = _cells(column, n, step, nodes.shape[1])
+    weights = np.empty(n, np.float32)
     for j in range(first, last):
-        v = min(max((np.float32(row + j) - middle) / np.float32(step), np.float32(0.0)), np.float32(n_rows - 1))
-        j0 = min(int(v), max(n_rows - 2, 0))
-        j1, fy = min(j0 + 1, n_rows - 1), v - np.float32(j0)
-        y = row + j
-        for i in range(layer.image.shape[1]):
-            value, variance = layer.image[j, i], layer.variance[j, i]
-            if not (math.isfinite(value) and variance > 0.0 and variance < math.inf):
+        down, row_after, fy = _cell(row + j, step, n_rows)
+        for i in range(n):
+            lower = nodes[down, cell[i]] + across[i] * (nodes[down, after[i]] - nodes[down, cell[i]])
+            upper = nodes[row_after, cell[i]] + across[i] * (nodes[row_after, after[i]] - nodes[row_after, cell[i]])
+            weights[i] = lower + fy * (upper - lower)
+        y, x = row + j, column
+        values, variances, flags = layer.image[j], layer.variance[j], layer.mask[j]
+        value, weight, spread = sums.value[y, x : x + n], sums.weight[y, x : x + n], sums.spread[y, x : x + n]
+        mask, is_sound = sums.mask[y, x : x + n], sums.sound[y, x : x + n]
+        for i in range(n):
+            w, variance = weights[i], variances[i]
+            sound = (flags[i] & bad_bits) == 0
+            known = math.isfinite(values[i]) and variance > 0.0 and variance < math.inf
+            if not known or w <= 0.0 or (is_sound[i] and not sound):
                 continue
-            u = min(
-                max((np.float32(column + i) - middle) / np.float32(step), np.float32(0.0)), np.float32(n_columns - 1)
-            )
-            i0 = min(int(u), max(n_columns - 2, 0))
-            i1, fx = min(i0 + 1, n_columns - 1), u - np.float32(i0)
-            lower = nodes[j0, i0] + fx * (nodes[j0, i1] - nodes[j0, i0])
-            upper = nodes[j1, i0] + fx * (nodes[j1, i1] - nodes[j1, i0])
-            w = lower + fy * (upper - lower)
-            x = column + i
-            sound = (layer.mask[j, i] & bad_bits) == 0
-            if w <= 0.0 or (sums.sound[y, x] and not sound):
-                continue
-            if sound and not sums.sound[y, x]:
-                sums.value[y, x], sums.weight[y, x], sums.spread[y, x], sums.mask[y, x] = 0.0, 0.0, 0.0, 0
-                sums.sound[y, x] = True
+            if sound and not is_sound[i]:
+                value[i], weight[i], spread[i], mask[i], is_sound[i] = 0.0, 0.0, 0.0, 0, True
             own = w * w * variance
-            sums.spread[y, x] += own + twice * math.sqrt(own * sums.spread[y, x])
-            sums.value[y, x] += w * value
-            sums.weight[y, x] += w
-            sums.mask[y, x] |= layer.mask[j, i]
+            if twice > 0.0 and spread[i] > 0.0:
+                own += twice * math.sqrt(own * spread[i])
+            spread[i] += own
+            value[i] += w * values[i]
+            weight[i] += w
+            mask[i] |= flags[i]
+
+
+@jit
+def _cell(position: int, step: int, n_nodes: int) -> tuple[int, int, np.float32]:
+    """Node before a pixel, the next one, and the fraction of the way; clamped to the nodes."""
+    u = min(max((position - 0.5 * (step - 1)) / step, 0.0), n_nodes - 1.0)
+    before = min(int(u), max(n_nodes - 2, 0))
+    return before, min(before + 1, n_nodes - 1), np.float32(u - before)
+
+
+@jit
+def _cells(start: int, n: int, step: int, n_nodes: int) -> tuple[IntArray, IntArray, Float32Array]:
+    """The same for ``n`` pixels in a row."""
+    before, after, fraction = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.float32)
+    for i in range(n):
+        before[i], after[i], fraction[i] = _cell(start + i, step, n_nodes)
+    return before, after, fraction
 
 
 def cut(sums: Sums, rows: slice, columns: slice) -> Sums:
@@ -131,10 +145,22 @@ def cut(sums: Sums, rows: slice, columns: slice) -> Sums:
 
 def blended(sums: Sums, *, no_data: int) -> Planes:
     """The planes that the sums make: NaN and ``no_data`` where nothing was summed up."""
-    has = sums.weight > 0
-    scale = np.divide(np.float32(1.0), sums.weight, out=np.full(has.shape, np.nan, np.float32), where=has)
-    mask = np.where(has, sums.mask, np.int32(no_data))
-    return Planes(sums.value * scale, sums.spread * scale * scale, mask)
+    shape = sums.value.shape
+    planes = Planes(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
+    _divide(sums, planes, no_data)
+    return planes
+
+
+@jit
+def _divide(sums: Sums, planes: Planes, no_data: int) -> None:
+    for y in range(sums.value.shape[0]):
+        for x in range(sums.value.shape[1]):
+            weight = sums.weight[y, x]
+            has = weight > 0.0
+            scale = np.float32(1.0) / weight if has else np.float32(np.nan)
+            planes.image[y, x] = sums.value[y, x] * scale
+            planes.variance[y, x] = sums.spread[y, x] * scale * scale
+            planes.mask[y, x] = sums.mask[y, x] if has else no_data
 
 
 def noise_alikeness(one: Planes, other: Planes, *, ignored: int, least_pixels: int) -> float | None:
@@ -168,13 +194,14 @@ def noise_alikeness(one: Planes, other: Planes, *, ignored: int, least_pixels: i
     return float(np.clip((1.0 - left) / shared, 0.0, 1.0))
 
 
-def feathered_weights(missing: BoolArray, *, step: int, feather_px: float) -> Float32Array:
+def feathered_weights(missing: FloatArray, *, step: int, feather_px: float) -> Float32Array:
     """Weights that fall to 0 towards the borders of an image, at the centres of cells.
 
     Parameters
     ----------
     missing
-        Pixels without a value; what lies beyond the array is not known to be missing.
+        Share of each cell's pixels that have no value, as of `missing_shares`; shape (n_rows, n_columns). What lies
+        beyond is not known to be missing.
     step
         Side of a cell in pixels.
     feather_px
@@ -183,20 +210,44 @@ def feathered_weights(missing: BoolArray, *, step: int, feather_px: float) -> Fl
     Returns
     -------
     Float32Array
-        Shape (ceil(rows / step), ceil(columns / step)): 0 in cells without a pixel, at least `LEAST_WEIGHT` elsewhere.
+        The shape of ``missing``: 0 in cells without a pixel, at least `LEAST_WEIGHT` elsewhere.
     """
-    share = _cell_means(missing, step)
-    empty = share > MISSING_SHARE
+    empty = missing > MISSING_SHARE
     if not empty.any():
         return np.ones(empty.shape, np.float32)
     inside = step * (np.asarray(ndimage.distance_transform_edt(~empty), dtype=np.float64) - 1.0)
     weight = np.clip(inside / feather_px, LEAST_WEIGHT, 1.0)
-    return np.where(share < 1.0, weight, 0.0).astype(np.float32)
+    return np.where(missing < 1.0, weight, 0.0).astype(np.float32)
 
 
-def _cell_means(values: BoolArray, step: int) -> FloatArray:
-    """Mean of each cell; those at the upper borders may be smaller."""
-    rows, columns = (np.arange(0, n, step) for n in values.shape)
-    total = np.add.reduceat(np.add.reduceat(values, rows, axis=0, dtype=np.int32), columns, axis=1)
-    heights, widths = (np.minimum(step, n - at) for n, at in zip(values.shape, (rows, columns), strict=True))
-    return np.asarray(total / (heights[:, None] * widths), dtype=np.float64)
+@jit
+def missing_shares(layer: Planes, shape: tuple[int, int], step: int, column: int, row: int) -> FloatArray:
+    """Share of the pixels without a finite value or a positive finite variance in each cell of a frame.
+
+    Parameters
+    ----------
+    layer
+        On a part of the frame.
+    shape
+        Rows and columns of the frame.
+    step
+        Side of a cell; those at the upper borders may be smaller.
+    column, row
+        Where the layer's first pixel lies in the frame.
+
+    Returns
+    -------
+    FloatArray
+        Shape (ceil(rows / step), ceil(columns / step)).
+    """
+    height, width = shape
+    shares = np.zeros(((height + step - 1) // step, (width + step - 1) // step))
+    for j in range(layer.image.shape[0]):
+        for i in range(layer.image.shape[1]):
+            variance = layer.variance[j, i]
+            if math.isfinite(layer.image[j, i]) and variance > 0.0 and variance < math.inf:
+                shares[(row + j) // step, (column + i) // step] += 1.0
+    for j in range(shares.shape[0]):
+        for i in range(shares.shape[1]):
+            shares[j, i] = 1.0 - shares[j, i] / (min(step, height - j * step) * min(step, width - i * step))
+    return shares

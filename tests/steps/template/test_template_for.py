@@ -252,6 +252,16 @@ def test_inputs_that_do_not_go_together_are_refused(changes, message, rng):
         template_for(scene.science(), both(scene, [west, replace(east, **changes)]))
 
 
+def test_a_template_of_another_band_is_refused(rng):
+    """Unless one of the two bands is not known."""
+    scene = Scene()
+    patches = both(scene, [drawn(tract, NOTHING, noise=5.0, rng=rng) for tract in scene.tracts])
+    with pytest.raises(InputError, match="science is of band 'g', its template of 'r'; both must be of one band"):
+        template_for(scene.science(band="g"), patches)
+    for band in ("r", ""):
+        assert template_for(scene.science(band=band), patches).info.band == "r"
+
+
 def test_pixels_in_nanojansky_need_no_calibration(rng):
     """Their unit says it."""
     scene = Scene()

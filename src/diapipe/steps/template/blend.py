@@ -32,6 +32,9 @@ CELL_PX = 8
 LEAST_PIXELS = 2000
 """Pixels of an overlap from which the correlation of its noise is measured: it is then known to 0.05."""
 
+SAMPLED_PIXELS = 1_000_000
+"""Of larger overlaps rows are left out."""
+
 MARGIN_PX = 8
 """Pixels around a patch that a displacement of the map may bring in."""
 
@@ -109,8 +112,9 @@ class Blend:
 
     def _weights(self, pixels: MaskedImage) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:
         """Feathered inverse variances over the whole grid, in units of the first layer's; None if it has no pixel."""
-        missing = np.ones(self.grid.box.shape, np.bool_)
-        missing[pixels.box.slices_in(self.grid.box)] = ~pixels.usable(MaskPlane(0))
+        planes = Planes(pixels.image, pixels.variance, pixels.mask)
+        rows, columns = pixels.box.slices_in(self.grid.box)
+        missing = blending.missing_shares(planes, self.grid.box.shape, CELL_PX, columns.start, rows.start)
         weight = blending.feathered_weights(missing, step=CELL_PX, feather_px=self.feather_px)
         typical = median(thinned(pixels.variance, 100_000))
         if not weight.any() or not typical > 0:
@@ -124,8 +128,12 @@ class Blend:
         if self.is_empty:
             return 0.0
         ignored = int(UNUSABLE | MaskPlane.DETECTED | MaskPlane.DETECTED_NEGATIVE)
-        before = blending.blended(blending.cut(self.sums, *part), no_data=int(MaskPlane.NO_DATA))
-        measured = blending.noise_alikeness(before, planes, ignored=ignored, least_pixels=LEAST_PIXELS)
+        rows, columns = part
+        some = slice(rows.start, rows.stop, max(1, planes.image.size // SAMPLED_PIXELS))
+        before = blending.blended(blending.cut(self.sums, some, columns), no_data=int(MaskPlane.NO_DATA))
+        step = some.step
+        layer_rows = Planes(planes.image[::step], planes.variance[::step], planes.mask[::step])
+        measured = blending.noise_alikeness(before, layer_rows, ignored=ignored, least_pixels=LEAST_PIXELS)
         if measured is not None:
             return measured
         if not (layer.inputs and self.visits):

@@ -57,6 +57,16 @@ def require_wcs(science: Exposure) -> None:
         raise InputError(f"{science.name} has no celestial WCS; without one no template can be found for it")
 
 
+def require_band(template: Exposure, science: Exposure) -> None:
+    """Refuse a template of another band, if both are known."""
+    of_template, of_science = template.info.band, science.info.band
+    if of_template and of_science and of_template != of_science:
+        raise InputError(
+            f"{science.name} is of band {of_science!r}, its template of {of_template!r}; both must be of one band",
+            bands=(of_science, of_template),
+        )
+
+
 def require_coverage(template: Exposure, science: Exposure, *, at_least: float) -> None:
     """Refuse a template with too few usable pixels for the science exposure."""
     coverage = coverage_of(template, science)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from diapipe.images import Exposure
-from diapipe.steps.template.gather import AbstractTemplate, TemplateInput, require_coverage, require_wcs
+from diapipe.steps.template.gather import AbstractTemplate, TemplateInput, require_band, require_coverage, require_wcs
 from diapipe.steps.template.multi_tract import MultiTract
 from diapipe.steps.template.registration import Registration
 
@@ -46,12 +46,13 @@ def template_for(
     Raises
     ------
     InputError
-        If the science exposure has no WCS, inputs are of several bands, or their flux scales are not known.
+        If the science exposure has no WCS, the bands are not one, or flux scales are not known.
     NoOverlapError
         If no input overlaps, or too little of the science exposure is covered.
     """
     algorithm = algorithm or MultiTract()
     require_wcs(science)
     template = algorithm.gather(science, list(inputs), registration=registration, n_threads=n_threads)
+    require_band(template, science)
     require_coverage(template, science, at_least=algorithm.warp.required_template_fraction)
     return template

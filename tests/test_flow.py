@@ -20,7 +20,8 @@ SPEC = PairSpec.small(
     512, n_stars=120, n_transients=12, transient_min_snr=15.0, star_brightest_mag=15.5, misregistration_px=0.0
 )
 STAGES = [
-    "characterize science", "characterize template", "align template", "match PSFs", "subtract", "detect", "measure"
+    "characterize science", "characterize template", "align template", "match PSFs", "subtract", "clean", "detect",
+    "measure"
 ]  # fmt: skip
 
 

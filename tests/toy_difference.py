@@ -74,6 +74,12 @@ class ToyMatch:
 
 
 @dataclass(frozen=True)
+class ToyCleaned:
+    n_cosmic_ray_pixels: int = 12
+    streaks: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
 class ToyDetections:
     score: MaskedImage
     threshold_sigma: float = 5.0
@@ -121,6 +127,7 @@ def toy_parts(rng: np.random.Generator, *, noise_scale: float = 1.0, n_stars: in
             convolved="template",
             matched_template=MaskedImage.from_planes(template),
         ),
+        "cleaned": ToyCleaned(),
         "detections": ToyDetections(_score(planes)),
         "dia_sources": _sources(transients),
         "seconds": {"characterize science": 0.4, "match PSFs": 0.2, "subtract": 0.1},

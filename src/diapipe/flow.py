@@ -15,6 +15,7 @@ from diapipe.catalogs.stars import StarList
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
 from diapipe.steps.characterize import Characterize, Characterized, characterize
+from diapipe.steps.clean import Clean, Cleaned, clean
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, detect
 from diapipe.steps.limits import Limited
@@ -61,6 +62,8 @@ class Recipe(Limited):
         For a detector that searches a score image: what the science image is filtered with before a template is matched
         to it. None takes the difference itself through its own PSF instead, as is done for a subtractor whose
         differences are white by themselves.
+    clean
+        Which cosmic rays and streaks of the difference are masked.
     detector
         How sources are found, and on which image: the difference or the score. They are measured on the difference.
     measure
@@ -79,6 +82,7 @@ class Recipe(Limited):
     subtractor: AbstractSubtractor = field(default_factory=OneSided)
     decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
     preconvolution: AbstractPreconvolution | None = field(default_factory=PsfFilter)
+    clean: Clean = field(default_factory=Clean)
     detector: AbstractDetector = field(default_factory=MatchedFilter)
     measure: Measure = field(default_factory=Measure)
     n_threads: int = 1
@@ -104,6 +108,8 @@ class DifferenceResult:
         Science minus matched template.
     score
         The score image that was searched, in counts with its variance; None where the difference was searched.
+    cleaned
+        What was masked on it beyond the masks of the images.
     detections, dia_sources
         What changed.
     summary
@@ -119,6 +125,7 @@ class DifferenceResult:
     match: Match
     difference: Difference
     score: Exposure | None
+    cleaned: Cleaned
     detections: Detections
     dia_sources: Table
     summary: dict[str, Any]
@@ -201,11 +208,21 @@ def difference_pair(
         matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
     with stage("subtract"):
         difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
+    with stage("clean"):
+        cleaned = clean(difference, options=recipe.clean)
+        difference = cleaned.difference
     with stage("detect"):
         score = (
             None
             if recipe.detector.searches == "difference"
-            else score_image(of_science.exposure, aligned.exposure, of_science.stars, matched, difference, recipe)
+            else score_image(
+                _masked_as(of_science.exposure, cleaned),
+                aligned.exposure,
+                of_science.stars,
+                matched,
+                difference,
+                recipe,
+            )
         )
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
         difference = _flagged(difference, detections)
@@ -225,11 +242,23 @@ def difference_pair(
         "aligned": aligned,
         "match": matched,
         "difference": difference,
+        "cleaned": cleaned,
         "detections": detections,
         "dia_sources": dia_sources,
         "seconds": stage.seconds,
     }
     return DifferenceResult(**parts, score=score, summary=summarize(**parts))
+
+
+def _masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:
+    """The science image without the cosmic rays and streaks that the difference has shown, of either image."""
+    if not cleaned.n_cosmic_ray_pixels and not cleaned.streaks:
+        return science
+    planes, found = science.masked_image, MaskPlane.CR | MaskPlane.STREAK
+    seen = cleaned.difference.exposure.masked_image.mask
+    mask = planes.mask | (seen & np.int32(int(found)))
+    mask |= np.where(seen & np.int32(int(found.of_template)), np.int32(int(MaskPlane.CR)), np.int32(0))
+    return replace(science, masked_image=replace(planes, mask=mask))
 
 
 def _flagged(difference: Difference, detections: Detections) -> Difference:

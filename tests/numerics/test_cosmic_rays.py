@@ -20,7 +20,7 @@ def flagged(image, *, variance, fwhm, mask=None):
         skip_bits=SAT,
         out=out,
         bit=CR,
-        sigma=fwhm / 2.3548,
+        ratios=cosmic_rays.neighbour_ratios(fwhm / 2.3548, sharpness=0.6),
     )
     assert n == np.count_nonzero(out & CR)
     return (out & CR) != 0

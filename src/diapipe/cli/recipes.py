@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 type Settings = Mapping[str, Any]
 
 NONE = "none"
-"""As a method: leave the step out."""
-
-MAY_BE_LEFT_OUT = ("decorrelator", "preconvolution")
-"""Sections in which `NONE` is a method."""
+"""As a method of a section that may be None: leave the step out."""
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -140,19 +137,27 @@ def recipe_of(settings: Settings, *, base: Recipe | None = None) -> Recipe:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise UsageError(f"no setting is called {unknown[0]!r}; there are {', '.join(known)}")
-    values = {name: _value(name, getattr(default, name), given) for name, given in settings.items()}
+    hints = typing.get_type_hints(Recipe)
+    values = {name: _value(name, getattr(default, name), given, hints[name]) for name, given in settings.items()}
     return dataclasses.replace(default, **values)
 
 
-def _value(name: str, default: Any, given: Any) -> Any:
-    """A field of the recipe: a section made into its algorithm, or a plain value."""
+def _value(name: str, default: Any, given: Any, hint: Any) -> Any:
+    """A field of the recipe: a section made into its algorithm, or a plain value.
+
+    A field that may be None is so by ``method = "none"``, and by any other section begins as its type's default.
+    """
+    choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    optional = type(None) in choices
+    if default is None and optional:
+        default = next(choice for choice in choices if choice is not type(None))()
     if not isinstance(given, Mapping):
         if dataclasses.is_dataclass(default):
             raise UsageError(f"{name} must be a section ([{name}]), not {given!r}")
         return _typed(name, type(default), given)
     section = dict(given)
     method = section.pop("method", None)
-    if method == NONE and name in MAY_BE_LEFT_OUT:
+    if method == NONE and optional:
         return None
     algorithm = default if method is None else _chosen(name, str(method), default)
     if not dataclasses.is_dataclass(algorithm) or isinstance(algorithm, type):
@@ -168,10 +173,11 @@ def _fields(name: str, algorithm: Any, section: Settings) -> dict[str, Any]:
     for key, given in section.items():
         if key not in known:
             raise UsageError(f"[{name}] has no setting {key!r}; there are {', '.join(known)}")
-        at_present = getattr(algorithm, key)
-        is_group = dataclasses.is_dataclass(at_present)
+        is_group = dataclasses.is_dataclass(getattr(algorithm, key)) or isinstance(given, Mapping)
         values[key] = (
-            _value(f"{name}.{key}", at_present, given) if is_group else _typed(f"{name}.{key}", hints[key], given)
+            _value(f"{name}.{key}", getattr(algorithm, key), given, hints[key])
+            if is_group
+            else _typed(f"{name}.{key}", hints[key], given)
         )
     return values
 

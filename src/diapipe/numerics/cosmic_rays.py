@@ -10,6 +10,9 @@ from diapipe.numerics.jit import jit
 GROWTH_PASSES = 3
 """How often the neighbours of flagged pixels are looked at again, with the lower threshold."""
 
+_LOOK = 64
+"""Pixels that are passed over at once where none stands out."""
+
 _EXPECTED_SEEDS = 65536
 """Room for the first look; where there are more, a second one follows."""
 
@@ -72,26 +75,35 @@ def _seeds(
     ratios: FloatArray,
     n_sigma: float,
     floor_sigma: float,
+    floor_value: float,
     found: IntArray,
 ) -> int:
-    """Write the flat indices of the sharp pixels above ``floor_sigma``; how many there are, room for them or not.
+    """Write the flat indices of the sharp pixels above the floors; how many there are, room for them or not.
 
     Pixels with ``bit`` in ``out`` are no neighbours.
     """
     n_rows, n_columns = image.shape
     n = 0
-    floor = np.float32(floor_sigma * floor_sigma)
+    floor, least, none = np.float32(floor_sigma * floor_sigma), np.float32(floor_value), np.float32(0.0)
     for y in range(1, n_rows - 1):
-        for x in range(1, n_columns - 1):
-            value = image[y, x]
-            if not (value > 0.0 and value * value > floor * variance[y, x] and variance[y, x] > 0.0):
+        values, spreads = image[y], variance[y]
+        for first in range(1, n_columns - 1, _LOOK):
+            last = min(first + _LOOK, n_columns - 1)
+            seen = 0
+            for x in range(first, last):
+                seen += 1 if (values[x] > least) & (values[x] * values[x] > floor * spreads[x]) else 0
+            if seen == 0:
                 continue
-            if (mask[y, x] & skip_bits) != 0:
-                continue
-            if _is_sharp(image, variance, mask, skip_bits, out, bit, y, x, ratios, n_sigma, 1.0):
-                if n < len(found):
-                    found[n] = y * n_columns + x
-                n += 1
+            for x in range(first, last):
+                value = values[x]
+                if not (value > least and value * value > floor * spreads[x] and spreads[x] > none):
+                    continue
+                if (mask[y, x] & skip_bits) != 0:
+                    continue
+                if _is_sharp(image, variance, mask, skip_bits, out, bit, y, x, ratios, n_sigma, 1.0):
+                    if n < len(found):
+                        found[n] = y * n_columns + x
+                    n += 1
     return n
 
 
@@ -149,6 +161,14 @@ def neighbour_ratios(sigma: float, *, sharpness: float) -> FloatArray:
     return sharpness * np.array([beside, beside, diagonal, diagonal])
 
 
+def ratios_of_psf(stamp: FloatArray, *, sharpness: float) -> FloatArray:
+    """The same as `neighbour_ratios` for the PSF image itself; shape (4,). A ring below zero asks for nothing."""
+    r = stamp.shape[0] // 2
+    opposite = [((r, r - 1), (r, r + 1)), ((r - 1, r), (r + 1, r)), ((r - 1, r - 1), (r + 1, r + 1))]
+    opposite.append(((r - 1, r + 1), (r + 1, r - 1)))
+    return sharpness * np.array([max(0.5 * (stamp[a] + stamp[b]) / stamp[r, r], 0.0) for a, b in opposite])
+
+
 def flag_cosmic_rays(
     image: Float32Array,
     *,
@@ -157,10 +177,11 @@ def flag_cosmic_rays(
     skip_bits: int,
     out: MaskArray,
     bit: int,
-    sigma: float,
+    ratios: FloatArray,
     floor_sigma: float = 6.0,
+    floor_value: float = 0.0,
     n_sigma: float = 3.0,
-    sharpness: float = 0.6,
+    grow_sigma: float = 3.0,
 ) -> int:
     """Set ``bit`` in ``out`` where a cosmic ray hit.
 
@@ -174,14 +195,16 @@ def flag_cosmic_rays(
         Pixels that are neither flagged nor used as neighbours (saturated, bad).
     out, bit
         Mask that gets the bit, in place.
-    sigma
-        Gaussian width of the PSF's core in pixels.
+    ratios
+        Most that opposite neighbours may be: `neighbour_ratios` or `ratios_of_psf`.
     floor_sigma
         Least signal-to-noise of a seed pixel.
+    floor_value
+        Least value of a seed pixel, not negative.
     n_sigma
-        Certainty that the pixel is sharper than the PSF.
-    sharpness
-        How much sharper, as a fraction of the contrast of a perfect star.
+        Certainty that the pixel is sharper than that.
+    grow_sigma
+        Least signal-to-noise of the further pixels of a hit.
 
     Returns
     -------
@@ -194,12 +217,11 @@ def flag_cosmic_rays(
     van Dokkum (2001) it measures curvature, but is scaled by the PSF's own, so that star cores are safe at any
     sampling.
     """
-    ratios = neighbour_ratios(sigma, sharpness=sharpness)
     seeds = np.empty(_EXPECTED_SEEDS, np.int64)
     no_bit = 0
     for _ in range(2):
-        n = _seeds(image, variance, mask, skip_bits, out, no_bit, ratios, n_sigma, floor_sigma, seeds)
+        n = _seeds(image, variance, mask, skip_bits, out, no_bit, ratios, n_sigma, floor_sigma, floor_value, seeds)
         if n <= len(seeds):
             break
         seeds = np.empty(n, np.int64)
-    return _grow(image, variance, mask, skip_bits, out, bit, seeds[:n], ratios, n_sigma, 0.5 * floor_sigma)
+    return _grow(image, variance, mask, skip_bits, out, bit, seeds[:n], ratios, n_sigma, grow_sigma)

@@ -44,9 +44,9 @@ def flag_cosmic_rays(
         skip_bits=int(skip),
         out=flagged,
         bit=int(MaskPlane.CR),
-        sigma=psf_sigma,
+        ratios=cosmic_rays.neighbour_ratios(psf_sigma, sharpness=options.sharpness),
         floor_sigma=options.floor_sigma,
         n_sigma=options.sharpness_sigma,
-        sharpness=options.sharpness,
+        grow_sigma=0.5 * options.floor_sigma,
     )
     return flagged, n

@@ -13,7 +13,14 @@ from diapipe.images import ChebyshevField, Difference, Exposure
 from diapipe.numerics.matched_filter import correlated_noise_factor
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
-from diapipe.steps.summarize.parts import AlignedLike, CharacterizedLike, DetectionsLike, MatchLike, RegistrationLike
+from diapipe.steps.summarize.parts import (
+    AlignedLike,
+    CharacterizedLike,
+    CleanedLike,
+    DetectionsLike,
+    MatchLike,
+    RegistrationLike,
+)
 from diapipe.steps.summarize.plain import plain
 from diapipe.steps.summarize.psf_widths import describe_psf
 from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
@@ -51,6 +58,7 @@ def summarize(
     aligned: AlignedLike,
     match: MatchLike,
     difference: Difference,
+    cleaned: CleanedLike,
     detections: DetectionsLike,
     dia_sources: Table,
     seconds: Mapping[str, float],
@@ -69,6 +77,8 @@ def summarize(
         The fit of the kernel.
     difference
         The result, whitened or not.
+    cleaned
+        What was masked on it beyond the masks of the images.
     detections, dia_sources
         What changed.
     seconds
@@ -91,6 +101,10 @@ def summarize(
         "candidates": candidate_counts(match.candidates),
         "noise": plain(check_noise(pixels, detections.score, science.exposure.masked_image))
         | _excess_facts(difference),
+        "masked_on_difference": {
+            "cosmic_ray_pixels": cleaned.n_cosmic_ray_pixels,
+            "streaks": list(cleaned.streaks),
+        },
         "stars": _star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
         "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),

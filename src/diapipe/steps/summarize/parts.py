@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from diapipe.catalogs.stars import StarList
@@ -72,6 +72,18 @@ class RegistrationLike(Protocol):
     @property
     def significance(self) -> float:
         """Sigma of the fall of χ² by the field."""
+
+
+class CleanedLike(Protocol):
+    """What was masked on the difference beyond the masks of its inputs."""
+
+    @property
+    def n_cosmic_ray_pixels(self) -> int:
+        """Pixels of cosmic rays."""
+
+    @property
+    def streaks(self) -> Sequence[object]:
+        """Trails, each a dataclass of plain values."""
 
 
 class DetectionsLike(Protocol):

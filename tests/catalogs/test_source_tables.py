@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -208,6 +209,46 @@ def test_packed_flags_of_an_afw_file_are_found(tmp_path):
         "centroid_flag": [True, False, False],
         "pixelFlags_edge": [False, True, False],
     }
+
+
+def test_slots_of_an_afw_table_are_followed():
+    """Its ALIAS cards say which algorithm stands behind a slot; of two centroids the slot's is taken, and its flag."""
+    columns = {"b_x": [1.0], "b_y": [2.0], "a_flux": [3.0], "a_fluxSigma": [0.5], "c_xx": [4.0], "c_yy": [5.0]}
+    others = {"base_SdssCentroid_x": [9.0], "base_SdssCentroid_flag": [True], "b_flag": [False]}
+    cards = ["slot_Centroid:b", "slot_PsfFlux:a", "slot_Shape:c"]
+    found = source_list(Table({**columns, **others}, meta={"ALIAS": cards}))
+    assert (found.x[0], found.y[0], found.flux[0], found.flux_err[0]) == (1.0, 2.0, 3.0, 0.5)
+    assert (found.ixx[0], found.iyy[0]) == (4.0, 5.0)
+    assert not found.flagged(["slot_Centroid_flag"])[0]
+    assert source_list(Table({**columns, **others}, meta={"ALIAS": cards})).flags.keys() == {"centroid_flag"}
+
+
+@pytest.mark.realdata
+def test_tables_that_the_stack_wrote(shared_data):
+    """A coadd's measurements of HSC: positions across the table, flags packed and slotted, blends and their children;
+    and a small table of slots alone.
+    """
+    folder = shared_data / "lsst_afw_format"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        table = Table.read(folder / "afw__deepCoadd_meas_HSC_v2.fits", hdu=1)
+        small = Table.read(folder / "obs_base__source_catalog.fits", hdu=1)
+    found = source_list(table)
+    np.testing.assert_allclose(found.ra, np.degrees(table["coord_ra"]), rtol=1e-12)
+    np.testing.assert_array_equal(found.x, table["base_SdssCentroid_x"])
+    np.testing.assert_array_equal(found.flux, table["base_PsfFlux_flux"])
+    np.testing.assert_array_equal(found.ixx, table["ext_shapeHSM_HsmSourceMoments_xx"])
+    packed = {table.meta[f"TFLAG{n + 1}"]: bit for n, bit in enumerate(np.asarray(table["flags"], bool).T)}
+    np.testing.assert_array_equal(found.flags["pixelFlags_bad"], packed["base_PixelFlags_flag_bad"])
+    np.testing.assert_array_equal(found.is_primary, packed["detect_isPrimary"])
+    assert source_list(small).flux_err.tolist() == small["a_fluxSigma"].tolist()
+
+
+def test_of_many_columns_the_first_are_told():
+    """One sentence, not a page."""
+    table = Table({f"c{n}": [1.0] for n in range(263)})
+    with pytest.raises(InputError, match=r"has no column x \(or .*\); it has c0, .*, c19 and 243 more$"):
+        source_list(table)
 
 
 def test_blends_are_not_isolated():

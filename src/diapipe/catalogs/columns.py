@@ -13,6 +13,9 @@ from astropy.table import Table
 from diapipe.errors import InputError
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
+LISTED = 20
+"""Columns that a message lists at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnReader:
@@ -21,7 +24,8 @@ class ColumnReader:
     Attributes
     ----------
     table
-        Any astropy table; masked entries count as unknown.
+        Any astropy table; masked entries count as unknown. The slots of an afw table, as its ``ALIAS`` cards name them,
+        and the flags that it packs into one column, as its ``TFLAG`` cards do, count as columns.
     name
         What messages call it.
     """
@@ -30,8 +34,29 @@ class ColumnReader:
     name: str
 
     def name_of(self, aliases: Sequence[str]) -> str | None:
-        """The first of these names that the table has; None if it has none."""
-        return next((alias for alias in aliases if alias in self.table.colnames), None)
+        """The table's own name of the first of these columns that it has; None if it has none."""
+        named = (self._own_name(alias) for alias in aliases)
+        return next((name for name in named if name in self.table.colnames), None)
+
+    def _own_name(self, name: str) -> str:
+        """What the table calls a column of one of its slots."""
+        slot = next((slot for slot in self.slots if name.startswith(f"{slot}_")), None)
+        return name if slot is None else self.slots[slot] + name.removeprefix(slot)
+
+    @property
+    def slots(self) -> dict[str, str]:
+        """Prefix of the table's columns for each slot of an afw table (``slot_Centroid``: ``base_SdssCentroid``)."""
+        cards = self.table.meta.get("ALIAS", ())
+        pairs = (str(card).split(":") for card in ([cards] if isinstance(cards, str) else cards))
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+    @property
+    def packed(self) -> dict[str, BoolArray]:
+        """The flags that an afw table packs into one column, by name."""
+        if "flags" not in self.table.colnames or np.ndim(self.table["flags"]) != 2:
+            return {}
+        bits = np.asarray(self.table["flags"], dtype=bool).T
+        return {str(self.table.meta.get(f"TFLAG{n}", "")): bit.copy() for n, bit in enumerate(bits, 1)}
 
     def numbers(self, aliases: Sequence[str], *, unit: str = "", bare_unit: str = "") -> FloatArray:
         """The first column found among ``aliases``, float64, NaN where masked.
@@ -54,8 +79,7 @@ class ColumnReader:
         if found is None:
             others = f" (or {', '.join(aliases[1:])})" if len(aliases) > 1 else ""
             raise InputError(
-                f"{self.name} has no column {aliases[0]}{others}; it has {', '.join(self.table.colnames) or 'none'}",
-                missing=aliases[0],
+                f"{self.name} has no column {aliases[0]}{others}; it has {self._listed()}", missing=aliases
             )
         values = self._plain(found)
         return values * self._factor(found, unit, bare_unit) if unit else values
@@ -70,7 +94,8 @@ class ColumnReader:
         """The first column found, as truth values; ``default`` where masked or missing."""
         found = self.name_of(aliases)
         if found is None:
-            return np.full(len(self.table), default)
+            packed = self.packed
+            return next((packed[name] for name in aliases if name in packed), np.full(len(self.table), default))
         return np.ma.filled(np.ma.asarray(self.table[found]).astype(bool), default)
 
     def identifiers(self, aliases: Sequence[str]) -> IntArray:
@@ -79,6 +104,12 @@ class ColumnReader:
         if found is None:
             return np.arange(1, len(self.table) + 1, dtype=np.int64)
         return np.asarray(np.ma.filled(self.table[found], 0), dtype=np.int64)
+
+    def _listed(self) -> str:
+        """The columns that there are; of many the first ones."""
+        names = self.table.colnames
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return (", ".join(names[:LISTED]) or "none") + more
 
     def _plain(self, name: str) -> FloatArray:
         """Entries as float64 without their unit."""

@@ -19,7 +19,14 @@ _X = ("x", "slot_Centroid_x", "base_SdssCentroid_x", "base_NaiveCentroid_x")
 _Y = tuple(name[:-1] + "y" for name in _X)
 _RA, _DEC = ("ra", "coord_ra"), ("dec", "coord_dec", "decl")
 _ID = ("sourceId", "id", "diaSourceId", "objectId")
-_FLUX = ("psfFlux", "slot_PsfFlux_instFlux", "base_PsfFlux_instFlux")
+_FLUX = (
+    "psfFlux",
+    "slot_PsfFlux_instFlux",
+    "base_PsfFlux_instFlux",
+    "slot_PsfFlux_flux",
+    "base_PsfFlux_flux",
+)
+_ERRORS = ("Err", "Sigma")
 _SHAPES = ("slot_Shape_", "base_SdssShape_", "ext_shapeHSM_HsmSourceMoments_")
 _EXTENDEDNESS = ("extendedness", "base_ClassificationSizeExtendedness_value", "base_ClassificationExtendedness_value")
 _ISOLATED = ("dp_isIsolated", "detect_isIsolated")
@@ -51,7 +58,8 @@ def source_list(table: Table, *, wcs: WCS | None = None, flux: str = "", name: s
     """
     read = ColumnReader(table, name)
     x, y, ra, dec = _positions(read, wcs)
-    flux_name = flux or read.name_of(_FLUX) or _FLUX[0]
+    fluxes = (flux,) if flux else _FLUX
+    flux_name = read.name_of(fluxes) or fluxes[0]
     ixx, ixy, iyy = _moments(read, wcs)
     parent = read.numbers_or(("parent", "parentSourceId"), 0.0)
     children = read.numbers_or(("deblend_nChild",), 0.0)
@@ -61,8 +69,8 @@ def source_list(table: Table, *, wcs: WCS | None = None, flux: str = "", name: s
         y=y,
         ra=ra,
         dec=dec,
-        flux=read.numbers((flux_name, *(() if flux else _FLUX))),
-        flux_err=read.numbers((flux_name + "Err",)),
+        flux=read.numbers(fluxes),
+        flux_err=read.numbers(tuple(flux_name + ending for ending in _ERRORS)),
         ixx=ixx,
         ixy=ixy,
         iyy=iyy,
@@ -71,7 +79,7 @@ def source_list(table: Table, *, wcs: WCS | None = None, flux: str = "", name: s
         is_isolated=read.truths_or(_ISOLATED, True) & (parent == 0) & (children == 0),
         is_primary=read.truths_or(_PRIMARY, True),
         is_sky=read.truths_or(_SKY, False),
-        flags=_flags(table),
+        flags=_flags(read),
     )
 
 
@@ -181,15 +189,16 @@ def _moments(read: ColumnReader, wcs: WCS | None) -> tuple[FloatArray, FloatArra
     return found[0], found[1], found[2]
 
 
-def _flags(table: Table) -> dict[str, BoolArray]:
-    """Flags by our names; those packed into one column, as afw writes FITS, are named by TFLAG cards."""
-    found = {flag_name(name): _truths(table[name]) for name in table.colnames if is_flag(name)}
-    if "flags" in table.colnames and np.ndim(table["flags"]) == 2:
-        for n, packed in enumerate(np.asarray(table["flags"], dtype=bool).T, 1):
-            name = str(table.meta.get(f"TFLAG{n}", ""))
-            if is_flag(name):
-                found.setdefault(flag_name(name), packed.copy())
-    return found
+def _flags(read: ColumnReader) -> dict[str, BoolArray]:
+    """Flags by our names, from columns of their own or packed into one; the centroid's is that of its slot."""
+    found: dict[str, BoolArray] = {}
+    slot = read.slots.get("slot_Centroid", "slot_Centroid") + "_flag"
+    columns = [name for name in read.table.colnames if is_flag(name) or name == slot]
+    flags = read.packed | {name: _truths(read.table[name]) for name in columns}
+    for name, flag in flags.items():
+        if is_flag(name):
+            found[flag_name(name)] = flag
+    return found | ({"centroid_flag": flags[slot]} if slot in flags else {})
 
 
 def _truths(column: Any) -> BoolArray:

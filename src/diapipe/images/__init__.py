@@ -22,6 +22,7 @@ from diapipe.images.psf import (
     Psf,
     PsfexPsf,
 )
+from diapipe.images.restored_sky import add_background
 from diapipe.images.sky_regions import SkyBox, SkyPolygon, SkyRegion
 from diapipe.images.tracts import Patch, Tract
 from diapipe.images.weight_map import WeightMap
@@ -59,4 +60,5 @@ __all__ = [
     "SpatialKernel",
     "Tract",
     "WeightMap",
+    "add_background",
 ]

@@ -9,8 +9,8 @@ from astropy.table import Table
 from lsst.pex.config import Field
 from lsst.pipe.base import Struct, Task
 
-from diapipe.images import Exposure
-from diapipe.steps.template import Dcr, MultiTract, OneVisit, SingleTract, WienerWarp, template_for, with_background
+from diapipe.images import Exposure, add_background
+from diapipe.steps.template import Dcr, MultiTract, OneVisit, SingleTract, WienerWarp, template_for
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
 
@@ -127,7 +127,7 @@ class GetTemplateTask(Task):
         """
         given = list(inputs)
         if background is not None and getattr(self.config, "doAddCalexpBackground", False):
-            given = [with_background(found, background) if isinstance(found, Exposure) else found for found in given]
+            given = [add_background(found, background) if isinstance(found, Exposure) else found for found in given]
         warp = WienerWarp(required_template_fraction=requiredTemplateFraction)
         template = template_for(exposure, given, algorithm=self.config.algorithm(warp))
         self.metadata["nInputs"] = len(given)

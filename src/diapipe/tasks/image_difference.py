@@ -17,9 +17,9 @@ from diapipe.catalogs.source_tables import reference_list
 from diapipe.catalogs.sources import ReferenceList
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
-from diapipe.images import Detections, Difference, Exposure
+from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
-from diapipe.steps.characterize import Characterized, add_background, characterize
+from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.detect import detect
 from diapipe.steps.match import Match
 from diapipe.steps.template import AlignedTemplate, SipRegistration

@@ -9,7 +9,7 @@ import pytest
 from sky_scenes import measured
 
 from diapipe.errors import InputError, NoOverlapError, NoWorkError
-from diapipe.images import Box, ChebyshevField, CoaddPatch, MaskPlane, MeshField, ObservationInfo, PhotoCalib
+from diapipe.images import Box, ChebyshevField, CoaddPatch, MaskPlane, ObservationInfo, PhotoCalib
 from diapipe.steps.template import (
     TEMPLATES,
     MultiTract,
@@ -17,7 +17,6 @@ from diapipe.steps.template import (
     Registration,
     SingleTract,
     template_for,
-    with_background,
 )
 from tract_scenes import BORDER_PX, PATCH_PX, Scene, drawn, patches_of, stacked, visits_of
 
@@ -367,18 +366,6 @@ def test_one_visit_is_itself_around_the_science_exposure(rng):
         template_for(scene.science(), [visit])
     with pytest.raises(NoOverlapError, match="does not overlap its template"):
         template_for(Scene(ra=50.0).science(), [visit], algorithm=OneVisit())
-
-
-def test_a_background_is_added_to_a_copy(rng):
-    """Level and slope come back; the visit of the caller keeps its pixels."""
-    scene = Scene()
-    (visit,) = visits_of(scene, rng, n=1)
-    before = visit.masked_image.image.copy()
-    mesh = MeshField(np.array([[100.0, 110.0], [100.0, 110.0]]), np.array([0.0, 100.0]), np.array([0.0, 100.0]))
-    for background in (ChebyshevField.constant(50.0, visit.box), mesh):
-        found = with_background(visit, background)
-        np.testing.assert_allclose(found.masked_image.image - before, background.over(visit.box), atol=1e-4)
-        np.testing.assert_array_equal(visit.masked_image.image, before)
 
 
 def test_an_exposure_without_wcs_has_no_template():

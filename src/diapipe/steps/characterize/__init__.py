@@ -1,7 +1,6 @@
 """characterize: what an image does not bring with it is measured on it."""
 
 from diapipe.steps.characterize.characterized import Characterize, Characterized, characterize
-from diapipe.steps.characterize.restored_sky import add_background
 from diapipe.steps.characterize.scale_variance import ScaledVariance, ScaleVariance, scale_variance
 
 __all__ = [
@@ -9,7 +8,6 @@ __all__ = [
     "Characterized",
     "ScaleVariance",
     "ScaledVariance",
-    "add_background",
     "characterize",
     "scale_variance",
 ]

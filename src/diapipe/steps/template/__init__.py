@@ -7,7 +7,7 @@ from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
 from diapipe.steps.template.lanczos import LanczosWarp
 from diapipe.steps.template.mapping import template_positions
 from diapipe.steps.template.multi_tract import MultiTract
-from diapipe.steps.template.one_visit import OneVisit, with_background
+from diapipe.steps.template.one_visit import OneVisit
 from diapipe.steps.template.registration import AbstractRegister, Register, Registration, register
 from diapipe.steps.template.single_tract import SingleTract
 from diapipe.steps.template.sip_registration import (
@@ -56,5 +56,4 @@ __all__ = [
     "template_for",
     "template_positions",
     "warp_onto",
-    "with_background",
 ]

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 from diapipe.errors import InputError, NoOverlapError
-from diapipe.images import Box, Exposure
+from diapipe.images import Exposure
 from diapipe.images.sky import box_around, outline_between
-from diapipe.numerics.arrays import Float32Array
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
 from diapipe.steps.template.registration import Registration
-
-
-class Level(Protocol):
-    """A level over an image, as `ChebyshevField` and `MeshField` are."""
-
-    def over(self, box: Box) -> Float32Array:
-        """Its values at every pixel of a box."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +36,3 @@ class OneVisit(AbstractTemplate):
         if box is None:
             raise NoOverlapError(f"cannot difference {science.name}: it does not overlap its template {visit.name}")
         return visit[box]
-
-
-def with_background(exposure: Exposure, background: Level) -> Exposure:
-    """The exposure with a level added that was taken off it before; the given exposure stays as it is.
-
-    Parameters
-    ----------
-    exposure
-        Less its background.
-    background
-        In the unit and the parent coordinates of the exposure.
-    """
-    planes = exposure.masked_image
-    return replace(exposure, masked_image=replace(planes, image=planes.image + background.over(planes.box)))

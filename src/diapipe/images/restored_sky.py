@@ -7,7 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.images import ChebyshevField, Exposure, MaskedImage, MeshField
+from diapipe.images.exposure import Exposure
+from diapipe.images.fields import ChebyshevField
+from diapipe.images.masked_image import MaskedImage
+from diapipe.images.mesh_field import MeshField
 from diapipe.numerics.arrays import RealArray
 
 

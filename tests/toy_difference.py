@@ -71,6 +71,9 @@ class ToyMatch:
     spatial_order: int = 1
     basis: str = "one Gaussian"
     relative_error: float = 0.0
+    kernel_sum_error: float = 1e-3
+    fitted_to: str = "stars"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

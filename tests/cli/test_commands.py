@@ -129,7 +129,7 @@ def test_quiet_says_nothing(pair, tmp_path, capsys):
     ("words", "sentence"),
     [
         (["--kernel-size", "20"], "20 is not odd and at least 3; a kernel has a middle pixel, so give 21"),
-        (["--method", "magic"], "no way to subtract is called 'magic'; choose one of al, delta, zogy"),
+        (["--method", "magic"], "no way to subtract is called 'magic'; choose one of al, delta, psf, zogy"),
         (["--threshold", "-1"], "-1 is not positive"),
         (["--read-noise", "-5"], "-5 is not 0 or positive"),
         (["--convolve", "both"], "'both' is not one of 'auto', 'template', 'science'"),

@@ -1,6 +1,9 @@
 """Settings become a recipe, or one sentence."""
 
 import dataclasses
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +11,7 @@ from diapipe.cli.recipes import by_method, by_searched, families, merged, read_s
 from diapipe.errors import ReadError, UsageError
 from diapipe.flow import Recipe
 from diapipe.steps.detect import MatchedFilter, ScoreThreshold
-from diapipe.steps.match import DeltaFunction
+from diapipe.steps.match import BrightestInCells, CandidateCuts, DeltaFunction, LeastRisk, PrincipalComponents
 from diapipe.steps.subtract import GaussianFilter, OneSided, Zogy
 from diapipe.steps.template import RegisterSip
 
@@ -104,7 +107,7 @@ def test_a_method_is_a_matcher_or_a_subtractor():
     assert (type(recipe.subtractor), type(recipe.matcher)) == (Zogy, DeltaFunction)
     assert recipe_of({"subtractor": {"method": "zogy", "psfs": "models"}}).subtractor == Zogy(psfs="models")
     assert by_method(None) == {}
-    with pytest.raises(UsageError, match="no way to subtract is called 'magic'; choose one of al, delta, zogy"):
+    with pytest.raises(UsageError, match="no way to subtract is called 'magic'; choose one of al, delta, psf, zogy"):
         by_method("magic")
 
 
@@ -118,3 +121,18 @@ def test_the_image_to_detect_on_is_a_detector():
     assert recipe.preconvolution == GaussianFilter(order=1)
     assert recipe_of({"preconvolution": {"method": "none"}}).preconvolution is None
     assert by_searched(None) == {}
+
+
+def test_parts_of_an_algorithm_have_methods_of_their_own():
+    """As the page on parameters shows them: sections in the section of the matcher."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "parameters.md").read_text()
+    example = next(block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "matcher.strength" in block)
+    matcher = recipe_of(tomllib.loads(example)).matcher
+    assert matcher == DeltaFunction(
+        strength=LeastRisk(),
+        reduction=PrincipalComponents(n_components=3),
+        candidates=BrightestInCells(per_cell=5),
+        cuts=CandidateCuts(max_kernel_sum_sigma=3.0, max_single_residual_std=1.5),
+    )
+    with pytest.raises(UsageError, match="no way to regularise is called 'luck'; choose one of relative"):
+        recipe_of({"matcher": {"method": "delta", "strength": {"method": "luck"}}})

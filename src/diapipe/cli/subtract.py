@@ -14,7 +14,7 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
 @click.argument("science", type=FILE)
 @click.argument("template", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Folder for the results; made if it does not exist.")
-@click.option("--method", metavar="NAME", callback=known_method, help="How it is done: al (default), delta, zogy.")
+@click.option("--method", metavar="NAME", callback=known_method, help="How it is done: al (default), delta, psf, zogy.")
 @click.option(
     "--config", type=FILE, help="TOML file with a section for every step, or .py of LSST's tasks; options override it."
 )

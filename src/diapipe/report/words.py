@@ -33,7 +33,7 @@ def sentences(summary: Summary) -> list[str]:
         _alignment(summary["alignment"]),
         _direction(summary),
         _kernel(summary),
-        _candidates(summary["candidates"]),
+        _candidates(summary),
         _background(summary["background"]),
         _whitening(summary),
         _pixels(summary["pixels"]),
@@ -157,9 +157,13 @@ def _relative_error(kernel: Summary) -> str:
     )
 
 
-def _candidates(candidates: Summary) -> str:
+def _candidates(summary: Summary) -> str:
     """Stars used and rejected."""
-    text = f"{candidates['used']} of {counted(candidates['offered'], 'candidate star')} carried the fit"
+    candidates = summary["candidates"]
+    by_models = summary["kernel"].get("fitted_to") == "PSF models"
+    text = f"{candidates['used']} of {counted(candidates['offered'], 'candidate star')} " + (
+        "told how the fluxes are related; the kernel is that between the PSF models" if by_models else "carried the fit"
+    )
     if candidates["rejected"]:
         reasons = "; ".join(f"{n} {why}" for why, n in candidates["rejected"].items())
         text += f" (left out: {reasons})"

@@ -16,6 +16,7 @@ from diapipe.steps.match.cuts import CandidateCuts
 from diapipe.steps.match.delta_function import DeltaFunction
 from diapipe.steps.match.direction import choose_direction
 from diapipe.steps.match.from_stars import StarMatcher
+from diapipe.steps.match.model_psf import ModelPsf, match_psfs
 from diapipe.steps.match.reduction import AbstractReduction, WholeBasis
 from diapipe.steps.match.result import Candidates, Match
 from diapipe.steps.match.roughness import ROUGHNESSES, CentralDifferences, ForwardDifferences, SquaredLaplacian
@@ -41,6 +42,7 @@ __all__ = [
     "LeastBic",
     "LeastRisk",
     "Match",
+    "ModelPsf",
     "PrincipalComponents",
     "RelativeStrength",
     "SizedBasis",
@@ -50,10 +52,11 @@ __all__ = [
     "WholeBasis",
     "candidate_quality",
     "match",
+    "match_psfs",
     "quality_summary",
 ]
 
-MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton, "delta": DeltaFunction})
+MATCHERS: Family[AbstractMatcher] = Family("match", {"al": AlardLupton, "delta": DeltaFunction, "psf": ModelPsf})
 
 REDUCTIONS: Family[AbstractReduction] = Family(
     "reduce a basis", {"whole": WholeBasis, "pca": PrincipalComponents, "bic": LeastBic}

@@ -12,6 +12,7 @@ from diapipe.images.exposure import Exposure
 from diapipe.steps.limits import Limited
 from diapipe.steps.match.direction import Direction
 from diapipe.steps.match.result import Match
+from diapipe.steps.match.sized_basis import SizedBasis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,10 @@ class AbstractMatcher(Limited, ABC):
         super(AbstractMatcher, self).__post_init__()
         if self.convolve not in ("auto", "template", "science"):
             raise UsageError(f"convolve must be auto, template or science, not {self.convolve!r}")
+
+    @abstractmethod
+    def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
+        """Basis to carry a PSF of the first width (the image that is convolved) to the second."""
 
     @abstractmethod
     def matched(self, science: Exposure, template: Exposure, stars: StarList, direction: Direction) -> Match:

@@ -53,3 +53,8 @@ def choose_direction(science: Psf, template: Psf, box: Box, *, convolve: str) ->
         reason = f"the {convolved} was convolved because that was asked for ({widths})"
     target, reference = (of_template, of_science) if convolved == "template" else (of_science, of_template)
     return Direction(convolved, target, reference, reason)
+
+
+def stamp_half(given_px: int | None, reference_sigma_px: float) -> int:
+    """Half-size of the stamps: that asked for, or eight sigma of the image that is matched, from 10 to 40 px."""
+    return given_px or int(np.clip(np.ceil(8.0 * reference_sigma_px), 10, 40))

@@ -234,7 +234,7 @@ class _Problem:
         f, g = found.kernel_terms[:, kept], sums.background_terms[:, kept]
         (unseen,) = held_out(sums.clean.select(kept), f, g, penalty=sums.strength, max_terms=[self.limits])
         local = _with_offsets(sums.plain.select(kept), unseen, scatter)
-        return _relative_error(self.stamps, local, kept, self.products)
+        return relative_error_at(self.stamps, local, kept, self.products)
 
     def kernel_sum_error(self, sums: _Sums, found: _Found) -> float:
         """Standard error of the kernel sum."""
@@ -285,9 +285,11 @@ def _with_offsets(sums: StampSums, local: FloatArray, scatter: float) -> FloatAr
     return found
 
 
-def _relative_error(stamps: Stamps, local: FloatArray, kept: IntArray, basis_products: FloatArray) -> float:
+def relative_error_at(stamps: Stamps, local: FloatArray, kept: IntArray, basis_products: FloatArray) -> float:
     """Error of the matched pixels as a fraction of their signal, from stamps the kernel was not fitted to; 0 where not
     significant.
+
+    ``local`` are the coefficients at the stamps in ``kept``.
     """
     every = np.zeros((len(stamps), local.shape[1]))
     every[kept] = local

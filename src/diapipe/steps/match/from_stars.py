@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
@@ -22,16 +21,13 @@ from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.steps.match.base import AbstractMatcher
 from diapipe.steps.match.candidates import AbstractCandidates, Chosen, Spread
 from diapipe.steps.match.cuts import CandidateCuts
-from diapipe.steps.match.direction import Direction
+from diapipe.steps.match.direction import Direction, stamp_half
 from diapipe.steps.match.fit import Fit, FitOptions, fit_stamps
 from diapipe.steps.match.reduction import AbstractReduction, WholeBasis
 from diapipe.steps.match.result import Candidates, Match
 from diapipe.steps.match.sized_basis import SizedBasis
-from diapipe.steps.match.stamps import Stamps, cut_stamps
+from diapipe.steps.match.stamps import LEAST_USABLE, Stamps, cut_stamps
 from diapipe.steps.match.weighting import WEIGHTINGS, weighted
-
-LEAST_USABLE = 0.3
-"""Stamps with a smaller part of usable pixels are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +91,9 @@ class StarMatcher(AbstractMatcher):
         if unknown:
             raise UsageError(f"no mask plane is called {unknown[0]!r}; there are {', '.join(MaskPlane.__members__)}")
 
-    @abstractmethod
-    def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
-        """Basis to carry a PSF of the first width (the image that is convolved) to the second."""
-
     def stamp_half(self, direction: Direction) -> int:
         """Half-size of the stamps in pixels."""
-        return self.stamp_half_px or int(np.clip(np.ceil(8.0 * direction.reference_sigma_px), 10, 40))
+        return stamp_half(self.stamp_half_px, direction.reference_sigma_px)
 
     @property
     def bad_bits(self) -> MaskPlane:

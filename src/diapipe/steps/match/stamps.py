@@ -21,6 +21,9 @@ MODEL_FLOOR = 0.002
 ENOUGH_FLUXES = 50
 """Stamps that tell the ratio of the two images' fluxes."""
 
+LEAST_USABLE = 0.3
+"""Stamps with a smaller part of usable pixels are left out."""
+
 SATURATION_REACH_PX = 8
 """A saturated core of the convolved image lacks charge: pixels this near to it are not fitted."""
 

@@ -119,6 +119,7 @@ def summarize(
     values: dict[str, Any] = plain(summary)
     values["warnings"] = [
         *(as_sentence(text) for part in (science, template) for text in part.summary.get("warnings", ())),
+        *map(as_sentence, match.warnings),
         *concerns(values),
     ]
     return values
@@ -209,7 +210,9 @@ def _kernel_facts(match: MatchLike, difference: Difference) -> dict[str, Any]:
         "spatial_order": match.spatial_order,
         "relative_error": match.relative_error,
         "basis": match.basis,
+        "fitted_to": match.fitted_to,
         "sum": kernel.sum,
+        "sum_error": match.kernel_sum_error,
         "sum_range": [min(corners), max(corners)],
         "whitened": difference.whitening is not None,
         "proper": difference.template_filter is not None,

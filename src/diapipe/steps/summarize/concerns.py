@@ -31,7 +31,7 @@ def concerns(summary: Mapping[str, Any]) -> list[str]:
 def _about_fit(summary: Mapping[str, Any]) -> list[str]:
     found = []
     used = summary["candidates"]["used"]
-    if used < MIN_CANDIDATES:
+    if used < MIN_CANDIDATES and summary["kernel"]["fitted_to"] == "stars":
         found.append(
             f"Only {used} stars carried the matching kernel (at least {MIN_CANDIDATES} are wanted): "
             "far from them the match is a guess."

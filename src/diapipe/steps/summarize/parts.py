@@ -136,3 +136,15 @@ class MatchLike(Protocol):
     @property
     def relative_error(self) -> float:
         """Error of the matched pixels beyond their noise, as a fraction of their signal."""
+
+    @property
+    def kernel_sum_error(self) -> float:
+        """Of the sum of the kernel; NaN where it is not known."""
+
+    @property
+    def fitted_to(self) -> str:
+        """What the kernel was fitted to: ``"stars"``, or ``"PSF models"``."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what makes the kernel doubtful."""

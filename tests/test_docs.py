@@ -143,6 +143,7 @@ def test_the_default_threshold_is_on_its_page():
     [
         template.WARPS,
         template.REGISTERS,
+        template.TEMPLATES,
         select.SELECTORS,
         match.MATCHERS,
         decorrelate.DECORRELATORS,

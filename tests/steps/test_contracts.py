@@ -19,7 +19,7 @@ from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, StarMatcher, match
 from diapipe.steps.select import SELECTORS
 from diapipe.steps.subtract import PRECONVOLUTIONS, SUBTRACTORS, preconvolve, subtract
-from diapipe.steps.template import REGISTERS, WARPS
+from diapipe.steps.template import REGISTERS, TEMPLATES, WARPS
 from gaussian_sky import Sky, masked
 
 SKY = Sky(shape=(150, 160), n_stars=16)
@@ -32,8 +32,8 @@ FAMILIES = {
     "warp": WARPS,
 }
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
-ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS}
-OTHERS = [(family, name) for family in ("select", "register") for name in ALL[family]]
+ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS, "template": TEMPLATES}
+OTHERS = [(family, name) for family in ("select", "register", "template") for name in ALL[family]]
 PLANES = ("image", "mask", "variance")
 
 

@@ -19,6 +19,7 @@ from diapipe.tasks.get_template import GetCoaddAsTemplateTask
 from diapipe.tasks.kernel_sources import kernel_source_options
 from diapipe.tasks.measurement import DipoleFitTask
 from diapipe.tasks.register import RegisterTask
+from diapipe.tasks.retargetable import choice
 from diapipe.tasks.rules import broken_rule
 from diapipe.tasks.scale_variance import ScaleVarianceTask
 from diapipe.tasks.sky_sources import SkyObjectsTask
@@ -100,6 +101,7 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
     doWriteMatchedExp: Any = _yes_no(False, "Write the template as it was subtracted; for al.")
     doWriteScoreExp: Any = _yes_no(False, "Write the score image.")
     doWriteSources: Any = _yes_no(True, "Write the table of sources.")
+    saveLogOutput: Any = _yes_no(True, "Write what the run logged.")
     saveMetadata: Any = _yes_no(True, "Write the metadata of the task and its subtasks.")
 
     convolveTemplate: Any = _yes_no(
@@ -125,7 +127,7 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
     scaleVariance: Any = ConfigurableField(
         target=ScaleVarianceTask, doc="Scales a variance plane to the scatter of the pixels."
     )
-    sourceSelector: Any = sourceSelectorRegistry.makeField(doc="Chooses the stars of the kernel.", default="objectSize")
+    sourceSelector: Any = choice(sourceSelectorRegistry, doc="Chooses the stars of the kernel.", default="objectSize")
     astrometer: Any = ConfigurableField(
         target=AstrometryTask, doc="Matches sources with the reference catalogue; fits no WCS."
     )

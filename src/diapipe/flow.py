@@ -225,7 +225,7 @@ def difference_pair(
             )
         )
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
-        difference = _flagged(difference, detections)
+        difference = flagged(difference, detections)
     with stage("measure"):
         dia_sources = measure(
             difference,
@@ -261,7 +261,7 @@ def _masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:
     return replace(science, masked_image=replace(planes, mask=mask))
 
 
-def _flagged(difference: Difference, detections: Detections) -> Difference:
+def flagged(difference: Difference, detections: Detections) -> Difference:
     """The difference with what was detected in its mask; where it was searched, the score's own plane and no copy."""
     planes, found = difference.exposure.masked_image, detections.score.mask
     if detections.searched != "difference":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.tasks.conftest import configured
 
+import diapipe
 from diapipe.errors import UsageError
 from diapipe.tasks import ImageDifferenceTask
 from diapipe.tasks.fields import SettingsError
@@ -107,3 +108,27 @@ def test_doSelectVariableCatalog(run, scene):
     n_with, n_without = (sum(variable[n] for n in extreme_of(scene, found)) for found in (with_, without))
     assert n_with > n_without
     assert len(with_.control) > len(without.control)
+
+
+def test_doAddMetrics(run, tmp_path):
+    """Stars of the kernel and controls are judged, the others not; the averages are in the metadata, χ² near 1."""
+    judged, plain = (run(doSelectSources=True, doAddMetrics=value) for value in (True, False))
+    judged.task.write(judged.result, tmp_path)
+    assert len(diapipe.read_parquet(tmp_path / "deepDiff_kernelSrc.parquet")) == len(judged.result.selectSources)
+    table = judged.result.selectSources
+    assert "KCDiffimChiSq_SPATIAL" not in plain.result.selectSources.colnames
+    roles = np.asarray(table["kernelRole"])
+    chi2 = np.asarray(table["KCDiffimChiSq_SPATIAL"])
+    assert (roles == "kernel").sum() == judged.metadata["nKernelSources"]
+    assert (roles == "control").sum() == judged.metadata["nControlSources"]
+    assert np.isnan(chi2[roles == ""]).all()
+    assert np.isfinite(chi2[roles != ""]).mean() > 0.9
+    assert judged.metadata["KCDiffimChiSq_LOCAL_MEDIAN"] == pytest.approx(1.0, abs=0.2)
+    assert "KCDiffimChiSq_LOCAL_MEDIAN" not in plain.metadata
+
+
+def test_doAddMetrics_tells_what_the_registration_left(run):
+    """With doUseRegister the residual of each matched star is in the table as well, in radians."""
+    table = run(doSelectSources=True, doAddMetrics=True, doUseRegister=True).result.selectSources
+    distance = np.asarray(table["RegisterResidualDistance"])
+    assert np.nanmedian(np.degrees(distance) * 3600) < 0.1

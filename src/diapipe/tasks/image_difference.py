@@ -2,70 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from astropy.table import Table
 from lsst.pipe.base import PipelineTask, Struct
 
-from diapipe.catalogs.matching import with_matches
+from diapipe.catalogs.matching import association_counts, with_matches
 from diapipe.catalogs.source_tables import reference_list
 from diapipe.catalogs.sources import ReferenceList
-from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
+from diapipe.flow import flagged
 from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.detect import detect
-from diapipe.steps.match import Match
-from diapipe.steps.template import AlignedTemplate, SipRegistration
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.ids import IdFactory, identifiers
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.kernel_sources import REFERENCE_CURE, ChosenSources, choose, sources_of
+from diapipe.tasks.metrics import with_metrics
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
 from diapipe.tasks.products import datasets, write
 from diapipe.tasks.rules import idle_settings
+from diapipe.tasks.run_log import RunLog
+from diapipe.tasks.stages import Made, Pair
 
 _SUBTASKS = (
     *("getTemplate", "scaleVariance", "sourceSelector", "astrometer", "register", "subtract", "decorrelate"),
     *("detection", "skySources", "measurement", "applyApCorr", "forcedMeasurement"),
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """Both images as characterized; the template is None where a finished difference is given without one."""
-
-    science: Characterized
-    template: Characterized | None
-    registration: SipRegistration | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """A difference and what it was made of."""
-
-    difference: Difference
-    aligned: AlignedTemplate | None = None
-    match: Match | None = None
-    result: Struct | None = None
-
-
-class _Lines(logging.Handler):
-    """Puts log records into a list, as lines."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__()
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        self.lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+type Template = Exposure | Sequence[TemplateInput]
+"""A template, or what one is made of."""
 
 
 class ImageDifferenceTask(PipelineTask):
@@ -76,8 +47,8 @@ class ImageDifferenceTask(PipelineTask):
     butler
         Not needed; kept for the older signature.
     refCatalog
-        Reference catalogue as a table, for kernelSourcesFromRef, doSelectDcrCatalog, doSelectVariableCatalog and
-        doMatchSources.
+        Reference catalogue as a table, for kernelSourcesFromRef, doSelectDcrCatalog, doSelectVariableCatalog,
+        doDebugRegister and doMatchSources.
     **kwargs
         ``config``, ``name``, ``log``, as for every Task.
 
@@ -106,7 +77,7 @@ class ImageDifferenceTask(PipelineTask):
     def __init__(self, butler: Any = None, *, refCatalog: Table | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refCatalog = refCatalog
-        self._lines: list[str] = []
+        self.runLog = RunLog(self.log.name)
         for name in _SUBTASKS:
             self.makeSubtask(name)
         for sentence in idle_settings(self.config):
@@ -116,7 +87,7 @@ class ImageDifferenceTask(PipelineTask):
         self,
         exposure: Exposure | None = None,
         selectSources: Table | None = None,
-        templateExposure: Exposure | Sequence[TemplateInput] | None = None,
+        templateExposure: Template | None = None,
         templateSources: Table | None = None,
         idFactory: Callable[[], int] | None = None,
         calexpBackgroundExposure: Exposure | None = None,
@@ -155,20 +126,29 @@ class ImageDifferenceTask(PipelineTask):
         InputError, NoWorkError
             If an image cannot be used, or no difference can be made of them.
         """
-        with self._recording():
-            return self._run(
-                exposure,
-                selectSources,
-                templateExposure,
-                templateSources,
-                idFactory,
-                calexpBackgroundExposure,
-                subtractedExposure,
-            )
+        self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
+        assert exposure is not None
+        with self.runLog.recording():
+            pair = self._pair(exposure, templateExposure, calexpBackgroundExposure)
+            if self.config.doSubtract:
+                pair, made = self._subtracted(pair, selectSources, templateSources)
+            else:
+                assert subtractedExposure is not None
+                made = Made(difference=given_difference(subtractedExposure))
+            if self.config.doScaleDiffimVariance:
+                made = replace(made, difference=self._with_scaled_variance(made.difference))
+            made = self._with_score(pair, made)
+            diaSources = None
+            if self.config.doDetection:
+                detections = self._detected(made)
+                made = replace(made, difference=flagged(made.difference, detections))
+                diaSources = self._measured(pair, made, detections, idFactory)
+                diaSources = self._matched_by_position(diaSources, pair.science, selectSources)
+            return self._results(pair, made, diaSources, selectSources)
 
     def products(self, result: Struct) -> dict[str, Any]:
         """What of a result is to be written, by product, as `diapipe.tasks.products.datasets` names them."""
-        return datasets(self.config, result, metadata=self.getFullMetadata(), log=self._lines)
+        return datasets(self.config, result, metadata=self.getFullMetadata(), log=self.runLog.lines)
 
     def write(self, result: Struct, folder: Path) -> dict[str, Path]:
         """Write these into a folder; file by product.
@@ -179,60 +159,6 @@ class ImageDifferenceTask(PipelineTask):
             If a file cannot be written.
         """
         return write(self.config, self.products(result), folder)
-
-    @contextmanager
-    def _recording(self) -> Iterator[None]:
-        """Keep the lines that the task and its subtasks log."""
-        self._lines.clear()
-        handler = _Lines(self._lines)
-        logger = logging.getLogger(self.log.name)
-        logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-
-    def _run(
-        self,
-        exposure: Exposure | None,
-        selectSources: Table | None,
-        templateExposure: Exposure | Sequence[TemplateInput] | None,
-        templateSources: Table | None,
-        idFactory: Callable[[], int] | None,
-        calexpBackgroundExposure: Exposure | None,
-        subtractedExposure: Difference | Exposure | None,
-    ) -> Struct:
-        """The run itself."""
-        self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
-        assert exposure is not None
-        if self.config.doAddCalexpBackground and calexpBackgroundExposure is not None:
-            exposure = add_background(exposure, calexpBackgroundExposure)
-        if templateExposure is not None and not isinstance(templateExposure, Exposure):
-            templateExposure = self._template_of(exposure, templateExposure)
-        pair = self._pair(exposure, templateExposure)
-        if self.config.doSubtract:
-            if self.config.doUseRegister:
-                pair = self._registered(pair)
-            chosen = self._chosen(pair, selectSources, templateSources)
-            selectSources = selectSources if chosen.table is None else chosen.table
-            made = self._subtracted(pair, chosen.stars)
-        else:
-            assert subtractedExposure is not None
-            made = _Made(difference=given_difference(subtractedExposure))
-        if self.config.doScaleDiffimVariance:
-            made = replace(made, difference=self._with_scaled_variance(made.difference))
-        diaSources = None
-        if self.config.doDetection:
-            detections = self.detection.run(
-                made.difference.exposure,
-                mergeSigns=self.config.doMerge,
-                growFootprint=self.config.growFootprint if self.config.doMerge else 0,
-            ).detections
-            made = replace(made, difference=_flagged(made.difference, detections))
-            diaSources = self._sources(pair, made, detections, idFactory)
-            if self.config.doMatchSources:
-                diaSources = self._matched_by_position(diaSources, pair.science, selectSources)
-        return self._results(made, diaSources, selectSources)
 
     def _require(self, exposure: Any, template: Any, difference: Any, background: Any) -> None:
         """Refuse to run without what the configuration needs."""
@@ -245,105 +171,20 @@ class ImageDifferenceTask(PipelineTask):
         if self.config.doAddCalexpBackground and background is None:
             raise UsageError("doAddCalexpBackground = True needs the sky to add: give calexpBackgroundExposure")
 
-    def _pair(self, exposure: Exposure, template: Exposure | None) -> _Pair:
+    def _pair(self, science: Exposure, template: Template | None, background: Exposure | None) -> Pair:
         """Both images with everything known about them."""
-        if template is not None and self.config.doScaleTemplateVariance and template.has_variance:
-            template = self._template_with_scaled_variance(template)
-        return _Pair(science=characterize(exposure), template=None if template is None else characterize(template))
-
-    def _chosen(self, pair: _Pair, selectSources: Table | None, templateSources: Table | None) -> ChosenSources:
-        """The stars that the kernel is fitted to; without doSelectSources the match chooses among all."""
-        if not self.config.doSelectSources or pair.template is None:
-            return ChosenSources(pair.science.stars)
-        return choose(
-            self,
-            pair.science,
-            pair.template,
-            selectSources=selectSources,
-            templateSources=templateSources,
-            reference=self._reference(),
-            registered=self.config.doUseRegister,
-        )
-
-    def _template_of(self, exposure: Exposure, inputs: Sequence[TemplateInput]) -> Exposure:
-        """The template that getTemplate makes of patches."""
-        found = self.getTemplate.run(
-            exposure, inputs, requiredTemplateFraction=self.config.requiredTemplateFraction
-        ).exposure
-        assert isinstance(found, Exposure)
-        return found
-
-    def _registered(self, pair: _Pair) -> _Pair:
-        """The pair with the template's WCS fitted anew."""
-        assert pair.template is not None
-        science, template = pair.science, pair.template
-        found = self.register.run(
-            science.exposure,
-            template.exposure,
-            science.stars,
-            template.stars,
-            sipOrder=self.config.templateSipOrder,
-        )
-        if self.config.doDebugRegister:
-            reference = self._reference()
-            if reference is None:
-                raise UsageError(f"doDebugRegister = True needs a reference catalogue: {REFERENCE_CURE}")
-            colours = self.config.sourceSelector["diacatalog"].selector()
-            for name, value in self.register.debugOffsets(found.registration, reference, colours).items():
-                self.metadata[name] = value
-        return replace(pair, template=replace(template, exposure=found.exposure), registration=found.registration)
-
-    def _reference(self) -> ReferenceList | None:
-        """The reference catalogue, if one was given."""
-        return None if self.refCatalog is None else reference_list(self.refCatalog)
-
-    def _subtracted(self, pair: _Pair, stars: StarList) -> _Made:
-        """Align, match, whiten, subtract."""
-        assert pair.template is not None
-        self.metadata["psfMatchingAlgorithm"] = self.subtract.algorithm
-        aligned, registration = self.subtract.align(
-            pair.science, pair.template, requiredTemplateFraction=self.config.requiredTemplateFraction
-        )
-        science, template = pair.science.exposure, aligned.exposure
-        match = self.subtract.match(science, template, stars, convolveTemplate=self.config.convolveTemplate)
-        whitening = None
-        if self.config.doDecorrelation and not self.subtract.whitens:
-            found = self.decorrelate.run(science, template, match, spatiallyVarying=self.config.doSpatiallyVarying)
-            whitening = found.whitening
-        difference = self.subtract.subtract(science, template, match, whitening)
-        result = Struct(
-            match=match,
-            registration=registration,
-            sipRegistration=pair.registration,
-            aligned=aligned,
-            psfMatchingKernel=match.kernel,
-            backgroundModel=match.background,
-            science=pair.science,
-            template=pair.template,
-        )
-        return _Made(difference=difference, aligned=aligned, match=match, result=result)
-
-    def _sources(self, pair: _Pair, made: _Made, detections: Detections, factory: Callable[[], int] | None) -> Table:
-        """The table of what was detected, measured as far as the configuration says."""
-        exposure, difference = pair.science.exposure, made.difference
-        if self.config.doMeasurement:
-            table = self.measurement.run(
-                difference,
-                detections,
-                exposure,
-                stars=pair.science.stars,
-                fitDipoles=self.config.doDipoleFitting,
-            ).diaSources
+        if self.config.doAddCalexpBackground and background is not None:
+            science = add_background(science, background)
+        if template is None:
+            return Pair(science=characterize(science), template=None)
+        if isinstance(template, Exposure):
+            image = template
         else:
-            table = source_table_of_peaks(difference.exposure, detections)
-        if self.config.doForcedMeasurement:
-            table = self.forcedMeasurement.run(table, difference, exposure).catalog
-        if self.config.doMeasurement and self.config.doApCorr:
-            table = self.applyApCorr.run(table, difference.exposure, exposure).catalog
-        if factory is None:
-            factory = IdFactory.of(exposure)
-        table["diaSourceId"] = identifiers(factory, len(table))
-        return table
+            fraction = self.config.requiredTemplateFraction
+            image = self.getTemplate.run(science, template, requiredTemplateFraction=fraction).exposure
+        if self.config.doScaleTemplateVariance and image.has_variance:
+            image = self._template_with_scaled_variance(image)
+        return Pair(science=characterize(science), template=characterize(image))
 
     def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
         """The template with the variance that its pixels show where there are no sources."""
@@ -353,14 +194,121 @@ class ImageDifferenceTask(PipelineTask):
         self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
         return replace(template, masked_image=replace(given, variance=scaled.exposure.masked_image.variance))
 
+    def _subtracted(self, pair: Pair, selectSources: Table | None, templateSources: Table | None) -> tuple[Pair, Made]:
+        """Register, choose stars, align, match, whiten, subtract."""
+        assert pair.template is not None
+        self.metadata["psfMatchingAlgorithm"] = self.subtract.algorithm
+        if self.config.doUseRegister:
+            pair = self._registered(pair, pair.template)
+        assert pair.template is not None
+        chosen = self._chosen(pair, pair.template, selectSources, templateSources)
+        aligned, registration = self.subtract.align(
+            pair.science, pair.template, requiredTemplateFraction=self.config.requiredTemplateFraction
+        )
+        science, template = pair.science.exposure, aligned.exposure
+        match = self.subtract.match(
+            science,
+            template,
+            chosen.stars,
+            convolveTemplate=self.config.convolveTemplate,
+            isSelected=chosen.selection is not None,
+        )
+        whitening = None
+        if self.config.doDecorrelation and not self.subtract.whitens:
+            found = self.decorrelate.run(science, template, match, spatiallyVarying=self.config.doSpatiallyVarying)
+            whitening = found.whitening
+        difference = self.subtract.subtract(science, template, match, whitening)
+        return pair, Made(difference=difference, chosen=chosen, aligned=aligned, registration=registration, match=match)
+
+    def _registered(self, pair: Pair, template: Characterized) -> Pair:
+        """The pair with the template's WCS fitted anew."""
+        science, order = pair.science, self.config.templateSipOrder
+        found = self.register.run(science.exposure, template.exposure, science.stars, template.stars, sipOrder=order)
+        if self.config.doDebugRegister:
+            reference = self._reference()
+            if reference is None:
+                raise UsageError(f"doDebugRegister = True needs a reference catalogue: {REFERENCE_CURE}")
+            colours = self.config.sourceSelector["diacatalog"].selector()
+            for name, value in self.register.debugOffsets(found.registration, reference, colours).items():
+                self.metadata[name] = value
+        return replace(pair, template=replace(template, exposure=found.exposure), sip_registration=found.registration)
+
+    def _chosen(
+        self, pair: Pair, template: Characterized, selectSources: Table | None, templateSources: Table | None
+    ) -> ChosenSources:
+        """The stars that the kernel is fitted to; without doSelectSources the match chooses among all."""
+        if not self.config.doSelectSources:
+            return ChosenSources(pair.science.stars)
+        return choose(
+            self,
+            pair.science,
+            template,
+            selectSources=selectSources,
+            templateSources=templateSources,
+            reference=self._reference(),
+            registered=self.config.doUseRegister,
+        )
+
+    def _reference(self) -> ReferenceList | None:
+        """The reference catalogue, if one was given."""
+        return None if self.refCatalog is None else reference_list(self.refCatalog)
+
     def _with_scaled_variance(self, difference: Difference) -> Difference:
         """The difference with the variance that its pixels show."""
         scaled = self.scaleVariance.run(difference.exposure)
         self.metadata["scaleDiffimVarianceFactor"] = scaled.factor
-        return replace(difference, exposure=scaled.exposure, variance_factor=difference.variance_factor * scaled.factor)
+        factor = difference.variance_factor * scaled.factor
+        return replace(difference, exposure=scaled.exposure, variance_factor=factor)
+
+    def _with_score(self, pair: Pair, made: Made) -> Made:
+        """The same with a score image, where one is asked for and can be made."""
+        config = self.config
+        if not config.useScoreImageDetection or made.match is None or made.aligned is None or made.chosen is None:
+            return made
+        whiten = getattr(config.decorrelate.value, "decorrelator", None) if config.doDecorrelation else None
+        score = self.subtract.score(
+            pair.science.exposure,
+            made.aligned.exposure,
+            made.chosen.stars,
+            made.match,
+            made.difference,
+            useGaussian=config.useGaussianForPreConvolution,
+            decorrelator=None if whiten is None else whiten(spatiallyVarying=config.doSpatiallyVarying),
+        )
+        return replace(made, score=score)
+
+    def _detected(self, made: Made) -> Detections:
+        """What is found on the score or on the difference."""
+        searched = made.score or made.difference.exposure
+        found = self.detection.run(
+            searched,
+            isScore=made.score is not None,
+            mergeSigns=self.config.doMerge,
+            growFootprint=self.config.growFootprint if self.config.doMerge else 0,
+        )
+        detections: Detections = found.detections
+        return detections
+
+    def _measured(self, pair: Pair, made: Made, detections: Detections, factory: Callable[[], int] | None) -> Table:
+        """The table of what was detected, measured as far as the configuration says."""
+        config, exposure, difference = self.config, pair.science.exposure, made.difference
+        if config.doMeasurement:
+            table = self.measurement.run(
+                difference, detections, exposure, stars=pair.science.stars, fitDipoles=config.doDipoleFitting
+            ).diaSources
+        else:
+            table = source_table_of_peaks(difference.exposure, detections)
+        if config.doForcedMeasurement:
+            table = self.forcedMeasurement.run(table, difference, exposure).catalog
+        if config.doMeasurement and config.doApCorr:
+            table = self.applyApCorr.run(table, difference.exposure, exposure).catalog
+        table["diaSourceId"] = identifiers(factory or IdFactory.of(exposure), len(table))
+        return table
 
     def _matched_by_position(self, diaSources: Table, science: Characterized, selectSources: Table | None) -> Table:
         """The table with what stands at each place on the science image and in the reference catalogue."""
+        if not self.config.doMatchSources:
+            return diaSources
         wcs = science.exposure.wcs
         sources = sources_of(science, selectSources, name="selectSources")
         scale = None if wcs is None else 3600.0 * pixel_scale_deg(wcs)
@@ -375,28 +323,55 @@ class ImageDifferenceTask(PipelineTask):
         for column, catalogue in (("srcMatchId", sources), ("refMatchId", reference)):
             if catalogue is not None and not (matched[column] > 0).any():
                 self.log.warning("none of %d DIA sources has a match for %s", len(matched), column)
+        for name, value in association_counts(matched).items():
+            self.metadata[name] = value
         return matched
 
-    def _results(self, made: _Made, diaSources: Table | None, selectSources: Table | None) -> Struct:
+    def _results(self, pair: Pair, made: Made, diaSources: Table | None, selectSources: Table | None) -> Struct:
         """What `run` returns."""
-        difference, aligned, result = made.difference, made.aligned, made.result
-        if result is not None:
-            result.difference = difference
-        matched = difference.matched_template
+        difference, aligned, match, chosen = made.difference, made.aligned, made.match, made.chosen
+        warped = matched = result = None
+        if aligned is not None and match is not None and chosen is not None:
+            warped = aligned.exposure
+            planes = difference.matched_template
+            if planes is not None and not self.subtract.whitens:
+                matched = replace(warped, masked_image=planes, psf=difference.exposure.psf)
+            selectSources = chosen.table if selectSources is None else selectSources
+            if self.config.doAddMetrics and chosen.selection is not None:
+                selectSources = self._with_metrics(pair, made, chosen, aligned.exposure)
+            result = Struct(
+                difference=difference,
+                match=match,
+                registration=made.registration,
+                sipRegistration=pair.sip_registration,
+                aligned=aligned,
+                psfMatchingKernel=match.kernel,
+                backgroundModel=match.background,
+                selection=chosen.selection,
+                science=pair.science,
+                template=pair.template,
+            )
         return Struct(
             subtractedExposure=difference.exposure,
-            scoreExposure=None,
-            warpedExposure=None if aligned is None else aligned.exposure,
-            matchedExposure=None
-            if aligned is None or matched is None or self.subtract.whitens
-            else replace(aligned.exposure, masked_image=matched, psf=difference.exposure.psf),
+            scoreExposure=made.score,
+            warpedExposure=warped,
+            matchedExposure=matched,
             subtractRes=result,
             diaSources=diaSources,
             selectSources=selectSources,
         )
 
-
-def _flagged(difference: Difference, detections: Detections) -> Difference:
-    """The difference with what was detected in its mask."""
-    pixels = replace(difference.exposure.masked_image, mask=detections.score.mask)
-    return replace(difference, exposure=replace(difference.exposure, masked_image=pixels))
+    def _with_metrics(self, pair: Pair, made: Made, chosen: ChosenSources, template: Exposure) -> Table:
+        """The table of sources with how well each star of the kernel was subtracted."""
+        assert chosen.selection is not None
+        table, averages = with_metrics(
+            chosen.selection,
+            made.match,
+            pair.science.exposure,
+            template,
+            algorithm=self.subtract.config.matcher(convolveTemplate=self.config.convolveTemplate, isSelected=True),
+            registration=pair.sip_registration,
+        )
+        for name, value in averages.items():
+            self.metadata[name] = value
+        return table

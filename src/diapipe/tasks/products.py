@@ -37,6 +37,8 @@ def datasets(config: Any, result: Struct, *, metadata: TaskMetadata, log: list[s
     found = {name: getattr(result, name, None) for name, is_written in written(config).items() if is_written}
     if found.get("subtractedExposure") is not None:
         found["subtractedExposure"] = result.subtractRes.difference
+    if config.doAddMetrics and config.doSelectSources:
+        found["kernelSrc"] = result.selectSources
     if config.saveMetadata:
         found["metadata"] = metadata
     if config.saveLogOutput:

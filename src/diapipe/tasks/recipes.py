@@ -9,6 +9,7 @@ from typing import Any
 from diapipe.errors import ReadError, UsageError
 from diapipe.flow import Recipe
 from diapipe.steps.decorrelate import Afterburner
+from diapipe.steps.subtract import GaussianFilter, PsfFilter
 from diapipe.steps.template import Register
 from diapipe.tasks.driver import ImageDifferenceDriverConfig
 from diapipe.tasks.fields import options_of
@@ -89,6 +90,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
         matcher=algorithm.matcher(convolveTemplate=config.convolveTemplate),
         subtractor=algorithm.subtractor(),
         decorrelator=decorrelator if config.doDecorrelation else None,
+        preconvolution=GaussianFilter() if config.useGaussianForPreConvolution else PsfFilter(),
         detector=config.detection.detector(
             isScore=config.useScoreImageDetection, mergeSigns=config.doMerge, growFootprint=config.growFootprint
         ),

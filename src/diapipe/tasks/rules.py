@@ -164,6 +164,11 @@ IDLE: tuple[tuple[str, Condition, str], ...] = (
         "kernelSourcesFromRef = True is without effect as long as doSelectSources = False",
     ),
     (
+        "doAddMetrics",
+        _both(_on("doAddMetrics"), _off("doSelectSources")),
+        "doAddMetrics = True is without effect as long as doSelectSources = False",
+    ),
+    (
         "doDebugRegister",
         _both(_on("doDebugRegister"), _off("doUseRegister")),
         "doDebugRegister = True is without effect as long as doUseRegister = False",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from lsst.pex.config import ChoiceField, Config, ConfigChoiceField, ConfigField, Field, makeRegistry
 from lsst.pipe.base import Task
 
 from diapipe.catalogs.stars import StarList
+from diapipe.flow import Recipe, score_image
 from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.steps.characterize import Characterized
-from diapipe.steps.match import AbstractMatcher, Match, match
-from diapipe.steps.subtract import AbstractSubtractor, OneSided, Zogy, subtract
+from diapipe.steps.decorrelate import AbstractDecorrelator
+from diapipe.steps.match import AbstractMatcher, Given, Match, Spread, StarMatcher, match
+from diapipe.steps.subtract import AbstractSubtractor, GaussianFilter, OneSided, PsfFilter, Zogy, subtract
 from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
 from diapipe.tasks.fields import OptionConfig, option, options_of
 from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
@@ -68,8 +71,16 @@ class PairSubtractConfig(Config):
         """The interpolation of the core."""
         return options_of(self.warpingConfig, WienerWarp, required_template_fraction=requiredTemplateFraction)
 
-    def matcher(self, *, convolveTemplate: bool) -> AbstractMatcher:
-        """The matcher of the core; ``convolveTemplate`` is what the main task says."""
+    def matcher(self, *, convolveTemplate: bool, isSelected: bool = False) -> AbstractMatcher:
+        """The matcher of the core.
+
+        Parameters
+        ----------
+        convolveTemplate
+            What the main task says, where ``mode`` leaves it to that.
+        isSelected
+            The stars were chosen with care: all of them take part, unless so many a cell are asked for.
+        """
         convolve = {
             "auto": "auto",
             "convolveTemplate": "template",
@@ -77,7 +88,10 @@ class PairSubtractConfig(Config):
             "field": "template" if convolveTemplate else "science",
         }[self.mode]
         kernel: PsfMatchConfig = self.kernel.active
-        return kernel.matcher(convolve=convolve)
+        matcher = kernel.matcher(convolve=convolve)
+        if isSelected and isinstance(matcher, StarMatcher) and isinstance(matcher.candidates, Spread):
+            return replace(matcher, candidates=Given())
+        return matcher
 
     def subtractor(self) -> AbstractSubtractor:
         """The subtractor of the core."""
@@ -125,7 +139,15 @@ class PairSubtractTask(Task):
         warp = self.config.warp(requiredTemplateFraction=requiredTemplateFraction)
         return warp_onto(template.exposure, science.exposure, registration=registration, warp=warp), registration
 
-    def match(self, science: Exposure, template: Exposure, stars: StarList, *, convolveTemplate: bool = True) -> Match:
+    def match(
+        self,
+        science: Exposure,
+        template: Exposure,
+        stars: StarList,
+        *,
+        convolveTemplate: bool = True,
+        isSelected: bool = False,
+    ) -> Match:
         """Fit the matching kernel to stars.
 
         Parameters
@@ -136,13 +158,15 @@ class PairSubtractTask(Task):
             Sources of the science image.
         convolveTemplate
             Which image is convolved, where the configuration leaves it to the main task.
+        isSelected
+            Whether the stars were chosen already.
 
         Raises
         ------
         TooFewStarsError
             If there are not enough usable stars.
         """
-        algorithm = self.config.matcher(convolveTemplate=convolveTemplate)
+        algorithm = self.config.matcher(convolveTemplate=convolveTemplate, isSelected=isSelected)
         found = match(science, template, stars, algorithm=algorithm)
         self.metadata["basisName"] = self.config.kernel.name
         self.metadata["spatialKernelSum"] = found.kernel_sum
@@ -177,6 +201,36 @@ class PairSubtractTask(Task):
             stars=(match.candidates.x[match.candidates.kept], match.candidates.y[match.candidates.kept]),
             algorithm=self.config.subtractor(),
         )
+
+    def score(
+        self,
+        science: Exposure,
+        template: Exposure,
+        stars: StarList,
+        match: Match,
+        difference: Difference,
+        *,
+        useGaussian: bool = False,
+        decorrelator: AbstractDecorrelator | None = None,
+    ) -> Exposure:
+        """A score image: the likelihood, at every pixel, of a point source that changed.
+
+        Parameters
+        ----------
+        science, template, stars, match, difference
+            As they were, and as they came out.
+        useGaussian
+            Convolve the science image with a Gaussian of its PSF's width, not with the PSF.
+        decorrelator
+            What whitens the noise of the likelihood; None leaves it.
+        """
+        recipe = Recipe(
+            matcher=self.config.matcher(convolveTemplate=True),
+            subtractor=self.config.subtractor(),
+            decorrelator=decorrelator,
+            preconvolution=GaussianFilter() if useGaussian else PsfFilter(),
+        )
+        return score_image(science, template, stars, match, difference, recipe)
 
 
 class ImagePsfMatchConfig(PairSubtractConfig):

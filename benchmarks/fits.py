@@ -1,4 +1,4 @@
-"""CPU time of the fits of 500 dipoles; `python -m benchmarks.fits`."""
+"""CPU time of the fits of 500 dipoles and 200 trails; `python -m benchmarks.fits`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from diapipe.images import Box, ChebyshevField, Difference, Exposure, GaussianPs
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
+from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.trail_fits import Lines, fit_lines
 
-SIZE, STEP, N = 1024, 44, 500
+SIZE, STEP, N, N_TRAILS = 1024, 44, 500, 200
 FWHM = 4.24
 PSF = GaussianPsf(FWHM / 2.3548, 31)
 
@@ -60,6 +62,30 @@ def displaced_stars(rng: np.random.Generator) -> tuple[Difference, Exposure, Pea
     return difference, exposure("science", science, 1.0), Peaks(*lobes)
 
 
+def trails(rng: np.random.Generator, n: int) -> tuple[Planes, Lines]:
+    """Trails of 0.5 to 10 FWHM and S/N 15 to 100 on white noise, and a guess at each."""
+    step, margin = 72, 36
+    side = step * int(np.ceil(np.sqrt(n)))
+    y, x = (v.ravel()[:n] + 0.0 for v in np.mgrid[margin:side:step, margin:side:step])
+    image, middle, extent = rng.normal(size=(side, side)), np.stack([x, y], axis=1), np.empty((n, 2))
+    for k in range(n):
+        length, angle = rng.uniform(0.5, 10.0) * FWHM, rng.uniform(0.0, np.pi)
+        extent[k] = length * np.cos(angle), length * np.sin(angle)
+        pieces = int(np.ceil(length)) + 1
+        along = (np.arange(pieces) + 0.5) / pieces - 0.5
+        light = np.zeros((step, step))
+        for share in along:
+            box = Box.around(x=margin + share * extent[k, 0], y=margin + share * extent[k, 1], half=15)
+            stamp = PSF.image_at(x=margin + share * extent[k, 0], y=margin + share * extent[k, 1])
+            cut = Box(0, step, 0, step).intersect(box)
+            light[cut.slices_in(Box(0, step, 0, step))] += stamp[cut.slices_in(box)] / pieces
+        light *= rng.uniform(15.0, 100.0) / np.sqrt((light**2).sum())
+        image[int(y[k]) - margin : int(y[k]) + margin, int(x[k]) - margin : int(x[k]) + margin] += light
+    planes = Planes.of(MaskedImage.from_planes(image, variance=np.ones(image.shape)))
+    off = rng.normal(0.0, 0.25 * FWHM, (2, n, 2))
+    return planes, Lines(np.arange(n), middle + off[0], extent + off[1])
+
+
 def main() -> None:
     """Print a Markdown table."""
     difference, science, peaks = displaced_stars(np.random.default_rng(5))
@@ -81,6 +107,14 @@ def main() -> None:
 
     lines = ["| fits | CPU ms | wall ms | in units of the yardstick |", "|---|---|---|---|", unit.row(unit)]
     lines.append(timed(f"{N} dipoles, three stamps of 17 x 17", dipoles, repeats=20).row(unit))
+    planes, start = trails(np.random.default_rng(6), N_TRAILS)
+    sources = Sources(*start.middle.T, np.ones(N_TRAILS), np.arange(N_TRAILS))
+    around = PsfLattice.around(PSF, x=sources.x, y=sources.y, box=planes.box)
+
+    def of_trails() -> object:
+        return fit_lines(planes, sources, around, start, fwhm=FWHM, margin=1.75 * FWHM, correlation=None)
+
+    lines.append(timed(f"{N_TRAILS} trails of 0.5 to 10 FWHM", of_trails, repeats=10).row(unit))
     sys.stdout.write("\n".join(lines) + "\n")
 
 

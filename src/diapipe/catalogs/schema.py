@@ -159,14 +159,28 @@ _DIPOLE_AND_TRAIL = [
     ),
     Column("dipoleChi2", "f4", "", "Chi squared of the dipole fit on difference, science and template"),
     Column("dipoleNdata", "i4", "", "Pixels in the dipole fit, of all three images; 0 where none was made"),
-    *_of("f4", FLUX, [("trailFlux", "Flux of the trailed-source fit"), ("trailFluxErr", "Error of trailFlux")]),
-    *_of("f8", "deg", [("trailRa", "Middle of the trail"), ("trailDec", "Middle of the trail")]),
+    *_of("f4", FLUX, [("trailFlux", "Flux of the fitted trail"), ("trailFluxErr", "Error of trailFlux")]),
+    *_of("f8", "deg", [("trailRa", "Middle of the fitted trail"), ("trailDec", "Middle of the fitted trail")]),
     *_of("f4", "deg", [("trailRaErr", "Error of trailRa times cos(dec)"), ("trailDecErr", "Error of trailDec")]),
     *_of("f4", "arcsec", [("trailLength", "Length of the trail"), ("trailLengthErr", "Error of trailLength")]),
-    *_of("f4", "deg", [("trailAngle", "Angle of the trail"), ("trailAngleErr", "Error of trailAngle")]),
+    *_of(
+        "f4",
+        "deg",
+        [
+            ("trailAngle", "Position angle of the trail, from north towards east, 0 to 180"),
+            ("trailAngleErr", "Error of trailAngle"),
+        ],
+    ),
     Column("trailChi2", "f4", "", "Chi squared of the trail fit"),
     Column("trailNdata", "i4", "", "Pixels in the trail fit; 0 where none was made"),
-    *_of("?", "", [("trail_flag", "No trail was fitted"), ("trail_flag_edge", "The trail reaches the edge")]),
+    *_of(
+        "?",
+        "",
+        [
+            ("trail_flag", "Not a trail: none was fitted, or a point, or the trail of another source, explains it"),
+            ("trail_flag_edge", "An end of the trail lies within a PSF FWHM of the edge of the image, or off it"),
+        ],
+    ),
 ]
 
 _SHAPE = [
@@ -244,12 +258,54 @@ _OURS = [
     Column("dp_dipoleSnr", "f4", "", "Significance of the fitted dipole on the difference"),
     Column("dp_dipoleShare", "f4", "", "Part of the fitted dipole's absolute light that is in its brighter lobe"),
     *_of(
+        "f8",
+        "pix",
+        [
+            ("dp_trailX", "Middle of the fitted trail"),
+            ("dp_trailY", "Middle of the fitted trail"),
+            ("dp_trailX0", "End of the fitted trail of smaller x"),
+            ("dp_trailY0", "End of the fitted trail of smaller x"),
+            ("dp_trailX1", "End of the fitted trail of larger x"),
+            ("dp_trailY1", "End of the fitted trail of larger x"),
+        ],
+    ),
+    *_of(
+        "f4",
+        "pix",
+        [
+            ("dp_trailDx", "From the first end of the fitted trail to the last"),
+            ("dp_trailDy", "From the first end of the fitted trail to the last"),
+            ("dp_trailDxErr", "Error of dp_trailDx"),
+            ("dp_trailDyErr", "Error of dp_trailDy"),
+        ],
+    ),
+    Column("dp_trailDxDyCov", "f4", "pix2", "Covariance of dp_trailDx with dp_trailDy"),
+    *_of(
+        "f8",
+        "deg",
+        [
+            ("dp_trailRa0", "First end of the fitted trail"),
+            ("dp_trailDec0", "First end of the fitted trail"),
+            ("dp_trailRa1", "Last end of the fitted trail"),
+            ("dp_trailDec1", "Last end of the fitted trail"),
+        ],
+    ),
+    Column("dp_trailOf", "i8", "", "Identifier of the source whose trail this one is a part of; 0 for none"),
+    *_of(
+        "?",
+        "",
+        [
+            ("dp_trail_flag_offImage", "An end of the fitted trail lies off the image"),
+            ("dp_trail_flag_suspectLongTrail", "The fitted trail is longer than three sigma of the PSF"),
+        ],
+    ),
+    *_of(
         "?",
         "",
         [
             ("dp_badPixel", "An unusable pixel of either image, or one off the image, in the central 3x3"),
             ("dp_residual", "Recognised as a subtraction residual"),
-            ("dp_bad", "The default cut: dp_badPixel or dp_residual"),
+            ("dp_bad", "The default cut: dp_badPixel, dp_residual, or a part of another source's trail"),
         ],
     ),
 ]

@@ -37,6 +37,7 @@ DIFFERENCE, SCIENCE, TEMPLATE = range(3)
 N_TOLD = 6
 
 _MAX_ITERATIONS = 15
+_MAX_STEP_PX = 1.0
 _CONVERGED = 0.01
 """A step that promises less χ² is the last: its end is right to 0.01 of the error."""
 
@@ -233,7 +234,7 @@ def _search(
     best = _solved(stamps, space, importance, active, place, free)
     for _ in range(_MAX_ITERATIONS):
         step, promise = np.empty((len(active), N_PLACE)), np.empty(len(active))
-        damped_steps(best.reduced[active], best.downhill[active], damping[active], step, promise)
+        damped_steps(best.reduced[active], best.downhill[active], damping[active], _MAX_STEP_PX, step, promise)
         arrived = promise < _CONVERGED
         away = ~(np.abs(place[active] + step) <= max_shift).all(axis=1)
         last = arrived & ~away

@@ -24,8 +24,6 @@ SLOPE_MARGIN = 2
 _VECTOR = 8
 """Rows are filled up to whole vectors of so many numbers."""
 
-_MAX_STEP_PX = 1.0
-
 
 class PsfNodes(NamedTuple):
     """PSF of every source on one image: windows at nodes, of `window_side`, flat, (any, pixels), and which four (n, 4)
@@ -291,9 +289,14 @@ def eliminate(
 
 @jit
 def damped_steps(
-    reduced: FloatArray, downhill: FloatArray, damping: FloatArray, step: FloatArray, promise: FloatArray
+    reduced: FloatArray,
+    downhill: FloatArray,
+    damping: FloatArray,
+    max_step: float,
+    step: FloatArray,
+    promise: FloatArray,
 ) -> None:
-    """Fill the damped ``step`` of each source, no coordinate by more than a pixel, and the fall of χ² it promises."""
+    """Fill each source's damped ``step``, no coordinate above ``max_step``, and the fall of χ² that it promises."""
     system = np.empty((N_PLACE, N_PLACE))
     for k in range(len(reduced)):
         for p in range(N_PLACE):
@@ -306,7 +309,7 @@ def damped_steps(
         promise[k] = 0.0
         for p in range(N_PLACE):
             promise[k] += step[k, p] * downhill[k, p]
-            step[k, p] = min(max(step[k, p], -_MAX_STEP_PX), _MAX_STEP_PX)
+            step[k, p] = min(max(step[k, p], -max_step), max_step)
 
 
 @jit

@@ -27,7 +27,7 @@ from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.arrays import FloatArray
-from diapipe.steps.measure import dipoles, evidence, flags, forced, photometry, quality, shapes, sky
+from diapipe.steps.measure import dipoles, evidence, flags, forced, photometry, quality, shapes, sky, trails
 from diapipe.steps.measure.aperture_corrections import corrected
 from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.photometry import PsfFits
@@ -128,11 +128,13 @@ def measure(
             options=options.dipoles,
         )
         columns |= sky.dipole_columns(exposure.wcs, columns)
+    columns |= _identity_columns(exposure, len(peaks))
+    columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
     columns |= _footprint_columns(detections.footprints)
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
-    columns["dp_residual"] = quality.is_residual(columns, cuts=options.cuts)
+    columns["dp_residual"] = quality.is_residual(_without_shapes_of_trails(columns), cuts=options.cuts)
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
-    columns |= _identity_columns(exposure, len(peaks))
+    columns["dp_bad"] |= columns["dp_trailOf"] != 0
     return _calibrated(columns, exposure, len(peaks))
 
 
@@ -278,13 +280,47 @@ def _lobe_columns(peaks: Peaks) -> Columns:
     }
 
 
+def _trail_columns(
+    planes: Planes,
+    found: Sources,
+    lattice: PsfLattice,
+    detections: Detections,
+    exposure: Exposure,
+    columns: Columns,
+    fwhm: float,
+    options: Measure,
+) -> Columns:
+    """The trail fit, in pixels and on the sky."""
+    n = len(found)
+    if not options.fit_trails:
+        return {"trail_flag": np.ones(n, np.bool_), "dp_trailOf": np.zeros(n, np.int64)}
+    told, covariance = trails.trail_columns(
+        planes,
+        found,
+        lattice,
+        detections.score.image,
+        significance=detections.footprints.peaks.significance,
+        is_dipole=columns.get("isDipole", np.zeros(n, np.bool_)),
+        ids=columns["diaSourceId"],
+        fwhm=fwhm,
+        correlation=exposure.noise_correlation,
+        options=options.trails,
+    )
+    return told | sky.trail_columns(exposure.wcs, told, covariance)
+
+
+def _without_shapes_of_trails(columns: Columns) -> Columns:
+    """The columns, but no χ² of the fit of a point where a trail is what fits."""
+    return columns | {"dp_chi2Excess": np.where(columns["trail_flag"], columns["dp_chi2Excess"], np.nan)}
+
+
 def _footprint_columns(footprints: Footprints) -> Columns:
     """Size of the footprint that each peak lies in."""
     return {"bboxSize": flags.footprint_sizes(footprints)[footprints.peaks.footprint]}
 
 
 def _identity_columns(exposure: Exposure, n: int) -> Columns:
-    """Which exposure, which source; trails are not fitted here."""
+    """Which exposure, which source."""
     info = exposure.info
     return {
         "diaSourceId": dia_source_ids(visit=info.visit, detector=info.detector, n=n),
@@ -292,7 +328,6 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
         "detector": np.full(n, info.detector),
         "band": np.full(n, info.band, "U8"),
         "midpointMjdTai": np.full(n, info.mjd_midpoint),
-        "trail_flag": np.ones(n, np.bool_),
     }
 
 

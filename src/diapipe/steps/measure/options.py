@@ -8,6 +8,7 @@ from diapipe.steps.limits import Limited
 from diapipe.steps.measure.aperture_corrections import ApertureCorrections
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.quality import Cuts
+from diapipe.steps.measure.trails import Trails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,10 @@ class Measure(Limited):
         Which detections are fitted, and which are called dipoles.
     aperture_corrections
         Which fluxes are brought onto the scale of aperture fluxes.
+    fit_trails
+        Whether trails are fitted; without, nothing is called one.
+    trails
+        Which detections are fitted as a trail, and which are called one.
     cuts
         When `dp_bad` is set.
     """
@@ -50,4 +55,6 @@ class Measure(Limited):
     fit_dipoles: bool = True
     dipoles: Dipoles = field(default_factory=Dipoles)
     aperture_corrections: ApertureCorrections = field(default_factory=ApertureCorrections)
+    fit_trails: bool = True
+    trails: Trails = field(default_factory=Trails)
     cuts: Cuts = field(default_factory=Cuts)

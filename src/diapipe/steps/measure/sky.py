@@ -60,6 +60,57 @@ def dipole_columns(wcs: WCS | None, columns: Mapping[str, NDArray[Any]]) -> dict
     return {"dipoleLength": length, "dipoleAngle": angle}
 
 
+def trail_columns(
+    wcs: WCS | None, columns: Mapping[str, NDArray[Any]], covariance: FloatArray
+) -> dict[str, FloatArray]:
+    """Middle, ends, length and angle of trails on the sky, with errors; NaN without a WCS.
+
+    Parameters
+    ----------
+    wcs
+        From parent pixels to the sky.
+    columns
+        ``dp_trailX``, ``dp_trailY``, ``dp_trailDx`` and ``dp_trailDy``.
+    covariance
+        Of these four; shape (n, 4, 4).
+
+    Notes
+    -----
+    The angle is that of Rubin's catalogues, from north towards east, between 0 and 180 degrees, as a trail has no
+    direction. The length is freed of what noise adds to it.
+    """
+    names = ["Ra", "Dec", "RaErr", "DecErr", "Length", "LengthErr", "Angle", "AngleErr"]
+    told = {f"trail{name}": np.full(len(covariance), np.nan) for name in names}
+    told |= {f"dp_trail{name}": np.full(len(covariance), np.nan) for name in ("Ra0", "Dec0", "Ra1", "Dec1")}
+    x, y, dx, dy = (np.asarray(columns[f"dp_trail{name}"], np.float64) for name in ("X", "Y", "Dx", "Dy"))
+    fitted = np.isfinite(x)
+    if wcs is None or not fitted.any():
+        return told
+    x, y, extent = x[fitted], y[fitted], np.stack([dx, dy], axis=1)[fitted]
+    ra, dec = (np.asarray(v, dtype=np.float64) for v in wcs.pixel_to_world_values(x, y))
+    jacobian = np.moveaxis(np.array(_jacobian(wcs, x, y, dec)), 2, 0) * DEG_TO_ARCSEC
+    middle, spread = (jacobian @ covariance[fitted, k : k + 2, k : k + 2] @ jacobian.swapaxes(1, 2) for k in (0, 2))
+    length, length_err, angle, angle_err = _polar(np.einsum("nij,nj->ni", jacobian, extent), spread)
+    ra_err, dec_err = np.sqrt(np.einsum("nii->in", middle)) / DEG_TO_ARCSEC
+    values = [ra, dec, ra_err, dec_err, length, length_err, angle, angle_err]
+    for sign in (-0.5, 0.5):
+        values += wcs.pixel_to_world_values(x + sign * extent[:, 0], y + sign * extent[:, 1])
+    for column, of_fitted in zip(told.values(), values, strict=True):
+        column[fitted] = of_fitted
+    return told
+
+
+def _polar(vector: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Length and error, angle from the second axis to the first, 0 to 180 degrees, and error, of vectors (n, 2)."""
+    length = np.hypot(*vector.T)
+    along = vector / length[:, None]
+    aside = np.stack([along[:, 1], -along[:, 0]], axis=1)
+    error, across = (np.sqrt(np.einsum("ni,nij,nj->n", v, covariance, v)) for v in (along, aside))
+    turn = across / length
+    angle = np.degrees(np.arctan2(vector[:, 0], vector[:, 1])) % 180.0
+    return length * np.where(turn < 0.5, 1.0 - 0.5 * turn**2, 1.0), error, angle, np.degrees(turn)
+
+
 def _part_without_noise(columns: Mapping[str, NDArray[Any]]) -> FloatArray:
     """What is left of the separation when the lengthening by noise is taken off; 1 where that is not small."""
     dx, dy, x_err, y_err = (np.asarray(columns[f"dp_dipole{name}"]) for name in ("Dx", "Dy", "DxErr", "DyErr"))

@@ -222,6 +222,7 @@ def difference_pair(
                 matched,
                 difference,
                 recipe,
+                registration_error_px=registration.error_px,
             )
         )
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
@@ -271,7 +272,14 @@ def flagged(difference: Difference, detections: Detections) -> Difference:
 
 
 def score_image(
-    science: Exposure, template: Exposure, stars: StarList, matched: Match, difference: Difference, recipe: Recipe
+    science: Exposure,
+    template: Exposure,
+    stars: StarList,
+    matched: Match,
+    difference: Difference,
+    recipe: Recipe,
+    *,
+    registration_error_px: float = 0.0,
 ) -> Exposure:
     """A likelihood image of what changed.
 
@@ -288,16 +296,21 @@ def score_image(
         What the pair gave without a pre-convolution.
     recipe
         Algorithms and parameters.
+    registration_error_px
+        Scatter per axis, in science pixels, with which the images lie on each other; NaN if unknown.
     """
-    n, error, filter_ = recipe.n_threads, matched.relative_error, None
+    n, filter_ = recipe.n_threads, None
+    shift = registration_error_px if registration_error_px > 0.0 else 0.0
     if recipe.preconvolution is not None and not recipe.subtractor.whitens:
         filter_ = recipe.preconvolution.filter(science)
     if filter_ is None or not can_be_matched(template, science, filter_):
-        return correlated(difference, science, template, relative_error=error, n_threads=n)
+        return correlated(difference, science, template, template_astrometry_px=(shift, shift), n_threads=n)
     smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (science, template))
     again = match(smooth, static, stars, algorithm=replace(recipe.matcher, convolve="template"))
-    likely = _subtracted(science, template, replace(again, relative_error=error), recipe)
-    return correlated(likely, science, template, preconvolution=filter_, relative_error=error, n_threads=n)
+    likely = _subtracted(science, template, replace(again, relative_error=matched.relative_error), recipe)
+    return correlated(
+        likely, science, template, preconvolution=filter_, template_astrometry_px=(shift, shift), n_threads=n
+    )
 
 
 def _subtracted(science: Exposure, template: Exposure, matched: Match, recipe: Recipe) -> Difference:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from diapipe.cli.progress import Progress
-from diapipe.flow import DifferenceResult, Recipe
+from diapipe.flow import DifferenceResult, Recipe, score_image
+from diapipe.images import Exposure
 from diapipe.io import write_difference, write_exposure, write_parquet, write_text
 from diapipe.report import PageContent, render_page
 from diapipe.steps.summarize import plain
@@ -64,7 +65,7 @@ def write_products(
     seconds = {"read": read_seconds, **result.seconds}
     progress("write images and catalogue")
     begun = time.perf_counter()
-    _write_images(result, folder, about=about, choice=choice)
+    _write_images(result, folder, recipe, about=about, choice=choice)
     meta = {"flux_unit": result.summary["flux_unit"], **about}
     write_parquet(result.dia_sources, folder / "dia_sources.parquet", metadata=meta)
     seconds["write"] = time.perf_counter() - begun
@@ -97,7 +98,9 @@ def page_content(result: DifferenceResult, summary: Mapping[str, Any]) -> PageCo
     )
 
 
-def _write_images(result: DifferenceResult, folder: Path, *, about: Mapping[str, Any], choice: ProductChoice) -> None:
+def _write_images(
+    result: DifferenceResult, folder: Path, recipe: Recipe, *, about: Mapping[str, Any], choice: ProductChoice
+) -> None:
     """The difference, and the images that were asked for."""
     difference = result.difference
     write_difference(difference, folder / "difference.fits", compress=choice.compress, provenance=about)
@@ -107,7 +110,23 @@ def _write_images(result: DifferenceResult, folder: Path, *, about: Mapping[str,
         )
         write_exposure(matched, folder / "matched_template.fits", compress=choice.compress, provenance=about)
     if choice.score:
-        score = result.score or replace(
-            difference.exposure, name="score", masked_image=result.detections.score, unit="sigma"
-        )
-        write_exposure(score, folder / "score.fits", compress=choice.compress, provenance=about)
+        write_exposure(_score_of(result, recipe), folder / "score.fits", compress=choice.compress, provenance=about)
+
+
+def _score_of(result: DifferenceResult, recipe: Recipe) -> Exposure:
+    """The score image that was searched, S of a proper difference even if it was not, else the significance of the
+    difference.
+    """
+    if result.score is not None:
+        return result.score
+    if result.difference.template_filter is None:
+        return replace(result.difference.exposure, name="score", masked_image=result.detections.score, unit="sigma")
+    return score_image(
+        result.science.exposure,
+        result.aligned.exposure,
+        result.science.stars,
+        result.match,
+        result.difference,
+        recipe,
+        registration_error_px=result.registration.error_px,
+    )

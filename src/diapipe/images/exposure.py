@@ -164,6 +164,9 @@ class Difference:
         was seen.
     variance_factor
         By which the variance was multiplied because pixels between the sources scatter more than their inputs claim.
+    relative_error
+        Of the matched light beyond its noise, as a fraction of it; its square times that of the light is in the
+        variance.
     """
 
     exposure: Exposure
@@ -175,6 +178,7 @@ class Difference:
     template_filter: SpatialKernel | None = None
     residual_background: MeshField | None = None
     variance_factor: float = 1.0
+    relative_error: float = 0.0
 
     @property
     def box(self) -> Box:

@@ -101,6 +101,7 @@ def write_difference(
     primary = _primary(difference.exposure, "Difference", provenance)
     primary.header["CONVOLVD"] = (difference.convolved, "image that the kernel was applied to")
     primary.header["DPVARFAC"] = (difference.variance_factor, "by which the variance was raised")
+    primary.header["DPRELERR"] = (difference.relative_error, "error of the light in the variance")
     hdus = [primary, *_exposure_hdus(difference.exposure, compress)]
     hdus += hdus_of("KERNEL", models.kernel_record(difference.kernel))
     hdus += hdus_of("BACKGROUND", models.field_record(difference.background))
@@ -266,6 +267,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
         template_filter=None if of_template is None else models.kernel_of(of_template),
         residual_background=None if residual is None else models.mesh_of(residual),
         variance_factor=float(file.header(0).get("DPVARFAC", 1.0)),
+        relative_error=float(file.header(0).get("DPRELERR", 0.0)),
     )
 
 

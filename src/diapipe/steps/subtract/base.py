@@ -60,7 +60,7 @@ class Subtracted:
         Of a source on the difference.
     matched_template
         The template as it was subtracted.
-    whitening, template_filter
+    whitening, template_filter, relative_error
         As in `Difference`.
     """
 
@@ -72,6 +72,7 @@ class Subtracted:
     matched_template: MaskedImage
     whitening: SpatialKernel | None = None
     template_filter: SpatialKernel | None = None
+    relative_error: float = 0.0
 
 
 class AbstractSubtractor(Limited, ABC):

@@ -59,6 +59,7 @@ class OneSided(AbstractSubtractor):
             psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
             matched_template=template_as_matched(pair, matched.pixels),
             whitening=whitening,
+            relative_error=pair.relative_error,
         )
 
 

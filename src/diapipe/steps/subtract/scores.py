@@ -67,7 +67,6 @@ def correlated(
     template: Exposure,
     *,
     preconvolution: SpatialKernel | None = None,
-    relative_error: float = 0.0,
     science_astrometry_px: tuple[float, float] = (0.0, 0.0),
     template_astrometry_px: tuple[float, float] = (0.0, 0.0),
     n_threads: int = 1,
@@ -82,8 +81,6 @@ def correlated(
         What it was made of.
     preconvolution
         The filter that stands for the science image's mirrored PSF, if it is not that; the whitening is added.
-    relative_error
-        Error of the matched pixels beyond their noise, as a fraction of their signal.
     science_astrometry_px, template_astrometry_px
         Scatter along x and y with which the images are registered to each other; adds σ_x² (∂S_S/∂x)² + σ_y²
         (∂S_S/∂y)² to the variance, S_S being the part of the score that an image contributes.
@@ -118,8 +115,7 @@ def correlated(
     score = _correlated(difference, of_psf, n_threads)
     through_science, through_template = through(of_science), through(of_template)
     variance = variance_through(
-        [(_uncertain(science, difference, relative_error), through_science), (template, through_template)],
-        n_threads=n_threads,
+        [(_uncertain(science, difference), through_science), (template, through_template)], n_threads=n_threads
     )
     for exposure, kernel_at, scatter in (
         (science, through_science, science_astrometry_px),
@@ -163,14 +159,14 @@ def _filter_of(difference: Difference, preconvolution: SpatialKernel | None) -> 
     return whitened
 
 
-def _uncertain(science: Exposure, difference: Difference, relative_error: float) -> Exposure:
+def _uncertain(science: Exposure, difference: Difference) -> Exposure:
     """The science image with the error of the matched pixels in its variance: it differs from pixel to pixel as noise
     does.
     """
     matched = difference.matched_template
-    if relative_error == 0.0 or matched is None:
+    if difference.relative_error == 0.0 or matched is None:
         return science
-    error = np.float32(relative_error) * np.clip(matched.image, 0.0, None)
+    error = np.float32(difference.relative_error) * np.clip(matched.image, 0.0, None)
     planes = science.masked_image
     return replace(science, masked_image=replace(planes, variance=planes.variance + error**2))
 

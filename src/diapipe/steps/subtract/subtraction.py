@@ -104,6 +104,7 @@ def subtract(
         template_filter=found.template_filter,
         residual_background=residual,
         variance_factor=excess.variance_factor,
+        relative_error=found.relative_error,
     )
 
 

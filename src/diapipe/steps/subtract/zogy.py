@@ -122,6 +122,7 @@ class Zogy(AbstractSubtractor):
             matched_template=template_as_matched(pair, matched.pixels),
             whitening=filters.of_science,
             template_filter=filters.of_template,
+            relative_error=relative_error,
         )
 
     def filters(self, pair: Pair) -> Filters:

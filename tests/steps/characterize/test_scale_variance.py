@@ -44,6 +44,36 @@ def test_stars_do_not_count(rng):
         assert scale_variance(wrong).factor == pytest.approx(1.345, abs=0.05)
 
 
+def test_sources_that_nobody_marked_do_not_count_either(rng):
+    """40 stars on 256² pixels and an empty mask: to 0.05; believing the mask, or without a margin for the wings, it is
+    the farther off the less is left out.
+    """
+    sky = Sky(shape=SHAPE, n_stars=40, faintest=500.0, brightest=5000.0, noise_science=1.0)
+    science, _ = sky.exposures(rng, sky.stars(rng))
+    mend, tight, blind = (
+        scale_variance(science.masked_image, options=ScaleVariance(**given)).factor
+        for given in ({}, {"grow_px": 0}, {"source_sigma": None})
+    )
+    assert mend == pytest.approx(1.0, abs=0.05)
+    assert mend < tight < blind
+    assert blind > 1.1
+
+
+def test_a_higher_threshold_leaves_more_of_the_sources(rng):
+    """At 40 sigma only the cores of bright stars are left out."""
+    sky = Sky(shape=SHAPE, n_stars=40, faintest=500.0, brightest=5000.0, noise_science=1.0)
+    science, _ = sky.exposures(rng, sky.stars(rng))
+    low, high = (scale_variance(science.masked_image, options=ScaleVariance(source_sigma=n)).factor for n in (4, 40))
+    assert low < high
+
+
+def test_noise_alone_has_no_sources(rng):
+    """Looking for some takes less than 0.5% of the variance with it: the tail of a Gaussian beyond 4 sigma, grown."""
+    image = noise(rng, shape=(700, 700))
+    found, plain = (scale_variance(image, options=ScaleVariance(source_sigma=n)).factor for n in (4.0, None))
+    assert found == pytest.approx(plain, abs=0.005)
+
+
 def test_a_sloping_sky_is_taken_off_first_and_stays(rng):
     """A sky that varies by 30 sigma: without the mesh its slope would count as scatter. The pixels stay."""
     image = noise(rng)

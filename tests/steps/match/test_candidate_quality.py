@@ -66,8 +66,12 @@ def test_a_right_kernel_leaves_noise(scene):
     assert share == pytest.approx(0.15, abs=3 * np.sqrt(0.15 * 0.85 / 48))
 
 
-def test_controls_are_as_the_kernels_own(scene):
-    """Stars that the kernel was not fitted to have the χ² of those that it was, to three errors of the means."""
+@pytest.mark.parametrize("noise_template", [0.5, 10.0])
+def test_controls_are_as_the_kernels_own(rng, noise_template):
+    """Stars that the kernel was not fitted to have the χ² of those that it was, to three errors of the means, for a
+    template as deep as the science image too.
+    """
+    scene = Scene(rng, dataclasses.replace(SKY, noise_template=noise_template))
     chi2 = np.asarray(scene.quality()["KCDiffimChiSq_SPATIAL"])
     of_control, of_kernel = chi2[scene.is_control], chi2[~scene.is_control]
     error = np.sqrt(2.0 / N_PIXELS) * np.sqrt(1 / len(of_control) + 1 / len(of_kernel))

@@ -78,6 +78,10 @@ class KernelSolution:
         return np.concatenate([self.kernel @ kernel_terms, (self.background @ background_terms)[None]]).T
 
 
+FREE_SKY = 1e6
+"""Scatter of the stamps' constants, in counts, that leaves the sky of each to itself."""
+
+
 def loosened(sums: StampSums, scatter: float) -> StampSums:
     """The sums when the constant of a stamp may lie off the background field by ``scatter``, one sigma.
 
@@ -94,6 +98,11 @@ def loosened(sums: StampSums, scatter: float) -> StampSums:
         sums.noise,
         sums.n_pixels,
     )
+
+
+def sky_free(sums: StampSums) -> StampSums:
+    """The sums when the constant of every stamp is its own affair."""
+    return loosened(sums, FREE_SKY)
 
 
 def offsets(sums: StampSums, local: FloatArray) -> tuple[FloatArray, FloatArray]:

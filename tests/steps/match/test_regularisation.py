@@ -10,7 +10,7 @@ import pytest
 from diapipe.errors import UsageError
 from diapipe.images import GaussianPsf
 from diapipe.numerics.kernel_bases import delta_basis
-from diapipe.numerics.kernel_fit import loosened
+from diapipe.numerics.kernel_fit import sky_free
 from diapipe.steps.match import (
     ROUGHNESSES,
     AbsoluteStrength,
@@ -130,11 +130,11 @@ def test_the_least_risk_is_found_by_brute_force(scene):
     sums = stamps.sums(stamps.good, is_precise=True)
     strength = LeastRisk(least=0.0, greatest=4.0, step=0.5)
     penalty = strength.penalty(sized.roughness, sized.basis, sums)
-    sky_free = loosened(sums, 1e6)
+    free = sky_free(sums)
     to_pixels = sized.basis.images.reshape(121, -1).T
     back = np.linalg.inv(to_pixels)
-    matrix = back.T @ sky_free.matrix[:, :-1, :-1].sum(axis=0) @ back
-    vector = back.T @ sky_free.vector[:, :-1].sum(axis=0)
+    matrix = back.T @ free.matrix[:, :-1, :-1].sum(axis=0) @ back
+    vector = back.T @ free.vector[:, :-1].sum(axis=0)
     form = back.T @ sized.roughness @ back * len(stars)
     plain, risks = np.linalg.solve(matrix, vector), []
     for value in strength.grid():

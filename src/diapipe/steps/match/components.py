@@ -9,6 +9,7 @@ import numpy as np
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.kernel_bases import normalised_weights
 from diapipe.numerics.kernel_components import principal_components
+from diapipe.numerics.kernel_fit import StampSums, noise_free, sky_free, solve
 from diapipe.numerics.single_fits import far_from_the_others, fit_each
 from diapipe.steps.match.reduction import AbstractReduction, Reduced
 from diapipe.steps.match.sized_basis import SizedBasis
@@ -22,9 +23,10 @@ OUTLYING_SUM_SIGMA = 3.0
 class PrincipalComponents(AbstractReduction):
     """Mean kernel and principal components of the stamps' own kernels (usePcaForSpatialKernel; SPEC C.6).
 
-    The kernels are scaled to unit sum first; those of faint stars, which are mostly noise, count less. The components
-    are the new basis, without regularisation: few unknowns, of which each is a way in which the kernels of this pair of
-    images do differ.
+    The kernels are scaled to unit sum first; those of faint stars, which are mostly noise, count less. The mean is the
+    one kernel that all stamps have together, in which each weighs as much as it knows. The components are the new
+    basis, without regularisation: few unknowns, of which each is a way in which the kernels of this pair of images do
+    differ.
 
     Attributes
     ----------
@@ -38,25 +40,41 @@ class PrincipalComponents(AbstractReduction):
     n_components: int = 5
     subtract_mean: bool = True
 
-    def reduced(self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, with_background: bool) -> Reduced | None:
+    def reduced(
+        self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, products: FloatArray, with_background: bool
+    ) -> Reduced | None:
         """The components of these stamps' kernels."""
         sums = stamps.sums(stamps.good, is_precise=True).select(kept)
         fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
         usual = ~far_from_the_others(fits.kernel_sum, OUTLYING_SUM_SIGMA) & (fits.kernel_sum > 0)
         if not usual.any():
             return None
-        coefficients = fits.coefficients[usual, :-1] / fits.kernel_sum[usual, None]
-        kernels = np.tensordot(coefficients, sized.basis.images, axes=1)
-        counts = _counts(sums.matrix[usual, 0, 0])
+        sums = sums.select(np.flatnonzero(usual))
+        mean = _common(sized, sums, products, with_background=with_background)
+        if not self.subtract_mean:
+            mean = np.zeros_like(mean)
+        deviations = fits.coefficients[usual, :-1] / fits.kernel_sum[usual, None] - mean
         found = principal_components(
-            kernels, n_components=self.n_components, subtract_mean=self.subtract_mean, counts=counts
+            np.tensordot(deviations, sized.basis.images, axes=1),
+            n_components=self.n_components,
+            subtract_mean=False,
+            counts=_counts(sums.matrix[:, 0, 0]),
         )
-        mean = counts @ coefficients / counts.sum() if self.subtract_mean else np.zeros(coefficients.shape[1])
-        rows = found.weights @ (coefficients - mean)
+        rows = found.weights @ deviations
         weights = normalised_weights(np.vstack([mean, rows]) if self.subtract_mean else rows, sized.basis)
         n = len(weights) - int(self.subtract_mean)
-        words = f"{'mean and ' if self.subtract_mean else ''}{n} principal components of {len(kernels)} kernels of "
+        words = f"{'mean and ' if self.subtract_mean else ''}{n} principal components of {usual.sum()} kernels of "
         return Reduced(sized.combined(weights, words + sized.description), weights)
+
+
+def _common(sized: SizedBasis, sums: StampSums, products: FloatArray, *, with_background: bool) -> FloatArray:
+    """Coefficients of the one kernel of unit sum for all stamps, as the fit of all finds it; shape (n_basis,)."""
+    clean = noise_free(sky_free(sums) if with_background else sums, products)
+    constant = np.ones((1, len(sums.matrix)))
+    penalty = sized.penalty(clean)
+    strength = None if penalty is None else penalty.over(clean)
+    found = solve(clean, constant, constant[:0], penalty=strength).kernel[:, 0]
+    return np.asarray(found / found[0])
 
 
 def _counts(information: FloatArray) -> FloatArray:

@@ -7,7 +7,6 @@ from itertools import product
 
 import numpy as np
 
-from diapipe.errors import UsageError
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.kernel_fit import StampSums
 from diapipe.steps.match.reduction import AbstractReduction, Reduced
@@ -36,10 +35,12 @@ class LeastBic(AbstractReduction):
 
     least_degree: int = 1
 
-    def reduced(self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, with_background: bool) -> Reduced | None:
-        """The degrees of least criterion."""
-        if sized.terms is None:
-            raise UsageError("the information criterion chooses degrees of Gaussians; this matcher has none (use pca)")
+    def reduced(
+        self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, products: FloatArray, with_background: bool
+    ) -> Reduced | None:
+        """The degrees of least criterion; all, where the basis is not of Gaussians."""
+        if not sized.terms:
+            return None
         sums = stamps.sums(stamps.good, is_precise=True).select(kept)
         found = self.criteria(sized, sums, with_background=with_background)
         degrees = min(found, key=lambda choice: (found[choice], choice))
@@ -49,7 +50,6 @@ class LeastBic(AbstractReduction):
 
     def criteria(self, sized: SizedBasis, sums: StampSums, *, with_background: bool) -> dict[tuple[int, ...], float]:
         """Σ (χ² + k ln n) over the stamps for every choice of degrees."""
-        assert sized.terms is not None
         highest: dict[int, int] = {}
         for gaussian, degree in sized.terms:
             highest[gaussian] = max(highest.get(gaussian, 0), degree)

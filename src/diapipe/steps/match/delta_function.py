@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from diapipe.errors import UsageError
 from diapipe.numerics.kernel_bases import delta_basis
+from diapipe.steps.match.criterion import LeastBic
 from diapipe.steps.match.from_stars import StarMatcher
 from diapipe.steps.match.roughness import AbstractRoughness, SquaredLaplacian
 from diapipe.steps.match.sized_basis import SizedBasis
@@ -35,6 +37,13 @@ class DeltaFunction(StarMatcher):
     max_half_px: int = 8
     max_spatial_order: int = 1
     max_stamps: int = 150
+
+    def __post_init__(self) -> None:
+        super(DeltaFunction, self).__post_init__()
+        if isinstance(self.reduction, LeastBic):
+            raise UsageError(
+                "the information criterion chooses degrees of Gaussians, and free pixels have none: use pca"
+            )
 
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:
         """Basis from ``target_sigma_px`` to ``reference_sigma_px`` (Gaussian sigmas of the two PSFs, in pixels)."""

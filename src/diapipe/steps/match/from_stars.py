@@ -156,7 +156,9 @@ class StarMatcher(AbstractMatcher):
         why = self.cuts.of_singles(stamps, why, products=products, penalty=penalty, with_background=with_background)
         if all(why):
             return _Settled(stamps, sized, penalty, why)
-        reduced = self.reduction.reduced(sized, stamps, _usable(why), with_background=with_background)
+        reduced = self.reduction.reduced(
+            sized, stamps, _usable(why), products=products, with_background=with_background
+        )
         if reduced is None:
             return _Settled(stamps, sized, penalty, why)
         return _Settled(stamps.combined(reduced.weights), reduced.sized, None, why)

@@ -25,7 +25,9 @@ class AbstractReduction(Limited, ABC):
     __slots__ = ()
 
     @abstractmethod
-    def reduced(self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, with_background: bool) -> Reduced | None:
+    def reduced(
+        self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, products: FloatArray, with_background: bool
+    ) -> Reduced | None:
         """The basis to use; None leaves it as it is.
 
         Parameters
@@ -34,6 +36,8 @@ class AbstractReduction(Limited, ABC):
             The basis that the stamps were cut with.
         stamps, kept
             The candidates, and which of them may tell.
+        products
+            B_i · B_j of the basis.
         with_background
             Whether a stamp that is fitted alone has a constant of its own.
         """
@@ -43,6 +47,8 @@ class AbstractReduction(Limited, ABC):
 class WholeBasis(AbstractReduction):
     """All images of the basis."""
 
-    def reduced(self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, with_background: bool) -> Reduced | None:
+    def reduced(
+        self, sized: SizedBasis, stamps: Stamps, kept: IntArray, *, products: FloatArray, with_background: bool
+    ) -> Reduced | None:
         """Nothing is left out."""
         return None

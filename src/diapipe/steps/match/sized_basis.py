@@ -30,7 +30,7 @@ class SizedBasis:
     max_spatial_order
         For each image, the highest order with which it may vary over the frame; None for no limit.
     terms
-        For each image, which Gaussian it belongs to and its polynomial degree; None where there are no Gaussians.
+        For each image, which Gaussian it belongs to and its polynomial degree; empty where there are no Gaussians.
     """
 
     basis: KernelBasis
@@ -38,7 +38,7 @@ class SizedBasis:
     roughness: FloatArray | None = None
     strength: AbstractStrength | None = None
     max_spatial_order: tuple[int, ...] | None = None
-    terms: tuple[tuple[int, int], ...] | None = None
+    terms: tuple[tuple[int, int], ...] = ()
 
     def penalty(self, sums: StampSums) -> Penalty | None:
         """What holds the kernel smooth, for stamps of these normal matrices."""
@@ -52,10 +52,10 @@ class SizedBasis:
 
     def selected(self, which: IntArray, description: str) -> SizedBasis:
         """Some of the images, with the highest order of each."""
-        orders, terms = self.max_spatial_order, self.terms
+        orders = self.max_spatial_order
         return SizedBasis(
             self.basis.transformed(np.eye(len(self.basis))[which]),
             description,
             max_spatial_order=None if orders is None else tuple(orders[k] for k in which),
-            terms=None if terms is None else tuple(terms[k] for k in which),
+            terms=tuple(self.terms[k] for k in which),
         )

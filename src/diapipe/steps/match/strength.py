@@ -11,14 +11,11 @@ import numpy as np
 from diapipe.errors import UsageError
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis
-from diapipe.numerics.kernel_fit import StampSums, loosened
+from diapipe.numerics.kernel_fit import StampSums, sky_free
 from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.numerics.kernel_risk import risks, strength_grid
 from diapipe.steps.family import Family
 from diapipe.steps.limits import Limited
-
-FREE_SKY = 1e6
-"""Scatter of the stamps' constants that leaves the sky of each to itself, in counts."""
 
 
 class AbstractStrength(Limited, ABC):
@@ -137,10 +134,10 @@ class LeastRisk(AbstractStrength):
     def risks(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> FloatArray:
         """Expected squared error of the kernel's pixels, less a constant, for every λ."""
         pixels = np.linalg.inv(basis.images.reshape(len(basis), -1).T)  # coefficients of each single pixel
-        sky_free = loosened(sums, FREE_SKY)
+        free = sky_free(sums)
         return risks(
-            pixels.T @ sky_free.matrix[:, :-1, :-1].sum(axis=0) @ pixels,
-            pixels.T @ sky_free.vector[:, :-1].sum(axis=0),
+            pixels.T @ free.matrix[:, :-1, :-1].sum(axis=0) @ pixels,
+            pixels.T @ free.vector[:, :-1].sum(axis=0),
             pixels.T @ form @ pixels,
             self.grid() * len(sums.matrix),
             max_condition=self.max_condition_number,

@@ -1,0 +1,101 @@
+"""What the contract tests ask of a matcher, asked of every part that one can be made with."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+
+import numpy as np
+import pytest
+
+from diapipe.errors import NoWorkError
+from diapipe.images import MaskPlane
+from diapipe.steps.match import (
+    CANDIDATES,
+    REDUCTIONS,
+    ROUGHNESSES,
+    STRENGTHS,
+    AlardLupton,
+    CandidateCuts,
+    DeltaFunction,
+    match,
+)
+from gaussian_sky import Sky, masked
+
+SKY = Sky(shape=(150, 160), n_stars=16)
+FREE = {"kernel_half_px": 4}
+CUTS = CandidateCuts(
+    max_single_residual_mean=0.5,
+    max_single_residual_std=2.0,
+    max_spatial_residual_mean=0.5,
+    max_spatial_residual_std=2.0,
+    max_kernel_sum_sigma=4.0,
+    max_condition_number=1e12,
+    core_radius_px=4.0,
+)
+MATCHERS = {
+    **{f"candidates {name}": AlardLupton(candidates=kind()) for name, kind in CANDIDATES.items()},
+    **{f"reduction {name}": AlardLupton(reduction=kind()) for name, kind in REDUCTIONS.items()},
+    **{f"roughness {name}": DeltaFunction(roughness=kind(), **FREE) for name, kind in ROUGHNESSES.items()},
+    **{f"strength {name}": DeltaFunction(strength=kind(), **FREE) for name, kind in STRENGTHS.items()},
+    "pca of free pixels": DeltaFunction(reduction=REDUCTIONS["pca"](), **FREE),
+    **{f"weighting {name}": AlardLupton(weighting=name) for name in ("inputs", "median", "iterated")},
+    "polynomial": AlardLupton(spatial_model="polynomial"),
+    "cuts": AlardLupton(cuts=CUTS),
+    "without background": AlardLupton(background_order=None),
+}
+
+
+@pytest.fixture
+def scene(rng):
+    """Stars, science, template."""
+    stars = SKY.stars(rng)
+    return stars, *SKY.exposures(rng, stars)
+
+
+def arrays(found):
+    return [found.kernel.field.images, found.background.coefficients, found.candidates.reduced_chi2]
+
+
+@pytest.mark.parametrize("algorithm", MATCHERS.values(), ids=MATCHERS)
+def test_the_same_twice_and_inputs_unchanged(algorithm, scene):
+    """Bit for bit; and of what was pickled as of what was not."""
+    stars, science, template = scene
+    before = [e.masked_image.image.copy() for e in (science, template)]
+    once = match(science, template, stars, algorithm=algorithm)
+    twice = match(science, template, stars, algorithm=pickle.loads(pickle.dumps(algorithm)))
+    for one, other in zip(arrays(once), arrays(twice), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for pixels, exposure in zip(before, (science, template), strict=True):
+        np.testing.assert_array_equal(pixels, exposure.masked_image.image)
+    assert once.kernel_sum == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("algorithm", MATCHERS.values(), ids=MATCHERS)
+def test_nonsense_under_the_mask_reaches_no_number(algorithm, scene):
+    """Holes, infinities and hot pixels: a finite kernel of the right sum, to 2%."""
+    stars, science, template = scene
+    for value, rows in ((np.nan, slice(40, 44)), (np.inf, slice(70, 71)), (1e30, slice(100, 102))):
+        science = masked(science, rows, slice(20, 60), MaskPlane.BAD, value)
+        template = masked(template, rows, slice(70, 110), MaskPlane.BAD, value)
+    found = match(science, template, stars, algorithm=algorithm)
+    assert all(np.isfinite(array).all() for array in arrays(found))
+    assert found.kernel_sum == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("algorithm", MATCHERS.values(), ids=MATCHERS)
+def test_all_masked_is_too_few_stars(algorithm, scene):
+    """One sentence, no crash."""
+    stars, science, template = scene
+    science, template = (masked(e, slice(None), slice(None), MaskPlane.NO_DATA) for e in (science, template))
+    with pytest.raises(NoWorkError, match="candidate stars are usable for the matching kernel, 3 are needed"):
+        match(science, template, stars, algorithm=algorithm)
+
+
+@pytest.mark.parametrize("algorithm", MATCHERS.values(), ids=MATCHERS)
+def test_few_stars_end(algorithm, scene):
+    """Four stars: a finite kernel, or the sentence that they are too few."""
+    stars, science, template = scene
+    with contextlib.suppress(NoWorkError):
+        found = match(science, template, stars.select(np.arange(4)), algorithm=algorithm)
+        assert all(np.isfinite(array).all() for array in arrays(found))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diapipe.flow import difference_pair
-from diapipe.images import UNUSABLE_DIFFERENCE, MaskPlane, PhotoCalib
+from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage, MaskPlane, PhotoCalib
 from diapipe.images.sky import sky_of
 from diapipe.steps.subtract.masks import joined
 from diapipe.steps.template import template_for
@@ -74,3 +74,40 @@ def test_what_the_template_knows_is_told_in_the_difference():
     assert mask[5, 5] == MaskPlane.HIGH_VARIANCE
     assert mask[9, 9] == MaskPlane.NO_DATA_TEMPLATE | MaskPlane.HIGH_VARIANCE
     assert mask[7, 7] == 0
+
+
+def tile(tract, stars, rng, *, sky, calib):
+    """An image as a survey publishes it: sky, counts and zero point of its own; no variance, mask or PSF."""
+    seen = observed(tract.wcs, stars, tract.box, sigma=1.6, noise=5.0, rng=rng).masked_image.image + sky
+    planes = MaskedImage.from_planes(seen / calib, box=tract.box)
+    return Exposure(
+        name=f"tile {tract.id}",
+        masked_image=planes,
+        has_variance=False,
+        has_mask=False,
+        wcs=tract.wcs,
+        photo_calib=PhotoCalib(calib),
+    )
+
+
+def test_tiles_of_any_sky_and_scale_make_one_registered_template(rng):
+    """The science WCS is off by 0.38 px: tiles are blended again through it, and χ² is 1 on both sides and between."""
+    stars = field_of_stars(rng)
+    tiles = [
+        tile(tract, stars, rng, sky=sky, calib=calib)
+        for tract, sky, calib in zip(SCENE.tracts, (300.0, 500.0), (1.0, 2.0), strict=True)
+    ]
+    science = observed(SCENE.wcs, stars, SCENE.science().box, sigma=SIGMA, noise=NOISE, rng=rng)
+    wcs = science.wcs.deepcopy()
+    wcs.wcs.crpix += [0.31, -0.22]
+    result = difference_pair(replace(science, wcs=wcs), tiles)
+    assert result.aligned.registration_applied
+    assert result.aligned.how == "identity"
+    assert np.hypot(*(np.array(result.registration.shift_px) - [0.31, -0.22])) < 0.03
+    pixels = result.difference.exposure.masked_image
+    z2 = pixels.image**2 / pixels.variance
+    west, east = SCENE.over(science)
+    for region in (west & ~east, west & east, east & ~west):
+        assert abs(z2[region & pixels.usable(UNUSABLE_DIFFERENCE)].mean() - 1) < 0.03
+    inner = science.box.dilated(-5)
+    assert not any(inner.contains_point(x=source["x"], y=source["y"]) for source in result.dia_sources)

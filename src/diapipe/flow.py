@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
+from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
 from diapipe.steps.characterize import Characterize, Characterized, characterize
@@ -36,10 +37,12 @@ from diapipe.steps.template import (
     AbstractRegister,
     AbstractWarp,
     AlignedTemplate,
+    MultiTract,
     Register,
     Registration,
     WienerWarp,
     register,
+    template_for,
     warp_onto,
 )
 
@@ -153,7 +156,7 @@ class _Stopwatch:
 
 def difference_pair(
     science: Exposure,
-    template: Exposure,
+    template: Exposure | Sequence[Exposure],
     *,
     recipe: Recipe | None = None,
     progress: Callable[[str], None] = no_progress,
@@ -165,7 +168,8 @@ def difference_pair(
     science
         The image whose grid, flux scale and time the result has.
     template
-        What it is compared with, on any grid.
+        What it is compared with, on any grid; or several images that cover the science image together, blended where
+        they overlap.
     recipe
         Algorithms and parameters; the defaults where left out.
     progress
@@ -190,20 +194,12 @@ def difference_pair(
         of_science = characterize(science, options=recipe.characterize, n_threads=n)
         del science  # whoever holds it no more gives its memory back here
     with stage("characterize template"):
-        of_template = characterize(template, options=recipe.characterize, n_threads=n)
+        of_template, tiles = _characterized_template(template, of_science.exposure, recipe)
         del template
     with stage("align template"):
-        registration = register(
-            of_science.stars,
-            of_template.stars,
-            science=of_science.exposure,
-            template=of_template.exposure,
-            options=recipe.register,
-        )
-        aligned = warp_onto(
-            of_template.exposure, of_science.exposure, registration=registration, warp=recipe.warp, n_threads=n
-        )
+        registration, aligned = _aligned(of_science, of_template, tiles, recipe)
         of_template = of_template.without_pixels()
+        del tiles
     with stage("match PSFs"):
         matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
     with stage("subtract"):
@@ -249,6 +245,33 @@ def difference_pair(
         "seconds": stage.seconds,
     }
     return DifferenceResult(**parts, score=score, summary=summarize(**parts))
+
+
+def _characterized_template(
+    template: Exposure | Sequence[Exposure], science: Exposure, recipe: Recipe
+) -> tuple[Characterized, list[CoaddPatch]]:
+    """What is to be known of the template, and the images of which it is blended, without their skies, if it is."""
+    if isinstance(template, Exposure):
+        return characterize(template, options=recipe.characterize, n_threads=recipe.n_threads), []
+    tiles = [
+        CoaddPatch.whole(characterize(tile, options=recipe.characterize, n_threads=recipe.n_threads).exposure, number)
+        for number, tile in enumerate(template)
+    ]
+    blended = template_for(science, tiles, algorithm=MultiTract(warp=recipe.warp), n_threads=recipe.n_threads)
+    return characterize(blended, options=recipe.characterize, n_threads=recipe.n_threads), tiles
+
+
+def _aligned(
+    science: Characterized, template: Characterized, tiles: list[CoaddPatch], recipe: Recipe
+) -> tuple[Registration, AlignedTemplate]:
+    """The template on the science grid, as WCSs and stars say; tiles are blended again, not interpolated twice."""
+    n, warp, target = recipe.n_threads, recipe.warp, science.exposure
+    found = register(science.stars, template.stars, science=target, template=template.exposure, options=recipe.register)
+    if not (tiles and found.is_significant and template.exposure.wcs is target.wcs):
+        return found, warp_onto(template.exposure, target, registration=found, warp=warp, n_threads=n)
+    blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
+    again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
+    return found, replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
 
 
 def _masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:

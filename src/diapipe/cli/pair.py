@@ -62,6 +62,7 @@ class PairRequest:
 
     science: ImageFile
     template: ImageFile
+    template_also: tuple[ImageFile, ...] = ()
     out: Path
     recipe: Recipe
     products: ProductChoice
@@ -80,6 +81,7 @@ class PairRequest:
         base: Recipe | None = None,
     ) -> Self:
         """The request that a configuration and the options of the command line make, the options on top."""
+        _require_one_meaning(options)
         size = options["kernel_size"]
         flags = {
             "matcher": {
@@ -94,6 +96,9 @@ class PairRequest:
         return cls(
             science=_image_file(science, options, kind="science", prefix=""),
             template=_image_file(template, options, kind="template", prefix="template_"),
+            template_also=tuple(
+                _image_file(path, options, kind="template", prefix="template_") for path in options["template_also"]
+            ),
             out=out,
             recipe=recipe_of(merged(settings, flags), base=base),
             products=ProductChoice(
@@ -105,6 +110,16 @@ class PairRequest:
             overwrite=options["overwrite"],
             quiet=options["quiet"],
             verbose=options["verbose"],
+        )
+
+
+def _require_one_meaning(options: Mapping[str, Any]) -> None:
+    """Refuse planes in files of their own where there are several images to which they could belong."""
+    given = [name for name in ("template_variance", "template_mask") if options[name] is not None]
+    if options["template_also"] and given:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} belongs to one image, --template-also gives several; "
+            "put variance and mask into the files of the images"
         )
 
 
@@ -133,13 +148,15 @@ def run_pair(request: PairRequest) -> DifferenceResult:
     DiapipeError
         Named after the science image; nothing is left in the folder then, and an earlier result stays.
     """
-    inputs = [p for f in (request.science, request.template) for p in (f.path, f.variance, f.mask) if p is not None]
+    images = (request.science, request.template, *request.template_also)
+    inputs = [p for f in images for p in (f.path, f.variance, f.mask) if p is not None]
     check_free(request.out, inputs=tuple(inputs), overwrite=request.overwrite)
     replaces = is_earlier_result(request.out)
     with landing(request.out) as folder, progress_for(quiet=request.quiet) as progress:
         with _about(request.science.path.name):
             result, read_seconds = _difference(request, progress)
         files = {"science": request.science.facts(), "template": request.template.facts()}
+        files |= {f"template_{n}": image.facts() for n, image in enumerate(request.template_also, start=2)}
         summary = write_products(
             result,
             folder,
@@ -159,10 +176,12 @@ def _difference(request: PairRequest, progress: Progress) -> tuple[DifferenceRes
     """What the pair gives, and the seconds that reading took."""
     begun = time.perf_counter()
     progress("read images")
-    exposures = [request.science.read(), request.template.read()]
+    exposures = [image.read() for image in (request.science, request.template, *request.template_also)]
     seconds = time.perf_counter() - begun
     # popped, so that the flow alone holds the images and can give their memory back when it needs them no more
-    return difference_pair(exposures.pop(0), exposures.pop(), recipe=request.recipe, progress=progress), seconds
+    science = exposures.pop(0)
+    template = exposures if request.template_also else exposures.pop()
+    return difference_pair(science, template, recipe=request.recipe, progress=progress), seconds
 
 
 @contextmanager

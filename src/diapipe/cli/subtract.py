@@ -14,6 +14,13 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
 @click.argument("science", type=FILE)
 @click.argument("template", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Folder for the results; made if it does not exist.")
+@click.option(
+    "--template-also",
+    type=FILE,
+    multiple=True,
+    help="Another image of the template, where one does not cover the science image; repeatable. Options of the "
+    "template hold for all.",
+)
 @click.option("--method", metavar="NAME", callback=known_method, help="How it is done: al (default), delta, psf, zogy.")
 @click.option(
     "--config", type=FILE, help="TOML file with a section for every step, or .py of LSST's tasks; options override it."

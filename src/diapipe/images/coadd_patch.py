@@ -26,12 +26,30 @@ class CoaddPatch:
         called once, with a box inside the patch's outer one.
     subfilter
         Which part of the band it shows, from the shortest wavelength on; None is the whole band.
+    label
+        What messages call it; "" for the numbers of patch and tract.
     """
 
     tract: Tract
     patch_index: int
     pixels: Exposure | Callable[[Box], Exposure]
     subfilter: int | None = None
+    label: str = ""
+
+    @classmethod
+    def whole(cls, exposure: Exposure, number: int) -> CoaddPatch:
+        """An image on a grid of its own, as the only patch of a tract of that number.
+
+        Raises
+        ------
+        InputError
+            If it has no celestial WCS.
+        """
+        if exposure.wcs is None or not exposure.wcs.has_celestial:
+            raise InputError(f"{exposure.name} has no celestial WCS; without one nobody knows where it overlaps others")
+        box = exposure.box
+        tract = Tract(id=number, wcs=exposure.wcs, box=box, patch_size_px=max(1, *box.shape))
+        return cls(tract=tract, patch_index=0, pixels=exposure, label=exposure.name)
 
     @property
     def patch(self) -> Patch:
@@ -41,6 +59,8 @@ class CoaddPatch:
     @property
     def name(self) -> str:
         """What messages call it."""
+        if self.label:
+            return self.label
         part = "" if self.subfilter is None else f", subfilter {self.subfilter}"
         return f"patch {self.patch_index} of tract {self.tract.id}{part}"
 

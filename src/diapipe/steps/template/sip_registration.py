@@ -80,6 +80,8 @@ class SipRegistration:
         Places of the matched stars by the science image, ICRS, degrees.
     east_arcsec, north_arcsec
         Science place of each less that by the new WCS.
+    sigma_px
+        Error per axis of each, in template pixels.
     kept
         Stars that were not rejected.
     rms_arcsec
@@ -92,6 +94,7 @@ class SipRegistration:
     dec: FloatArray
     east_arcsec: FloatArray
     north_arcsec: FloatArray
+    sigma_px: FloatArray
     kept: BoolArray
     rms_arcsec: float
 
@@ -112,15 +115,17 @@ class SipRegistration:
         moved = np.stack(after.at(x=x, y=y)) - np.stack(before.at(x=x, y=y))
         terms = field_terms(science.box, _DISPLACEMENT_ORDER, x=x, y=y).T
         along_x, along_y = np.linalg.lstsq(terms, moved.T, rcond=None)[0].T
-        old = np.stack(pixels_of_icrs(template.wcs, self.ra[self.kept], self.dec[self.kept]))
-        new = np.stack(pixels_of_icrs(self.wcs, self.ra[self.kept], self.dec[self.kept]))
-        scale_arcsec = 3600.0 * pixel_scale_deg(science.wcs)
+        old, new = (
+            np.stack(pixels_of_icrs(wcs, self.ra[self.kept], self.dec[self.kept])) for wcs in (template.wcs, self.wcs)
+        )
+        left_arcsec = np.stack([self.east_arcsec, self.north_arcsec])[:, self.kept]
+        weight = 1.0 / self.sigma_px[self.kept] ** 2
         return Registration(
             displacement=(ChebyshevField(along_x, science.box), ChebyshevField(along_y, science.box)),
             n_matched=self.n_kept,
             order=self.sip_order,
-            rms_before_px=float(np.sqrt(((new - old) ** 2).mean())) / before.scale,
-            rms_after_px=self.rms_arcsec / scale_arcsec / np.sqrt(2.0),
+            rms_before_px=_rms(new - old, weight) / before.scale,
+            rms_after_px=_rms(left_arcsec, weight) / (3600.0 * pixel_scale_deg(science.wcs)),
             is_significant=True,
             rms_displacement_px=float(np.sqrt((moved**2).mean())) / before.scale,
         )
@@ -195,9 +200,15 @@ def register_sip(
         dec=dec,
         east_arcsec=fit.east_arcsec,
         north_arcsec=fit.north_arcsec,
+        sigma_px=pairs.sigma_px,
         kept=fit.kept,
         rms_arcsec=fit.rms_arcsec,
     )
+
+
+def _rms(vectors: FloatArray, weight: FloatArray) -> float:
+    """Weighted root mean square per axis of vectors, shape (2, n)."""
+    return float(np.sqrt((weight * vectors**2).sum() / (2.0 * weight.sum())))
 
 
 def residual_columns(registration: SipRegistration, sources: SourceList) -> dict[str, FloatArray]:

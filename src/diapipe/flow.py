@@ -18,10 +18,10 @@ from diapipe.images.mask import MaskPlane
 from diapipe.steps.characterize import Characterize, Characterized, characterize
 from diapipe.steps.clean import Clean, Cleaned, clean
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
-from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, detect
+from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, SkySources, detect, sky_sources
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
-from diapipe.steps.measure import Measure, measure
+from diapipe.steps.measure import Measure, measure, with_sky_sources
 from diapipe.steps.subtract import (
     AbstractPreconvolution,
     AbstractSubtractor,
@@ -69,6 +69,8 @@ class Recipe(Limited):
         Which cosmic rays and streaks of the difference are masked.
     detector
         How sources are found, and on which image: the difference or the score. They are measured on the difference.
+    sky_sources
+        Places on empty sky that are measured like detections, to test fluxes and errors by; None for none.
     measure
         How they are measured and judged.
     decorrelator
@@ -87,6 +89,7 @@ class Recipe(Limited):
     preconvolution: AbstractPreconvolution | None = field(default_factory=PsfFilter)
     clean: Clean = field(default_factory=Clean)
     detector: AbstractDetector = field(default_factory=MatchedFilter)
+    sky_sources: SkySources | None = None
     measure: Measure = field(default_factory=Measure)
     n_threads: int = 1
 
@@ -224,14 +227,7 @@ def difference_pair(
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
         difference = flagged(difference, detections)
     with stage("measure"):
-        dia_sources = measure(
-            difference,
-            detections,
-            science=of_science.exposure,
-            stars=of_science.stars,
-            options=recipe.measure,
-            n_threads=n,
-        )
+        dia_sources = _measured(difference, detections, of_science, recipe)
     parts: dict[str, Any] = {
         "science": of_science,
         "template": of_template,
@@ -272,6 +268,26 @@ def _aligned(
     blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
     again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
     return found, replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
+
+
+def _measured(difference: Difference, detections: Detections, science: Characterized, recipe: Recipe) -> Table:
+    """The table of what was detected, with sky sources at its end where they are asked for."""
+    given: dict[str, Any] = {
+        "science": science.exposure,
+        "stars": science.stars,
+        "options": recipe.measure,
+        "n_threads": recipe.n_threads,
+    }
+    dia_sources = measure(difference, detections, **given)
+    if recipe.sky_sources is None:
+        return dia_sources
+    sky = sky_sources(detections, options=recipe.sky_sources, rng=_generator_of(difference.exposure))
+    return with_sky_sources(dia_sources, difference, detections, sky, **given)
+
+
+def _generator_of(exposure: Exposure) -> np.random.Generator:
+    """A generator for each exposure, the same every time."""
+    return np.random.default_rng([abs(exposure.info.visit), abs(exposure.info.detector)])
 
 
 def _masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:

@@ -11,6 +11,7 @@ PIXEL_FLAGS = {
     "nodata": MaskPlane.NO_DATA,
     "interpolated": MaskPlane.INTRP,
     "saturated": MaskPlane.SAT,
+    "saturated_template": MaskPlane.SAT_TEMPLATE,
     "suspect": MaskPlane.SUSPECT,
     "streak": MaskPlane.STREAK,
     "injected": MaskPlane.INJECTED,
@@ -29,7 +30,7 @@ def flag_name(name: str) -> str:
     if name == "base_PixelFlags_flag":
         return "pixelFlags"
     if name.startswith("base_PixelFlags_flag_"):
-        return "pixelFlags_" + name.removeprefix("base_PixelFlags_flag_")
+        return "pixelFlags_" + name.removeprefix("base_PixelFlags_flag_").replace("sat_template", "saturated_template")
     return "centroid_flag" if name in {f"{centroid}_flag" for centroid in _CENTROIDS} else name
 
 

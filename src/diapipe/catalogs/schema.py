@@ -218,6 +218,9 @@ _PIXEL_FLAGS = _of(
         ("pixelFlags_interpolatedCenter", "An interpolated pixel in the central 3x3"),
         ("pixelFlags_saturated", "A saturated pixel in the footprint"),
         ("pixelFlags_saturatedCenter", "A saturated pixel in the central 3x3"),
+        ("pixelFlags_interpolatedCenterAll", "All of the central 3x3 are interpolated"),
+        ("pixelFlags_saturated_template", "A saturated pixel of the template in the footprint"),
+        ("pixelFlags_saturated_templateCenter", "A saturated pixel of the template in the central 3x3"),
         ("pixelFlags_suspect", "A suspect pixel in the footprint"),
         ("pixelFlags_suspectCenter", "A suspect pixel in the central 3x3"),
         ("pixelFlags_streak", "A streak in the footprint"),
@@ -227,6 +230,15 @@ _PIXEL_FLAGS = _of(
         ("pixelFlags_injected_template", "A source injected into the template in the footprint"),
         ("pixelFlags_injected_templateCenter", "A source injected into the template in the central 3x3"),
         ("pixelFlags_offimage", "The centroid lies off the image"),
+    ],
+)
+
+_KIND = _of(
+    "?",
+    "",
+    [
+        ("sky_source", "A place on empty sky that nothing was detected at"),
+        ("glint_trail", "One of a row of sources: glints of a satellite"),
     ],
 )
 
@@ -317,6 +329,7 @@ DIA_SOURCE: tuple[Column, ...] = (
     *_DIPOLE_AND_TRAIL,
     *_SHAPE,
     *_PIXEL_FLAGS,
+    *_KIND,
     *_OURS,
 )
 """The DIA source table, in its order."""

@@ -109,12 +109,13 @@ def opposite_extremum(
     return place, np.where(value > 0.0, -signs * value, np.nan)
 
 
-def mask_around(mask: MaskArray, *, x: FloatArray, y: FloatArray, half: int) -> IntArray:
-    """Union of the mask bits in the square of ``2 half + 1`` pixels around every position."""
+def mask_around(mask: MaskArray, *, x: FloatArray, y: FloatArray, half: int, in_all: bool = False) -> IntArray:
+    """Mask bits that any pixel of the square of ``2 half + 1`` around every position has, or all of them."""
     rows, columns, row_on, column_on = _squares(mask.shape, x, y, half)
     inside = (rows == row_on)[:, :, None] & (columns == column_on)[:, None, :]
-    bits = np.where(inside, mask[row_on[:, :, None], column_on[:, None, :]], 0)
-    return np.asarray(np.bitwise_or.reduce(bits.reshape(len(x), (2 * half + 1) ** 2), axis=1), dtype=np.int64)
+    bits = np.where(inside, mask[row_on[:, :, None], column_on[:, None, :]], 0).reshape(len(x), (2 * half + 1) ** 2)
+    joined = np.bitwise_and.reduce(bits, axis=1) if in_all else np.bitwise_or.reduce(bits, axis=1)
+    return np.asarray(joined, dtype=np.int64)
 
 
 @jit

@@ -6,9 +6,19 @@ from diapipe.images import Detections, Exposure
 from diapipe.steps.detect.base import AbstractDetector
 from diapipe.steps.detect.matched_filter import MatchedFilter
 from diapipe.steps.detect.score_threshold import ScoreThreshold
+from diapipe.steps.detect.sky_sources import SkySources, sky_sources
 from diapipe.steps.family import Family
 
-__all__ = ["DETECTORS", "AbstractDetector", "Detections", "MatchedFilter", "ScoreThreshold", "detect"]
+__all__ = [
+    "DETECTORS",
+    "AbstractDetector",
+    "Detections",
+    "MatchedFilter",
+    "ScoreThreshold",
+    "SkySources",
+    "detect",
+    "sky_sources",
+]
 
 DETECTORS: Family[AbstractDetector] = Family("detect", {"matched_filter": MatchedFilter, "score": ScoreThreshold})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.catalogs.flag_names import PIXEL_FLAGS
-from diapipe.images import UNUSABLE_DIFFERENCE, Footprints
+from diapipe.images import UNUSABLE_DIFFERENCE, Footprints, MaskPlane
 from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import BoolArray, IntArray
 from diapipe.steps.measure.planes import Planes, Sources
@@ -19,6 +19,8 @@ def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dic
     for name, plane in PIXEL_FLAGS.items():
         columns[f"pixelFlags_{name}"] = (anywhere & int(plane)) != 0
         columns[f"pixelFlags_{name}Center"] = (center & int(plane)) != 0
+    every = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1, in_all=True)
+    columns["pixelFlags_interpolatedCenterAll"] = (every & int(MaskPlane.INTRP)) != 0
     height, width = planes.image.shape
     columns["pixelFlags_offimage"] = ~(
         (sources.x >= -0.5) & (sources.x < width - 0.5) & (sources.y >= -0.5) & (sources.y < height - 0.5)

@@ -29,6 +29,7 @@ from diapipe.numerics import psf_photometry
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.measure import dipoles, evidence, flags, forced, photometry, quality, shapes, sky, trails
 from diapipe.steps.measure.aperture_corrections import corrected
+from diapipe.steps.measure.glints import in_glint_trail
 from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.photometry import PsfFits
 from diapipe.steps.measure.planes import Planes, Sources
@@ -135,6 +136,7 @@ def measure(
     columns["dp_residual"] = quality.is_residual(_without_shapes_of_trails(columns), cuts=options.cuts)
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
     columns["dp_bad"] |= columns["dp_trailOf"] != 0
+    columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from diapipe.steps.limits import Limited
 from diapipe.steps.measure.aperture_corrections import ApertureCorrections
 from diapipe.steps.measure.dipoles import Dipoles
+from diapipe.steps.measure.glints import Glints
 from diapipe.steps.measure.quality import Cuts
 from diapipe.steps.measure.trails import Trails
 
@@ -20,7 +21,8 @@ class Measure(Limited):
     stamp_fwhm
         Half-width of the stamps that the PSF is fitted on, in PSF FWHM; beyond 2 lie 1e-4 of the weight.
     max_shift_px
-        A centroid farther than this from its peak is refused (`centroid_flag`), and the peak's position kept.
+        A centroid farther than this from its peak is refused (`centroid_flag`), and the peak's position kept; at 0 all
+        are.
     aperture_fwhm
         Radius of the aperture in PSF FWHM: 2.5 hold 98% of a Moffat star's light.
     moments_fwhm
@@ -41,9 +43,13 @@ class Measure(Limited):
         Whether trails are fitted; without, nothing is called one.
     trails
         Which detections are fitted as a trail, and which are called one.
+    glints
+        When sources are taken for those of one satellite.
     cuts
         When `dp_bad` is set.
     """
+
+    may_be_zero = ("max_shift_px",)
 
     stamp_fwhm: float = 2.0
     max_shift_px: float = 2.5
@@ -57,4 +63,5 @@ class Measure(Limited):
     aperture_corrections: ApertureCorrections = field(default_factory=ApertureCorrections)
     fit_trails: bool = True
     trails: Trails = field(default_factory=Trails)
+    glints: Glints = field(default_factory=Glints)
     cuts: Cuts = field(default_factory=Cuts)

@@ -48,12 +48,16 @@ class CandidatesLike(Protocol):
 
 
 def source_counts(dia_sources: Table) -> dict[str, Any]:
-    """How many sources of which kind."""
+    """How many sources of which kind; sky sources are none and counted by themselves."""
+    sky = column_or(dia_sources, "sky_source", False)
+    n_sky, dia_sources = int(sky.sum()), dia_sources[~sky]
     bad = column_or(dia_sources, "dp_bad", False)
     negative, dipole = column_or(dia_sources, "isNegative", False), column_or(dia_sources, "isDipole", False)
     flags = [name for name in dia_sources.colnames if name.startswith("pixelFlags_")]
     return {
         "dia_sources": len(dia_sources),
+        "sky_sources": n_sky,
+        "glints": int(column_or(dia_sources, "glint_trail", False).sum()),
         "good": int((~bad).sum()),
         "bad": int(bad.sum()),
         "good_positive": int((~bad & ~negative).sum()),

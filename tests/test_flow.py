@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from diapipe.errors import InputError, UsageError
 from diapipe.flow import DifferenceResult, Recipe, difference_pair
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane, PhotoCalib
 from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.match import AlardLupton
@@ -306,3 +307,20 @@ def test_columns_of_dipoles_and_trails_are_nan_as_the_docs_say(plain):
             values = np.asarray(table[name])
             if values.dtype.kind == "f" and name.startswith((kind, f"dp_{kind}")):
                 np.testing.assert_array_equal(np.isnan(values), unfitted, err_msg=name)
+
+
+def test_pixels_in_njy_where_the_recipe_says_so(pair, plain):
+    """The same pixels in units of the science image's calibration, to a twentieth of their noise; as many sources."""
+    science = replace(pair.science, photo_calib=PhotoCalib(2.5), unit="adu")
+    template = replace(pair.template, photo_calib=PhotoCalib(0.7), unit="adu")
+    result = difference_pair(science, template, recipe=Recipe(pixel_unit="nJy"))
+    assert result.difference.exposure.unit == "nJy"
+    found, counts = (r.difference.exposure.masked_image for r in (result, plain))
+    known = np.isfinite(counts.image)
+    left = (found.image - 2.5 * counts.image)[known] / (2.5 * np.sqrt(counts.variance[known]))
+    assert abs(left).max() < 0.05
+    assert len(result.dia_sources) == len(plain.dia_sources)
+    with pytest.raises(InputError, match="a photo_calib"):
+        difference_pair(replace(science, photo_calib=None), template, recipe=Recipe(pixel_unit="nJy"))
+    with pytest.raises(UsageError, match="pixel_unit must be science or nJy, not 'Jy'"):
+        Recipe(pixel_unit="Jy")

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
+from diapipe.errors import UsageError
+from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
@@ -76,6 +78,9 @@ class Recipe(Limited):
     decorrelator
         None leaves the noise of the difference as the kernel correlates it; not used by a subtractor whose differences
         are white by themselves.
+    pixel_unit
+        ``science``: pixels of the difference are counts of the science image. ``nJy``: both images are first brought to
+        nJy by their calibrations.
     n_threads
         Threads over row bands; they change no bit of the result.
     """
@@ -91,7 +96,13 @@ class Recipe(Limited):
     detector: AbstractDetector = field(default_factory=MatchedFilter)
     sky_sources: SkySources | None = None
     measure: Measure = field(default_factory=Measure)
+    pixel_unit: Literal["science", "nJy"] = "science"
     n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        super(Recipe, self).__post_init__()
+        if self.pixel_unit not in ("science", "nJy"):
+            raise UsageError(f"pixel_unit must be science or nJy, not {self.pixel_unit!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -194,7 +205,7 @@ def difference_pair(
     n = recipe.n_threads
     stage = _Stopwatch(progress)
     with stage("characterize science"):
-        of_science = characterize(science, options=recipe.characterize, n_threads=n)
+        of_science = characterize(_in_unit(science, recipe), options=recipe.characterize, n_threads=n)
         del science  # whoever holds it no more gives its memory back here
     with stage("characterize template"):
         of_template, tiles = _characterized_template(template, of_science.exposure, recipe)
@@ -243,18 +254,24 @@ def difference_pair(
     return DifferenceResult(**parts, score=score, summary=summarize(**parts))
 
 
+def _in_unit(exposure: Exposure, recipe: Recipe) -> Exposure:
+    """An image in the unit that the recipe asks for."""
+    return calibrated(exposure) if recipe.pixel_unit == "nJy" else exposure
+
+
 def _characterized_template(
     template: Exposure | Sequence[Exposure], science: Exposure, recipe: Recipe
 ) -> tuple[Characterized, list[CoaddPatch]]:
     """What is to be known of the template, and the images of which it is blended, without their skies, if it is."""
+    options, n = recipe.characterize, recipe.n_threads
     if isinstance(template, Exposure):
-        return characterize(template, options=recipe.characterize, n_threads=recipe.n_threads), []
+        return characterize(_in_unit(template, recipe), options=options, n_threads=n), []
     tiles = [
-        CoaddPatch.whole(characterize(tile, options=recipe.characterize, n_threads=recipe.n_threads).exposure, number)
+        CoaddPatch.whole(characterize(_in_unit(tile, recipe), options=options, n_threads=n).exposure, number)
         for number, tile in enumerate(template)
     ]
-    blended = template_for(science, tiles, algorithm=MultiTract(warp=recipe.warp), n_threads=recipe.n_threads)
-    return characterize(blended, options=recipe.characterize, n_threads=recipe.n_threads), tiles
+    blended = template_for(science, tiles, algorithm=MultiTract(warp=recipe.warp), n_threads=n)
+    return characterize(blended, options=options, n_threads=n), tiles
 
 
 def _aligned(

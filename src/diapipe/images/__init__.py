@@ -1,6 +1,7 @@
 """The nouns of pixels: small, typed, immutable, cut by `Box`, in parent pixel coordinates."""
 
 from diapipe.images.box import Box
+from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.detections import Detections
 from diapipe.images.exposure import Difference, Exposure, ObservationInfo
@@ -61,4 +62,5 @@ __all__ = [
     "Tract",
     "WeightMap",
     "add_background",
+    "calibrated",
 ]

@@ -207,6 +207,15 @@ def test_without_pixels_there_are_no_numbers(scene):
     assert np.isnan(quality_summary(nothing)["KCDiffimMean_LOCAL_MEAN"])
 
 
+def test_off_the_image_there_are_no_numbers(scene):
+    """Nowhere at all, and beyond the border."""
+    sources = dataclasses.replace(scene.sources, x=np.r_[np.nan, -30.0, scene.sources.x[2:]])
+    found, whole = scene.quality(sources=sources), scene.quality()
+    for name in ("KCDiffimChiSq_LOCAL", "KCDiffimChiSq_SPATIAL", "KCKernelCentX_SPATIAL", "KCDiffimMseKernel_SPATIAL"):
+        assert np.isnan(found[name][:2]).all()
+        np.testing.assert_array_equal(found[name][2:], whole[name][2:])
+
+
 def test_columns_are_those_of_lsst(scene):
     """SPEC B.6, with its suffixes; A-D has five critical values and their significance."""
     found = scene.quality(sources=scene.sources.select(np.arange(3)))

@@ -265,6 +265,13 @@ def test_the_match_of_the_catalogue_takes_whom_it_belongs_to(sources):
     assert select(sources, selector=selector, reference=reference, options=options).kernel.tolist() == list(range(30))
 
 
+def test_sources_that_are_nowhere_are_not_chosen(sources):
+    """Without a centroid, whatever the selector thinks of them."""
+    nowhere = changed(sources, slice(0, 10), x=np.nan)
+    found = select(nowhere, selector=PointSources(), options=ALONE)
+    assert found.kernel.tolist() == list(range(10, 60))
+
+
 def test_what_is_matched_to_must_be_given(sources):
     with pytest.raises(InputError, match="matched to those of the template; give its sources"):
         select(sources)

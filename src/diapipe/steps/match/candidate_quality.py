@@ -82,7 +82,7 @@ def candidate_quality(
         square. ``KCKernelCentX`` and ``Y``, centroid of the kernel from its middle pixel, ``KCKernelStdX`` and ``Y``,
         its width, in pixels. Local only: ``KCKernelStatus`` (`BAD`, `GOOD`, `UNKNOWN`), ``KernelCoeffValues``,
         ``BackgroundValue``; spatial only: ``KCDiffimMseKernel``, mean square of spatial minus local kernel. NaN where a
-        stamp has no usable pixels.
+        stamp has no usable pixels, or its source lies off the image.
 
     Raises
     ------
@@ -134,6 +134,12 @@ class _Places:
     half: int
     bad_planes: MaskPlane
 
+    @property
+    def on_image(self) -> IntArray:
+        """Sources that lie on a pixel of the images."""
+        places = zip(self.sources.x, self.sources.y, strict=True)
+        return np.flatnonzero([self.reference.box.contains_point(x=x, y=y) for x, y in places])
+
     def stamp(self, k: int, basis: KernelBasis) -> Stamps:
         """That of one source: one at a time, for a basis of single pixels is large."""
         return cut_stamps(
@@ -151,15 +157,15 @@ class _Places:
 def _local(places: _Places, sized: SizedBasis, *, with_background: bool) -> tuple[_Model, FloatArray]:
     """A kernel and a constant fitted to each stamp alone; and the coefficients, the constant last."""
     n, products = len(places.sources), noise_products(sized.basis, places.target.noise_correlation)
-    coefficients, pulls = np.full((n, len(sized.basis) + 1), np.nan), []
-    for k in range(n):
+    coefficients, pulls = np.full((n, len(sized.basis) + 1), np.nan), [np.empty(0)] * n
+    for k in places.on_image:
         stamp = places.stamp(k, sized.basis)
         if stamp.good.any():
             sums = stamp.sums(stamp.good, is_precise=True)
             fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
             coefficients[k] = fits.coefficients[0]
         kernel = coefficients[k, :-1]
-        pulls.append(_pulls(stamp, coefficients[k], gain=float(kernel @ products @ kernel)))
+        pulls[k] = _pulls(stamp, coefficients[k], gain=float(kernel @ products @ kernel))
     kernels = np.tensordot(coefficients[:, :-1], sized.basis.images, axes=1)
     return _Model(kernels, pulls, coefficients.shape[1]), coefficients
 
@@ -167,14 +173,14 @@ def _local(places: _Places, sized: SizedBasis, *, with_background: bool) -> tupl
 def _spatial(places: _Places, match: Match) -> _Model:
     """Kernel and background of the match at each source."""
     x, y = places.sources.x, places.sources.y
-    kernels = np.empty((len(x), match.kernel.size, match.kernel.size))
+    kernels = np.full((len(x), match.kernel.size, match.kernel.size), np.nan)
     background = match.background.at(x=x, y=y)
-    pulls = []
-    for k in range(len(x)):
+    pulls = [np.empty(0)] * len(x)
+    for k in places.on_image:
         kernels[k] = match.kernel.image_at(x=float(x[k]), y=float(y[k]))
         basis = one_kernel(kernels[k])
         gain = float(noise_products(basis, places.target.noise_correlation)[0, 0])
-        pulls.append(_pulls(places.stamp(k, basis), np.array([1.0, background[k]]), gain=gain))
+        pulls[k] = _pulls(places.stamp(k, basis), np.array([1.0, background[k]]), gain=gain)
     return _Model(kernels, pulls, 0)
 
 

@@ -72,7 +72,8 @@ def select(
     options, selector = options or KernelSources(), selector or ObjectSize()
     entry = _entries(sources, reference, options)
     catalogued = None if reference is None else entries_of(reference, entry)
-    rows = np.flatnonzero(_matched(sources, template_sources, reference, entry, options))
+    somewhere = np.isfinite(sources.x) & np.isfinite(sources.y)
+    rows = np.flatnonzero(somewhere & _matched(sources, template_sources, reference, entry, options))
     chosen = rows[selector.chosen(sources.select(rows), None if catalogued is None else catalogued.select(rows))]
     extra = _extra_controls(sources, catalogued, selector, options)
     chosen = chosen[~extra[chosen]]

@@ -101,6 +101,7 @@ def main() -> None:
             science=science,
             static=difference.matched_template,
             lattices=(lattice, lattice),
+            areas=np.ones(N, np.int64),
             fwhm=FWHM,
             options=Dipoles(),
         )

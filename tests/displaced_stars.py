@@ -18,6 +18,8 @@ from diapipe.images import (
     SpatialKernel,
 )
 from diapipe.images.psf import ConvolvedPsf
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
 
 SIZE = 512
 WIDE, SHARP = GaussianPsf(1.8, 31), GaussianPsf(1.3, 31)
@@ -115,3 +117,26 @@ def lobes(x, y, dx, dy, *, significance=6.0):
     ox, oy = np.sqrt(2) * 1.8 * dx / length, np.sqrt(2) * 1.8 * dy / length
     score = np.full(n, significance)
     return Peaks(x + ox, y + oy, score, np.zeros(n, np.int64), x - ox, y - oy, -score)
+
+
+def columns_of(made, peaks, *, static=True, score=None, areas=100, **options):
+    """The dipole columns at given peaks; ``static`` may be a template of its own."""
+    exposures = made.difference.exposure, made.science
+    lattices = [
+        None
+        if image is None or image.psf is None
+        else PsfLattice.around(image.psf, x=peaks.x, y=peaks.y, box=image.box)
+        for image in exposures
+    ]
+    matched = made.difference.matched_template if static is True else None
+    return dipole_columns(
+        made.difference,
+        peaks,
+        np.zeros((SIZE, SIZE), np.float32) if score is None else score,
+        science=made.science,
+        static=static if isinstance(static, Exposure) else matched,
+        lattices=lattices,
+        areas=np.full(len(peaks), areas),
+        fwhm=FWHM,
+        options=Dipoles(**options),
+    )

@@ -260,6 +260,8 @@ _OURS = [
         "f4",
         "pix",
         [
+            ("dp_dipoleXErr", "Error of dp_dipoleX"),
+            ("dp_dipoleYErr", "Error of dp_dipoleY"),
             ("dp_dipoleDx", "From the negative lobe of the fitted dipole to the positive"),
             ("dp_dipoleDy", "From the negative lobe of the fitted dipole to the positive"),
             ("dp_dipoleDxErr", "Error of dp_dipoleDx"),
@@ -267,6 +269,14 @@ _OURS = [
         ],
     ),
     Column("dp_dipoleDxDyCov", "f4", "pix2", "Covariance of dp_dipoleDx with dp_dipoleDy"),
+    *_of(
+        "?",
+        "",
+        [
+            ("dp_dipole_flag", "A dipole may be here, but its fit failed, or its footprint is too large to try"),
+            ("dp_dipole_flag_edge", "The stamp of the dipole fit reaches over the edge of the image"),
+        ],
+    ),
     Column("dp_dipoleSnr", "f4", "", "Significance of the fitted dipole on the difference"),
     Column("dp_dipoleShare", "f4", "", "Part of the fitted dipole's absolute light that is in its brighter lobe"),
     *_of(

@@ -43,6 +43,9 @@ _CONVERGED = 0.01
 
 _EXCESS_SIGMA = 5.0
 
+_LEAST_FRAME = 0.25
+"""Part of a frame that must be usable."""
+
 
 class DipoleStamps(NamedTuple):
     """Pixels and PSFs of n sources on the three images.
@@ -309,3 +312,23 @@ def _chi2(stamps: DipoleStamps, found: _Found, ends: _Ends) -> FloatArray:
     explained -= np.einsum("nik,nikl,nil->ni", whole, ends.matrices, whole)
     square = (stamps.weights * np.square(stamps.values, dtype=np.float64)).sum(axis=(2, 3))
     return np.asarray(square - explained)
+
+
+def planes_of_frames(values: Float32Array, weights: Float32Array, width: int) -> Float32Array:
+    """The plane that fits the outermost ``width`` pixels of each block (n, s, s), on the pixels within: (n, m, m).
+
+    Where too few of them are usable to tell, 0.
+    """
+    side = values.shape[1]
+    across = np.linspace(-1.0, 1.0, side)
+    shapes = np.stack(np.broadcast_arrays(1.0, across[None, :], across[:, None]))
+    frame = np.ones((side, side))
+    frame[width:-width, width:-width] = 0.0
+    weighed = weights * frame
+    normal = np.einsum("nij,kij,lij->nkl", weighed, shapes, shapes, optimize=True)
+    sides = np.einsum("nij,kij->nk", weighed * values, shapes, optimize=True)
+    enough = (weighed > 0.0).sum(axis=(1, 2)) > _LEAST_FRAME * frame.sum()
+    normal[~enough] = np.eye(3)
+    found = np.where(enough[:, None], np.linalg.solve(normal, sides[..., None])[..., 0], 0.0)
+    inner = slice(width, -width)
+    return np.asarray(np.tensordot(found, shapes[:, inner, inner], axes=1), dtype=np.float32)

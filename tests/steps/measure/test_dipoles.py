@@ -8,33 +8,13 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from diapipe.images import MaskedImage, MaskPlane
-from diapipe.images.psf.lattice import PsfLattice
+from diapipe.images import (
+    MaskedImage,
+    MaskPlane,
+)
 from diapipe.steps.detect import detect
 from diapipe.steps.measure import Measure, measure
-from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
-from displaced_stars import FWHM, SIZE, UNIT, lobes, places, scene
-
-NOWHERE = np.zeros((SIZE, SIZE), np.float32)
-
-
-def columns_of(made, peaks, *, static=True, score=NOWHERE, **options):
-    """The dipole columns at given peaks."""
-    exposures = made.difference.exposure, made.science
-    lattices = [
-        None if image.psf is None else PsfLattice.around(image.psf, x=peaks.x, y=peaks.y, box=image.box)
-        for image in exposures
-    ]
-    return dipole_columns(
-        made.difference,
-        peaks,
-        score,
-        science=made.science,
-        static=made.difference.matched_template if static else None,
-        lattices=lattices,
-        fwhm=FWHM,
-        options=Dipoles(**options),
-    )
+from displaced_stars import SIZE, UNIT, columns_of, lobes, places, scene
 
 
 def displaced(rng, snr, angle, *, separation=1.0, **options):
@@ -64,11 +44,11 @@ def test_displaced_stars_are_measured_honestly(convolved, snr, rng):
                 (found["dp_dipoleDy"] - dy) / found["dp_dipoleDyErr"],
                 (found["dipoleMeanFlux"] - flux) / found["dipoleMeanFluxErr"],
                 found["dipoleFluxDiff"] / found["dipoleFluxDiffErr"],
+                (found["dp_dipoleX"] - x) / found["dp_dipoleXErr"],
+                (found["dp_dipoleY"] - y) / found["dp_dipoleYErr"],
             ]
         )
         called.append(found["isDipole"])
-        assert np.abs(np.mean(found["dp_dipoleX"] - x)) < 4 * 0.2 / np.sqrt(len(x))
-        assert np.abs(np.mean(found["dp_dipoleY"] - y)) < 4 * 0.2 / np.sqrt(len(x))
         assert np.mean(found["dp_dipoleDxErr"]) < 3.5 / snr
         assert 5 / 6 < np.mean(found["dipoleChi2"] / found["dipoleNdata"]) < 1.02
     values = np.concatenate(pulls, axis=1)
@@ -102,22 +82,6 @@ def test_one_flux_for_both_lobes_by_option(rng):
     assert found["dipoleFluxDiffErr"].max() == 0.0
     pulls = (found["dipoleMeanFlux"] / (50 * UNIT) - 1) * 50 * UNIT / found["dipoleMeanFluxErr"]
     assert abs(pulls.std() - 1) < 4 / np.sqrt(2 * len(x))
-
-
-@pytest.mark.parametrize("missing", ["template", "both"])
-def test_images_that_are_not_there_are_done_without(missing, rng):
-    """Resolved lobes, 5 px apart, are found on the difference alone, to their errors."""
-    x, y = places(rng)
-    dx, dy = np.full(len(x), 4.0), np.full(len(x), 3.0)
-    made = scene(rng, (x + 2.0, y + 1.5, 60 * UNIT), (x - 2.0, y - 1.5, 60 * UNIT))
-    if missing == "both":
-        made = replace(made, science=replace(made.science, psf=None))
-    found = columns_of(made, lobes(x, y, dx, dy), static=False)
-    for name, truth in (("Dx", dx), ("Dy", dy)):
-        pulls = (found[f"dp_dipole{name}"] - truth) / found[f"dp_dipole{name}Err"]
-        assert abs(pulls.mean()) < 4 / np.sqrt(len(x))
-        assert abs(pulls.std() - 1) < 4 / np.sqrt(2 * len(x))
-    assert found["isDipole"].mean() > 0.95
 
 
 def test_light_under_the_stars_does_not_move_them(rng):
@@ -166,6 +130,8 @@ def test_unusable_pixels_tell_nothing(rng):
     assert not at_edge["isDipole"][0]
     assert np.isnan(at_edge["dp_dipoleDx"][0])
     assert at_edge["dipoleNdata"][0] == 0
+    assert at_edge["dp_dipole_flag"][0]
+    assert at_edge["dp_dipole_flag_edge"][0]
 
 
 @pytest.mark.parametrize("snr", [25.0, 40.0, 100.0])

@@ -11,8 +11,8 @@ import numpy as np
 from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.numerics import dipole_noise
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
+from diapipe.numerics import dipole_fit, dipole_noise
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DipoleStamps
 from diapipe.numerics.dipole_kernels import PsfNodes, psf_windows
 from diapipe.numerics.dipole_noise import SharedNoise
@@ -21,6 +21,9 @@ from diapipe.numerics.weighting import weighted_blocks
 from diapipe.steps.measure.planes import Planes
 
 _POINT = np.ones((1, 1))
+
+_FRAME_PX = 4
+"""Width of the frame around a stamp that tells the light beneath it."""
 
 
 class Layer(NamedTuple):
@@ -60,7 +63,7 @@ def kernels_of(difference: Difference) -> Kernels:
 
 def layers_of(
     difference: Difference,
-    science: Exposure,
+    science: Exposure | None,
     static: MaskedImage | Exposure | None,
     lattices: Sequence[PsfLattice | None],
     kernels: Kernels,
@@ -76,22 +79,21 @@ def layers_of(
     exposure, (seen_on_difference, seen_on_science) = difference.exposure, lattices
     assert seen_on_difference is not None
     of_difference = Layer(Planes.of(exposure.masked_image), UNUSABLE_DIFFERENCE, seen_on_difference)
-    if science.psf is None or seen_on_science is None:
-        return of_difference, None, None
-    box = exposure.box
-    cut = science[box] if science.box != box else science
-    of_science = Layer(Planes.of(cut.masked_image), UNUSABLE, seen_on_science)
+    box, of_science, own, psf_sum = exposure.box, None, seen_on_science, 1.0
+    if science is not None and seen_on_science is not None:
+        cut = science[box] if science.box != box else science
+        of_science = Layer(Planes.of(cut.masked_image), UNUSABLE, seen_on_science)
     if static is None:
         return of_difference, of_science, None
-    image = static.masked_image if isinstance(static, Exposure) else static
-    planes, gain = Planes.of(image), float((kernels.gamma**2).sum())
     if isinstance(static, Exposure) and static.psf is not None:
         own = PsfLattice.around(static.psf, x=x, y=y, box=box)
-        return of_difference, of_science, Layer(planes, UNUSABLE, own, gain)
-    if difference.convolved == "template":
-        return of_difference, of_science, Layer(planes, UNUSABLE, seen_on_science, gain)
-    own = PsfLattice.around(ConvolvedPsf(science.psf, difference.kernel), x=x, y=y, box=box)
-    return of_difference, of_science, Layer(planes, UNUSABLE, own, gain, difference.kernel.sum)
+    elif difference.convolved == "science" and science is not None and science.psf is not None:
+        own = PsfLattice.around(ConvolvedPsf(science.psf, difference.kernel), x=x, y=y, box=box)
+        psf_sum = difference.kernel.sum
+    if own is None:
+        return of_difference, of_science, None
+    planes = Planes.of(static.masked_image if isinstance(static, Exposure) else static)
+    return of_difference, of_science, Layer(planes, UNUSABLE, own, float((kernels.gamma**2).sum()), psf_sum)
 
 
 class Cutter:
@@ -109,21 +111,25 @@ class Cutter:
         Half-width of the stamps.
     reach
         How far from the middle a star may be drawn.
+    take_planes
+        Whether planes that fit the pixels around the stamps are taken off science and template.
     """
 
     def __init__(
         self,
         difference: Difference,
-        science: Exposure,
+        science: Exposure | None,
         static: MaskedImage | Exposure | None,
         lattices: Sequence[PsfLattice | None],
         middle: FloatArray,
         *,
         half: int,
         reach: float,
+        take_planes: bool = False,
     ) -> None:
         box = difference.exposure.box
-        self.middle, self.half, self.reach = middle, half, reach
+        self.middle, self.half, self.reach, self.take_planes = middle, half, reach, take_planes
+        self.shape = box.shape
         self.kernels, self.correlation = kernels_of(difference), difference.exposure.noise_correlation
         x, y = middle[:, 0] + box.x0, middle[:, 1] + box.y0
         self.layers = layers_of(difference, science, static, lattices, self.kernels, x, y)
@@ -148,7 +154,21 @@ class Cutter:
     def _cut(self, layer: Layer, middle: IntArray) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Values, variance and weights."""
         rows, columns = middle[:, 1], middle[:, 0]
-        return weighted_blocks(*layer.planes.arrays, bits=int(layer.bits), rows=rows, columns=columns, half=self.half)
+        if not self.take_planes or layer is self.layers[0]:
+            return weighted_blocks(
+                *layer.planes.arrays, bits=int(layer.bits), rows=rows, columns=columns, half=self.half
+            )
+        half = self.half + _FRAME_PX
+        wide = weighted_blocks(*layer.planes.arrays, bits=int(layer.bits), rows=rows, columns=columns, half=half)
+        inner = slice(_FRAME_PX, -_FRAME_PX)
+        values, spread, weights = (np.ascontiguousarray(block[:, inner, inner]) for block in wide)
+        values -= np.where(weights > 0.0, dipole_fit.planes_of_frames(wide[0], wide[2], _FRAME_PX), np.float32(0.0))
+        return values, spread, weights
+
+    def over_edge(self, chosen: slice) -> BoolArray:
+        """Whether the stamps of some of the sources reach over the edge of the image."""
+        middle, last = self.middle[chosen], np.array(self.shape[::-1]) - 1
+        return np.asarray(((middle < self.half) | (middle > last - self.half)).any(axis=1))
 
     def _psfs(self, which: int, chosen: slice) -> PsfNodes:
         """The PSF of a layer; nothing for one that is not there."""

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.images import Difference, Exposure, MaskedImage, Peaks
-from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.numerics import dipole_fit, dipole_noise, surroundings
+from diapipe.numerics import dipole_fit, dipole_noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_fit import DIFFERENCE, F_PLUS, DipoleFits, DipoleStamps
 from diapipe.steps.limits import Limited
 from diapipe.steps.measure.dipole_images import Cutter
+from diapipe.steps.measure.dipole_pairs import Pairs, pairs_of
 from diapipe.steps.measure.photometry import LEAST_COVERAGE
 
 type Columns = dict[str, NDArray[Any]]
 
+_LEAST_MARGIN_FWHM = 0.5
+"""What of a stamp lies beyond the farthest place of a lobe."""
+
 _CHUNK = 64
 """Sources fitted at a time: what fits into the cache."""
-
-_UNRESOLVED = 8.0
-"""Lobes closer than their width peak 2 sqrt(2) sigma apart on the score: what d² is too large by, in sigma²."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,20 +34,27 @@ class Dipoles(Limited):
 
     Attributes
     ----------
+    candidates
+        What is fitted: peaks with an "opposite" one beside them, as the next three say, or "all".
     search_fwhm
         A peak is fitted if the score has an extremum of the opposite sign within this many PSF FWHM, ...
     opposite_sigma
         ... this significant, ...
     opposite_ratio
         ... and of at least this part of the peak's own score.
+    largest_footprint_px
+        A peak in a footprint of more pixels is not fitted but flagged (`dp_dipole_flag`).
     stamp_fwhm
-        Half-width of the fitted stamps in PSF FWHM.
+        Half-width of the fitted stamps in PSF FWHM; half a FWHM more than ``reach_fwhm`` at least.
     reach_fwhm
-        A lobe that moves farther from the middle of the stamp has run away.
+        A lobe that moves farther from the middle of the stamp has run away: half the largest separation.
     image_weight
         Weight of the pixels of science and template beside those of the difference, which hold the same photons.
     separate_fluxes
         Whether the two lobes may differ in flux.
+    background
+        The light under the star on science and on template: planes fitted with it ("joint"), planes fitted to the
+        pixels around the stamp before ("prefit"), or "none".
     least_snr
         Significance of the fitted dipole on the difference, at least.
     least_separation_sigma
@@ -65,24 +72,19 @@ class Dipoles(Limited):
     )
     shares = ("opposite_ratio", "largest_share")
 
+    candidates: Literal["opposite", "all"] = "opposite"
     search_fwhm: float = 2.0
     opposite_sigma: float = 3.0
     opposite_ratio: float = 0.3
+    largest_footprint_px: float = np.inf
     stamp_fwhm: float = 1.75
     reach_fwhm: float = 1.25
     image_weight: float = 0.5
     separate_fluxes: bool = True
+    background: Literal["joint", "prefit", "none"] = "joint"
     least_snr: float = 5.0
     least_separation_sigma: float = 4.0
     largest_share: float = 0.65
-
-
-class Pairs(NamedTuple):
-    """Peaks to be fitted: which, and where the positive and the negative lobe seem to be, array coordinates."""
-
-    which: IntArray
-    plus: FloatArray
-    minus: FloatArray
 
 
 def dipole_columns(
@@ -90,9 +92,10 @@ def dipole_columns(
     peaks: Peaks,
     score: Float32Array,
     *,
-    science: Exposure,
+    science: Exposure | None,
     static: MaskedImage | Exposure | None,
     lattices: Sequence[PsfLattice | None],
+    areas: IntArray,
     fwhm: float,
     options: Dipoles,
 ) -> Columns:
@@ -101,29 +104,37 @@ def dipole_columns(
     Parameters
     ----------
     difference, science, static
-        The images, ``static`` the template on the science flux scale.
+        The images, ``static`` the template on the science flux scale; without science or template, None, the fit makes
+        do with what there is.
     lattices
         PSF of difference and of science at every detection.
     peaks
         Every detection.
     score
         The score image that they were found on.
+    areas
+        Pixels of the footprint of every detection.
     fwhm
         Of the PSF, pixels.
     options
         Parameters.
     """
     box = difference.exposure.box
-    free = dipole_fit.free_linear(separate_fluxes=options.separate_fluxes, planes=True)
+    free = dipole_fit.free_linear(separate_fluxes=options.separate_fluxes, planes=options.background == "joint")
     columns = _empty(len(peaks))
-    pairs = _pairs(peaks, score, np.array([box.x0, box.y0]), fwhm, options)
-    columns["dipoleFitAttempted"][pairs.which] = True
+    pairs = _chosen(peaks, score, areas, np.array([box.x0, box.y0]), fwhm, options, columns)
     reach = options.reach_fwhm * fwhm
-    middle = np.floor(0.5 * (pairs.plus + pairs.minus) + 0.5)
-    half = int(np.ceil(options.stamp_fwhm * fwhm))
-    chosen_lattices = [None if lattice is None else lattice.of(pairs.which) for lattice in lattices]
-    cutter = Cutter(difference, science, static, chosen_lattices, middle, half=half, reach=reach)
-    start = _starts(pairs, middle, sigma=fwhm / SIGMA_TO_FWHM)
+    cutter = Cutter(
+        difference,
+        science,
+        static,
+        [None if lattice is None else lattice.of(pairs.which) for lattice in lattices],
+        pairs.middle,
+        half=int(np.ceil(max(options.stamp_fwhm, options.reach_fwhm + _LEAST_MARGIN_FWHM) * fwhm)),
+        reach=reach,
+        take_planes=options.background == "prefit",
+    )
+    middle, start = pairs.middle, pairs.starts(fwhm)
     for first in range(0, max(len(middle), 1), _CHUNK):  # without any, what is compiled is compiled all the same
         chosen = slice(first, first + _CHUNK)
         stamps, spreads = cutter.stamps(chosen)
@@ -135,38 +146,36 @@ def dipole_columns(
             free=free,
         )
         covariance = dipole_noise.covariances(stamps, spreads, fits, cutter.noise, combinations=_COMBINED, free=free)
+        columns["dp_dipole_flag_edge"][pairs.which[chosen]] = cutter.over_edge(chosen)
         found = _told(stamps, fits, covariance, middle[chosen] + [box.x0, box.y0], options)
         for name, values in found.items():
             columns[name][pairs.which[chosen]] = values
     return columns
 
 
-def _pairs(peaks: Peaks, score: Float32Array, corner: FloatArray, fwhm: float, options: Dipoles) -> Pairs:
-    """Peaks beside which the score goes far enough the other way."""
-    here = np.stack([peaks.x, peaks.y], axis=1) - corner
-    there = np.stack([peaks.partner_x, peaks.partner_y], axis=1) - corner
-    opposite = peaks.partner_significance.copy()
-    single = np.flatnonzero(np.isnan(opposite))
-    if len(single):
-        sign = np.where(peaks.significance[single] < 0.0, -1.0, 1.0)
-        place, value = surroundings.opposite_extremum(
-            score, x=here[single, 0], y=here[single, 1], signs=sign, radius=options.search_fwhm * fwhm
-        )
-        there[single], opposite[single] = place, value
-    height, own = np.abs(np.nan_to_num(opposite)), np.abs(peaks.significance)
-    which = np.flatnonzero((height >= options.opposite_sigma) & (height >= options.opposite_ratio * own))
-    positive = (peaks.significance[which] > 0.0)[:, None]
-    here, there = here[which], there[which]
-    return Pairs(which, np.where(positive, here, there), np.where(positive, there, here))
-
-
-def _starts(pairs: Pairs, middle: FloatArray, *, sigma: float) -> FloatArray:
-    """Where the lobes are first looked for: the peaks, drawn together by what their overlap has pushed them apart."""
-    center, apart = 0.5 * (pairs.plus + pairs.minus), pairs.plus - pairs.minus
-    square = (apart**2).sum(axis=1)
-    length = np.sqrt(np.maximum(square - _UNRESOLVED * sigma**2, (0.5 * sigma) ** 2))
-    lobe = 0.5 * apart * (length / np.sqrt(np.maximum(square, 1e-12)))[:, None]
-    return np.concatenate([center + lobe - middle, center - lobe - middle], axis=1)
+def _chosen(
+    peaks: Peaks,
+    score: Float32Array,
+    areas: IntArray,
+    corner: FloatArray,
+    fwhm: float,
+    options: Dipoles,
+    columns: Columns,
+) -> Pairs:
+    """The pairs that are fitted; the columns are told which, and which not for the size of their footprint."""
+    pairs = pairs_of(
+        peaks,
+        score,
+        corner,
+        radius=options.search_fwhm * fwhm,
+        least_sigma=options.opposite_sigma,
+        least_ratio=options.opposite_ratio,
+        everything=options.candidates == "all",
+    )
+    small = areas[pairs.which] <= options.largest_footprint_px
+    columns["dp_dipole_flag"][pairs.which] = True
+    columns["dipoleFitAttempted"][pairs.which[small]] = True
+    return pairs.of(small)
 
 
 def _empty(n: int) -> Columns:
@@ -176,6 +185,8 @@ def _empty(n: int) -> Columns:
         "dipoleNdata": np.zeros(n, np.int64),
         "dipoleFitAttempted": np.zeros(n, np.bool_),
         "isDipole": np.zeros(n, np.bool_),
+        "dp_dipole_flag": np.zeros(n, np.bool_),
+        "dp_dipole_flag_edge": np.zeros(n, np.bool_),
     }
 
 
@@ -187,6 +198,8 @@ _REAL = (
     "dipoleChi2",
     "dp_dipoleX",
     "dp_dipoleY",
+    "dp_dipoleXErr",
+    "dp_dipoleYErr",
     "dp_dipoleDx",
     "dp_dipoleDy",
     "dp_dipoleDxErr",
@@ -202,9 +215,11 @@ _COMBINED = np.array(
         [0.0, 1.0, 0.0, -1.0, 0.0, 0.0],
         [0.0, 0.0, 0.0, 0.0, 0.5, 0.5],
         [0.0, 0.0, 0.0, 0.0, 1.0, -1.0],
+        [0.5, 0.0, 0.5, 0.0, 0.0, 0.0],
+        [0.0, 0.5, 0.0, 0.5, 0.0, 0.0],
     ]
 )
-"""Separation, mean flux and difference of the fluxes, from the parameters of the fit."""
+"""Separation, mean flux, difference of the fluxes and middle, from the parameters of the fit."""
 
 
 def _told(
@@ -212,9 +227,9 @@ def _told(
 ) -> Columns:
     """What a table says of the fits; ``origin`` is the parent position of the stamps' middles."""
     place = fits.place
-    dx, dy, mean, unequal = _COMBINED @ np.concatenate([place, fits.linear[:, :2]], axis=1).T
+    dx, dy, mean, unequal, x, y = _COMBINED @ np.concatenate([place, fits.linear[:, :2]], axis=1).T
     with np.errstate(invalid="ignore"):
-        dx_err, dy_err, mean_err, unequal_err = np.sqrt(np.einsum("nii->in", covariance))
+        dx_err, dy_err, mean_err, unequal_err, x_err, y_err = np.sqrt(np.einsum("nii->in", covariance))
     model = _on_difference(stamps, fits)
     snr = np.sqrt((stamps.weights[:, DIFFERENCE] * model**2).sum(axis=(1, 2)))
     covered = fits.n_used[:, DIFFERENCE] >= LEAST_COVERAGE * model.shape[1] * model.shape[2]
@@ -225,8 +240,10 @@ def _told(
         "dipoleFluxDiff": unequal,
         "dipoleFluxDiffErr": unequal_err,
         "dipoleChi2": fits.chi2.sum(axis=1),
-        "dp_dipoleX": 0.5 * (place[:, dipole_fit.X_PLUS] + place[:, dipole_fit.X_MINUS]) + origin[:, 0],
-        "dp_dipoleY": 0.5 * (place[:, dipole_fit.Y_PLUS] + place[:, dipole_fit.Y_MINUS]) + origin[:, 1],
+        "dp_dipoleX": x + origin[:, 0],
+        "dp_dipoleY": y + origin[:, 1],
+        "dp_dipoleXErr": x_err,
+        "dp_dipoleYErr": y_err,
         "dp_dipoleDx": dx,
         "dp_dipoleDy": dy,
         "dp_dipoleDxErr": dx_err,
@@ -237,6 +254,7 @@ def _told(
     }
     columns = {name: np.where(good, values, np.nan) for name, values in columns.items()}
     columns["dipoleNdata"] = np.where(good, fits.n_used.sum(axis=1), 0)
+    columns["dp_dipole_flag"] = ~good
     columns["isDipole"] = good & _is_dipole(columns, covariance[:, :2, :2], fits, options)
     return columns
 

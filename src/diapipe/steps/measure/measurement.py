@@ -125,6 +125,7 @@ def measure(
             science=science,
             static=static,
             lattices=(lattice, of_science),
+            areas=detections.footprints.area[peaks.footprint],
             fwhm=fwhm,
             options=options.dipoles,
         )

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
 from sky_scenes import exposure, measured, star_list, tan_wcs
 
 from diapipe.catalogs.sources import ReferenceList, SourceList
@@ -94,6 +96,25 @@ def test_pixels_land_where_they_belong(scene):
     aligned = warp_onto(found.applied(wrong), scene.science).exposure
     assert np.abs(measured(aligned, *sky[:2])[:, 1:]).max() < 0.02
     assert wrong.wcs is WRONG["everything"]
+
+
+def test_the_frames_may_differ(scene):
+    """A science image in galactic coordinates: the template's WCS is in ICRS as ever, and right to 0.02 px."""
+    centre = SkyCoord(150.0, 2.0, unit="deg").galactic
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["GLON-TAN", "GLAT-TAN"], [centre.l.deg, centre.b.deg]
+    wcs.wcs.crpix, wcs.wcs.cdelt = [201.0, 201.0], [-0.2 / 3600, 0.2 / 3600]
+    stars = SkyCoord(scene.ra, scene.dec, unit="deg").galactic
+    x, y = wcs.all_world2pix(stars.l.deg, stars.b.deg, 0)
+    shown = (x > 0) & (x < 399) & (y > 0) & (y < 399)
+    science = dataclasses.replace(scene.science, wcs=wcs)
+    science_stars = star_list(x[shown], y[shown], flux=scene.science_stars.flux[shown])
+    template = exposure(WRONG["shift"], ([], [], []), shape=(520, 520), name="template")
+    found = register_sip(science_stars, scene.template_stars, science=science, template=template)
+    assert found.wcs.wcs.radesys == "ICRS"
+    np.testing.assert_allclose(found.ra.min(), scene.ra[shown].min(), atol=1e-7)
+    back = np.array(found.wcs.all_world2pix(scene.ra[shown], scene.dec[shown], 0))
+    assert np.abs(back - np.array(TRUTH.all_world2pix(scene.ra[shown], scene.dec[shown], 0))).max() < 0.02
 
 
 def test_the_order_is_that_asked_for(scene):

@@ -180,13 +180,18 @@ def _described(
     drop = float((weight * ((data**2).sum(axis=1) - (residual**2).sum(axis=1))).sum())
     n_parameters = 2 * terms.shape[1]
     error = float(np.sqrt((leverage / weight).mean()))
-    spread = 2.0 / (9.0 * n_parameters)
-    significance = (np.cbrt(drop / n_parameters) - (1.0 - spread)) / np.sqrt(spread)
+    significance = fall_significance(drop, n_parameters)
     return DisplacementFit(
         order,
         *(coefficients[:, 0].copy(), coefficients[:, 1].copy(), kept, extra),
-        *(rms_before, _rms(residual, weight), error, float(significance)),
+        *(rms_before, _rms(residual, weight), error, significance),
     )
+
+
+def fall_significance(drop: float, n_parameters: int) -> float:
+    """Sigma of a Gaussian that is exceeded as rarely as chance lets χ² fall by ``drop`` for so many parameters."""
+    spread = 2.0 / (9.0 * n_parameters)
+    return float((np.cbrt(drop / n_parameters) - (1.0 - spread)) / np.sqrt(spread))
 
 
 def _rms(vectors: FloatArray, weight: FloatArray) -> float:

@@ -223,7 +223,9 @@ def test_colours_that_lie_elsewhere_are_seen(scene):
 
 @pytest.mark.parametrize("wrong", ["as it is", "everything"])
 def test_in_the_flow_it_is_a_displacement(scene, wrong):
-    """As a member of the family it moves pixels to where the new WCS has them, to 1e-4 px, and tells what it found."""
+    """As a member of the family it moves pixels to where the new WCS has them, to 1e-4 px, and tells what it found: of
+    a WCS that was right, nothing that is to be applied.
+    """
     template = exposure(WRONG[wrong], ([], [], []), shape=(520, 520), name="template")
     stars = scene.science_stars, scene.template_stars
     found = register(*stars, science=scene.science, template=template, options=RegisterSip())
@@ -232,7 +234,7 @@ def test_in_the_flow_it_is_a_displacement(scene, wrong):
     before, after = (template_positions(scene.science, t) for t in (template, expected.applied(template)))
     moved = np.stack(before.at(x=x, y=y)) + np.stack([field.at(x=x, y=y) for field in found.displacement])
     np.testing.assert_allclose(moved, np.stack(after.at(x=x, y=y)), atol=1e-4)
-    assert found.is_significant
+    assert found.is_significant == (wrong == "everything")
     assert found.n_matched == expected.n_kept
     assert found.rms_after_px == pytest.approx(0.01 * np.sqrt(1 + 1.1**2), rel=0.18)
     assert (found.rms_before_px > 1.0) == (wrong == "everything")
@@ -240,6 +242,20 @@ def test_in_the_flow_it_is_a_displacement(scene, wrong):
         stars[0], stars[1].select(np.zeros(160, bool)), science=scene.science, template=template, options=RegisterSip()
     )
     assert (nothing.n_matched, nothing.is_significant) == (0, False)
+
+
+def test_few_stars_prove_nothing(scene):
+    """Three stars, through which any straight lines go: no significance, though the WCS is 13 px wrong."""
+    template = exposure(WRONG["shift"], ([], [], []), shape=(520, 520), name="template")
+    three = np.arange(3)
+    found = register(
+        scene.science_stars.select(three),
+        scene.template_stars.select(three),
+        science=scene.science,
+        template=template,
+        options=RegisterSip(match_radius_arcsec=5.0),
+    )
+    assert (found.n_matched, found.significance, found.is_significant) == (3, 0.0, False)
 
 
 def test_residuals_are_columns_of_the_sources(scene):

@@ -17,6 +17,8 @@ from diapipe.images.fields import chebyshev_nodes, field_terms
 from diapipe.images.sky import icrs_of, pixel_scale_deg, pixels_of_icrs
 from diapipe.images.tan_sip import fit_sip_to_stars
 from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.polynomials import n_terms
+from diapipe.numerics.registration import fall_significance
 from diapipe.numerics.stats import median, robust_sigma
 from diapipe.steps.template.mapping import template_positions
 from diapipe.steps.template.registration import AbstractRegister, Register, Registration, star_pairs
@@ -63,7 +65,7 @@ class RegisterSip(AbstractRegister):
         except TooFewStarsError:
             still = ChebyshevField.constant(0.0, science.box)
             return Registration(displacement=(still, still))
-        return found.as_displacement(science, template)
+        return found.as_displacement(science, template, options=self.stars)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,8 +78,10 @@ class SipRegistration:
         TAN-SIP in ICRS, for the template's 0-based parent pixels.
     sip_order
         Of its polynomials.
+    x, y
+        Places of the matched stars on the template, parent pixels.
     ra, dec
-        Places of the matched stars by the science image, ICRS, degrees.
+        Their places by the science image, ICRS, degrees.
     east_arcsec, north_arcsec
         Science place of each less that by the new WCS.
     sigma_px
@@ -90,6 +94,8 @@ class SipRegistration:
 
     wcs: WCS
     sip_order: int
+    x: FloatArray
+    y: FloatArray
     ra: FloatArray
     dec: FloatArray
     east_arcsec: FloatArray
@@ -108,26 +114,30 @@ class SipRegistration:
         """Stars that the WCS was fitted to."""
         return int(self.kept.sum())
 
-    def as_displacement(self, science: Exposure, template: Exposure) -> Registration:
-        """By how much the new WCS moves the template's pixels under those of the science image."""
+    def as_displacement(self, science: Exposure, template: Exposure, *, options: Register) -> Registration:
+        """By how much the new WCS moves the template's pixels under those of the science image, if it matters.
+
+        ``options`` say from where on it does.
+        """
         before, after = (template_positions(science, image) for image in (template, self.applied(template)))
         x, y = chebyshev_nodes(science.box, 16)
         moved = np.stack(after.at(x=x, y=y)) - np.stack(before.at(x=x, y=y))
         terms = field_terms(science.box, _DISPLACEMENT_ORDER, x=x, y=y).T
         along_x, along_y = np.linalg.lstsq(terms, moved.T, rcond=None)[0].T
-        old, new = (
-            np.stack(pixels_of_icrs(wcs, self.ra[self.kept], self.dec[self.kept])) for wcs in (template.wcs, self.wcs)
-        )
-        left_arcsec = np.stack([self.east_arcsec, self.north_arcsec])[:, self.kept]
+        place, sky = np.stack([self.x, self.y])[:, self.kept], (self.ra[self.kept], self.dec[self.kept])
+        off, left = (place - np.stack(pixels_of_icrs(wcs, *sky)) for wcs in (template.wcs, self.wcs))
         weight = 1.0 / self.sigma_px[self.kept] ** 2
+        significance = _significance(off, left, weight, 2 * n_terms(self.sip_order))
+        rms = float(np.sqrt((moved**2).mean())) / before.scale
         return Registration(
             displacement=(ChebyshevField(along_x, science.box), ChebyshevField(along_y, science.box)),
             n_matched=self.n_kept,
             order=self.sip_order,
-            rms_before_px=_rms(new - old, weight) / before.scale,
-            rms_after_px=_rms(left_arcsec, weight) / (3600.0 * pixel_scale_deg(science.wcs)),
-            is_significant=True,
-            rms_displacement_px=float(np.sqrt((moved**2).mean())) / before.scale,
+            rms_before_px=_rms(off, weight) / before.scale,
+            rms_after_px=_rms(left, weight) / before.scale,
+            significance=significance,
+            is_significant=significance >= options.least_significance and rms >= options.least_displacement_px,
+            rms_displacement_px=rms,
         )
 
     def applied(self, template: Exposure) -> Exposure:
@@ -196,6 +206,8 @@ def register_sip(
     return SipRegistration(
         wcs=fit.wcs,
         sip_order=fit.order,
+        x=pairs.template.x,
+        y=pairs.template.y,
         ra=ra,
         dec=dec,
         east_arcsec=fit.east_arcsec,
@@ -204,6 +216,18 @@ def register_sip(
         kept=fit.kept,
         rms_arcsec=fit.rms_arcsec,
     )
+
+
+def _significance(before: FloatArray, after: FloatArray, weight: FloatArray, n_parameters: int) -> float:
+    """Sigma of the fall of χ² from one set of residuals, shape (2, n), to another; 0 where nothing is left to tell.
+
+    The errors are taken to be as large as the residuals say, where these exceed them.
+    """
+    n_left = before.size - n_parameters
+    if n_left <= 0:
+        return 0.0
+    first, last = (float((weight * vectors**2).sum()) for vectors in (before, after))
+    return fall_significance(max(first - last, 0.0) / max(last / n_left, 1.0), n_parameters)
 
 
 def _rms(vectors: FloatArray, weight: FloatArray) -> float:

@@ -9,9 +9,9 @@ import pytest
 from astropy.io import fits
 from scipy import signal
 
-from diapipe.numerics import kernel_fit
+from diapipe.numerics import kernel_fit, stamp_sums
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver, gaussian_basis
-from diapipe.numerics.kernel_fit import StampSums
+from diapipe.numerics.stamp_sums import StampSums
 
 
 def summed(
@@ -59,7 +59,7 @@ def test_a_varying_kernel_is_found_again(rng: np.random.Generator) -> None:
     solution = kernel_fit.solve(sums, f[:2], g)
     np.testing.assert_allclose(solution.kernel, true[:, :2], atol=2e-4)
     assert solution.background[0] == pytest.approx(7.0, abs=1e-3)
-    assert np.all(np.abs(kernel_fit.chi_squares(sums, solution.local(f[:2], g))) < 1e-4 * sums.square)
+    assert np.all(np.abs(stamp_sums.chi_squares(sums, solution.local(f[:2], g))) < 1e-4 * sums.square)
 
 
 def test_noise_in_the_template_does_not_bias_the_kernel_sum(rng: np.random.Generator) -> None:
@@ -77,7 +77,7 @@ def test_noise_in_the_template_does_not_bias_the_kernel_sum(rng: np.random.Gener
     sums = summed(targets, references, basis, noise=16.0)
     flat = basis.images.reshape(len(basis), -1)
     plain = kernel_fit.solve(sums, f, g).kernel[0, 0]
-    corrected = kernel_fit.solve(kernel_fit.noise_free(sums, flat @ flat.T), f, g).kernel[0, 0]
+    corrected = kernel_fit.solve(stamp_sums.noise_free(sums, flat @ flat.T), f, g).kernel[0, 0]
     assert plain < 0.98
     assert corrected == pytest.approx(1.0, abs=0.03)
 
@@ -95,12 +95,12 @@ def test_stamps_on_skies_of_their_own(rng: np.random.Generator) -> None:
     targets = [star(33, 1.6, 1000.0) + rng.normal(0, 1, (33, 33)) for _ in skies]
     references = [signal.convolve2d(t, kernel, mode="valid") + sky for t, sky in zip(targets, skies, strict=True)]
     sums, f = summed(targets, references, basis), np.ones((1, 8))
-    found = kernel_fit.solve(kernel_fit.loosened(sums, 1e4), f, f)
+    found = kernel_fit.solve(stamp_sums.loosened(sums, 1e4), f, f)
     twin = kernel_fit.solve(sums, f, np.eye(8))
     np.testing.assert_allclose(found.kernel[:, 0], true, atol=1e-4)
     np.testing.assert_allclose(twin.kernel[:, 0], true, atol=1e-4)
     local = found.local(f, f)
-    offset, variance = kernel_fit.offsets(sums, local)
+    offset, variance = stamp_sums.offsets(sums, local)
     np.testing.assert_allclose(local[:, -1] + offset, skies, atol=1e-2)
     np.testing.assert_allclose(twin.background, skies, atol=1e-2)
     np.testing.assert_allclose(variance, 1.0 / 21**2)
@@ -111,7 +111,7 @@ def test_constants_without_scatter_are_the_field(rng: np.random.Generator) -> No
     basis = gaussian_basis((1.0,), (1,), half=4)
     targets = [rng.normal(size=(25, 25)) for _ in range(3)]
     sums = summed(targets, [t[4:-4, 4:-4] for t in targets], basis)
-    same = kernel_fit.loosened(sums, 0.0)
+    same = stamp_sums.loosened(sums, 0.0)
     np.testing.assert_array_equal(same.matrix, sums.matrix)
     np.testing.assert_array_equal(same.vector, sums.vector)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diapipe.numerics.kernel_bases import delta_basis, smoothness_penalty
-from diapipe.numerics.kernel_fit import StampSums
 from diapipe.numerics.kernel_penalties import Penalty, central_differences, forward_differences, in_coefficients
+from diapipe.numerics.stamp_sums import StampSums
 
 SIZE = 7
 

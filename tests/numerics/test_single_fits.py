@@ -7,7 +7,6 @@ import pytest
 from scipy import signal
 
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver, delta_basis, gaussian_basis
-from diapipe.numerics.kernel_fit import StampSums
 from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.numerics.single_fits import (
     SingleFits,
@@ -16,6 +15,7 @@ from diapipe.numerics.single_fits import (
     fit_each,
     residual_moments,
 )
+from diapipe.numerics.stamp_sums import StampSums
 
 
 def gaussian(size: int, sigma: float, flux: float = 1.0) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis
-from diapipe.numerics.kernel_fit import StampSums
+from diapipe.numerics.stamp_sums import StampSums
 
 STENCILS = {
     5: np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]),

@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
-from diapipe.numerics.kernel_fit import StampSums, solved
+from diapipe.numerics.kernel_fit import solved
 from diapipe.numerics.kernel_penalties import Penalty
+from diapipe.numerics.stamp_sums import StampSums
 from diapipe.numerics.stats import clipped_mean
 
 type ConditionKind = Literal["eigenvalue", "svd"]

@@ -12,7 +12,7 @@ from scipy import signal
 from diapipe.errors import InputError, TooFewStarsError, UsageError
 from diapipe.images import Box, GaussianPsf, MaskPlane
 from diapipe.images.fields import scaled_coordinates
-from diapipe.steps.match import AlardLupton, DeltaFunction, fit, match
+from diapipe.steps.match import AlardLupton, DeltaFunction, clipping, match
 from diapipe.steps.match.candidates import spread_candidates
 from gaussian_sky import Sky, drawn, exposure, masked, moved_to, star_list, width_squared, with_planes
 
@@ -317,5 +317,5 @@ def test_few_stamps_are_clipped_less(rng):
     """χ² of 1.8 where six stars have 1.0 to 1.2 may be chance or a bright star's: kept. Among a hundred it is not."""
     few = np.array([1.78, 1.17, 1.20, 1.01, 1.13, 1.07, 1.10])
     many = np.append(rng.normal(1.1, 0.06, 100), 1.78)
-    assert fit._highest(few) > 1.78
-    assert many[:-1].max() < fit._highest(many) < 1.6
+    assert clipping.highest(few) > 1.78
+    assert many[:-1].max() < clipping.highest(many) < 1.6

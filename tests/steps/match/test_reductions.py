@@ -13,8 +13,8 @@ from diapipe.errors import UsageError
 from diapipe.images import Box, GaussianPsf
 from diapipe.images.fields import scaled_coordinates
 from diapipe.numerics.kernel_bases import gaussian_basis, gaussian_terms, normalised_weights
-from diapipe.numerics.kernel_fit import chi_squares
 from diapipe.numerics.single_fits import fit_each
+from diapipe.numerics.stamp_sums import chi_squares
 from diapipe.steps.match import (
     AlardLupton,
     DeltaFunction,

@@ -10,7 +10,7 @@ import pytest
 from diapipe.errors import UsageError
 from diapipe.images import GaussianPsf
 from diapipe.numerics.kernel_bases import delta_basis
-from diapipe.numerics.kernel_fit import sky_free
+from diapipe.numerics.stamp_sums import sky_free
 from diapipe.steps.match import (
     ROUGHNESSES,
     AbsoluteStrength,

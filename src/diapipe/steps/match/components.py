@@ -9,8 +9,9 @@ import numpy as np
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.kernel_bases import normalised_weights
 from diapipe.numerics.kernel_components import principal_components
-from diapipe.numerics.kernel_fit import StampSums, noise_free, sky_free, solve
+from diapipe.numerics.kernel_fit import solve
 from diapipe.numerics.single_fits import far_from_the_others, fit_each
+from diapipe.numerics.stamp_sums import StampSums, noise_free, sky_free
 from diapipe.steps.match.reduction import AbstractReduction, Reduced
 from diapipe.steps.match.sized_basis import SizedBasis
 from diapipe.steps.match.stamps import Stamps

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.kernel_fit import StampSums
+from diapipe.numerics.stamp_sums import StampSums
 from diapipe.steps.match.reduction import AbstractReduction, Reduced
 from diapipe.steps.match.sized_basis import SizedBasis
 from diapipe.steps.match.stamps import Stamps

@@ -10,49 +10,16 @@ import numpy as np
 from diapipe.errors import TooFewStarsError
 from diapipe.images.box import Box
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.numerics.kernel_fit import (
-    KernelSolution,
-    NormalEquations,
-    StampSums,
-    assembled,
-    chi_squares,
-    held_out,
-    loosened,
-    noise_free,
-    offsets,
-    solve,
-)
+from diapipe.numerics.kernel_fit import KernelSolution, NormalEquations, assembled, held_out, solve
 from diapipe.numerics.kernel_penalties import Penalty
-from diapipe.numerics.model_error import relative_error
-from diapipe.numerics.stats import robust_sigma
+from diapipe.numerics.stamp_sums import StampSums, chi_squares, loosened, noise_free
 from diapipe.steps.match.candidates import Chosen
+from diapipe.steps.match.clipping import clip, reduced_chi2
 from diapipe.steps.match.cuts import CandidateCuts
+from diapipe.steps.match.left_over import offset_scatter, relative_error_at, with_offsets
 from diapipe.steps.match.orders import STAMPS_PER_TERM, affordable, best_order, term_limits
 from diapipe.steps.match.spatial import SpatialModel, in_chebyshev, spatial_terms
 from diapipe.steps.match.stamps import Stamps
-
-PIXEL_CLIP = 5.0
-"""Pixels farther from the model than this many sigma are left out of the next round."""
-
-MAX_CLIPPED = 0.1
-"""A stamp that loses a larger part of its pixels holds something the model cannot describe."""
-
-STAMP_CLIP = 5.0
-"""Stamps whose reduced χ² lies this many robust sigma above the median are left out; more where few tell the sigma."""
-
-FEW = 10.0
-"""The limit is widened by 1 + FEW / n for n stamps, nearly as Student's t has it: of seven stars the brightest, which
-holds most of what is known, is not to be lost to the scatter of six others.
-"""
-
-OFFSETS_SHOW = 2.0
-"""Constants of the stamps that scatter by this much more than their errors, squared, are let loose."""
-
-LEAST_SKY_PART = 0.5
-"""That much of their squared scatter must not go with the light in the stamps."""
-
-ERROR_SIGMA = 5.0
-"""The relative error of the matched pixels counts where it is this significant."""
 
 RESIDUAL_MARGIN = 1.2
 """Squared residuals may exceed what noise explains by this factor before the noise is taken to be shared."""
@@ -131,12 +98,12 @@ def fit_stamps(
         if round_ == 0 or is_last or options.spatial_order is not None:
             order, scores = problem.order(sums)
         found = problem.solved(sums, order)
-        reduced = _reduced_chi2(stamps, sums.noisy, found.local, good)
+        reduced = reduced_chi2(stamps, sums.noisy, found.local, good)
         if not is_last:
-            _clip(stamps, _with_offsets(sums.plain, found.local, scatter), reduced, good, why)
+            clip(stamps, with_offsets(sums.plain, found.local, scatter), reduced, good, why)
             why = options.cuts.of_spatial(stamps, found.local, why, products=basis_products)
             scatter = (
-                0.0 if sums.background_order is None else _offset_scatter(sums.plain.select(kept), found.local[kept])
+                0.0 if sums.background_order is None else offset_scatter(sums.plain.select(kept), found.local[kept])
             )
     return Fit(
         solution=in_chebyshev(options.spatial_model, found.solution),
@@ -233,7 +200,7 @@ class _Problem:
             return 0.0
         f, g = found.kernel_terms[:, kept], sums.background_terms[:, kept]
         (unseen,) = held_out(sums.clean.select(kept), f, g, penalty=sums.strength, max_terms=[self.limits])
-        local = _with_offsets(sums.plain.select(kept), unseen, scatter)
+        local = with_offsets(sums.plain.select(kept), unseen, scatter)
         return relative_error_at(self.stamps, local, kept, self.products)
 
     def kernel_sum_error(self, sums: _Sums, found: _Found) -> float:
@@ -248,58 +215,10 @@ class _Problem:
         return found.equations.condition_number(penalty=sums.strength, max_terms=self.limits)
 
 
-def _reduced_chi2(stamps: Stamps, sums: StampSums, local: FloatArray, good: BoolArray) -> FloatArray:
-    """χ² per pixel of every stamp by the variance that its pixels have."""
-    if stamps.weighting is not None:
-        return stamps.reduced_chi2(local, good)
-    return chi_squares(sums, local) / np.maximum(sums.n_pixels, 1.0)
-
-
 def _final(why: list[str], kept: IntArray) -> list[str]:
     """The reasons, with one for those that stood in reserve."""
     taken = set(kept.tolist())
     return [reason or ("" if k in taken else "enough others in its cell") for k, reason in enumerate(why)]
-
-
-def _offset_scatter(sums: StampSums, local: FloatArray) -> float:
-    """Scatter of the stamps' constants around the background field beyond their errors; 0 where it is not clear.
-
-    What goes with the light in the stamp is no sky but what the kernel gets wrong: it does not count, and where it is
-    most of the scatter none does.
-    """
-    offset, variance = offsets(sums, local)
-    sigma = np.sqrt(variance)
-    design = np.stack([sums.matrix[:, -1, 0] * sigma, 1.0 / sigma], axis=1)
-    solution, *_ = np.linalg.lstsq(design, offset / sigma, rcond=None)
-    whole, left = (robust_sigma(pull) ** 2 for pull in (offset / sigma, offset / sigma - design @ solution))
-    if left < OFFSETS_SHOW or left < LEAST_SKY_PART * whole:
-        return 0.0
-    return float(np.sqrt((left - 1.0) * np.median(variance)))
-
-
-def _with_offsets(sums: StampSums, local: FloatArray, scatter: float) -> FloatArray:
-    """Coefficients whose constants are those of the stamps, as far as their scatter lets them."""
-    offset, variance = offsets(sums, local)
-    found = local.copy()
-    found[:, -1] += offset * scatter**2 / (scatter**2 + variance)
-    return found
-
-
-def relative_error_at(stamps: Stamps, local: FloatArray, kept: IntArray, basis_products: FloatArray) -> float:
-    """Error of the matched pixels as a fraction of their signal, from stamps the kernel was not fitted to; 0 where not
-    significant.
-
-    ``local`` are the coefficients at the stamps in ``kept``.
-    """
-    every = np.zeros((len(stamps), local.shape[1]))
-    every[kept] = local
-    kernel = every[:, :-1]
-    noise = stamps.noise(np.einsum("ci,ij,cj->c", kernel, basis_products, kernel))
-    model = stamps.model(every)
-    signal = model - every[:, -1:].astype(np.float32)
-    residuals = stamps.reference - model
-    found = relative_error(residuals[kept], signal[kept], noise[kept], stamps.good[kept])
-    return found.value if found.significance > ERROR_SIGMA else 0.0
 
 
 def _noise_is_shared(sums: StampSums, clean: StampSums, penalty: FloatArray | None) -> bool:
@@ -327,26 +246,3 @@ def _kept(why: list[str], min_stamps: int, chosen: Chosen) -> IntArray:
             needed=min_stamps,
         )
     return kept
-
-
-def _clip(stamps: Stamps, local: FloatArray, reduced: FloatArray, good: BoolArray, why: list[str]) -> None:
-    """Take out of ``good`` the pixels, and name in ``why`` the stamps, that the model does not describe."""
-    kept = [k for k, reason in enumerate(why) if not reason]
-    level, highest = float(np.median(reduced[kept])), _highest(reduced[kept])
-    scale = np.sqrt(stamps.variance * max(level, 1.0))
-    outlying = (np.abs(stamps.residuals(local)) > PIXEL_CLIP * scale) & good
-    part = outlying.sum(axis=1) / np.maximum(good.sum(axis=1), 1)
-    for k in range(len(why)):
-        if why[k]:
-            continue
-        if part[k] > MAX_CLIPPED:
-            why[k] = "pixels far from the model"
-        elif reduced[k] > highest:
-            why[k] = "high residuals"
-    good &= ~outlying
-
-
-def _highest(reduced: FloatArray) -> float:
-    """Reduced χ² above which a stamp is left out."""
-    level = float(np.median(reduced))
-    return level + STAMP_CLIP * (1.0 + FEW / len(reduced)) * max(robust_sigma(reduced), 0.05 * level)

@@ -16,7 +16,7 @@ from diapipe.numerics.polynomials import order_of
 from diapipe.numerics.single_fits import SingleFits, far_from_the_others
 from diapipe.steps.match.candidates import Spread
 from diapipe.steps.match.direction import Direction, stamp_half
-from diapipe.steps.match.fit import relative_error_at
+from diapipe.steps.match.left_over import relative_error_at
 from diapipe.steps.match.result import Candidates
 from diapipe.steps.match.stamps import LEAST_USABLE, Stamps, cut_stamps
 

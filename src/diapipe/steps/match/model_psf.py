@@ -16,8 +16,9 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.images.psf import Psf
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver, noise_products
-from diapipe.numerics.kernel_fit import KernelSolution, StampSums, solve
+from diapipe.numerics.kernel_fit import KernelSolution, solve
 from diapipe.numerics.polynomials import n_terms
+from diapipe.numerics.stamp_sums import StampSums
 from diapipe.steps.match.alard_lupton import AlardLupton
 from diapipe.steps.match.base import AbstractMatcher
 from diapipe.steps.match.direction import Direction

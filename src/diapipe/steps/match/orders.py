@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.kernel_fit import StampSums, chi_squares, held_out
+from diapipe.numerics.kernel_fit import held_out
 from diapipe.numerics.polynomials import n_terms, order_of
+from diapipe.numerics.stamp_sums import StampSums, chi_squares
 
 STAMPS_PER_TERM = 4
 """A spatial order, of kernel or background, is tried if there are this many stamps for each of its terms: a background

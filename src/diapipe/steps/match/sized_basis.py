@@ -8,8 +8,8 @@ import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.kernel_bases import KernelBasis
-from diapipe.numerics.kernel_fit import StampSums
 from diapipe.numerics.kernel_penalties import Penalty
+from diapipe.numerics.stamp_sums import StampSums
 from diapipe.steps.match.strength import AbstractStrength
 
 

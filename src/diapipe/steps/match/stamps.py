@@ -13,7 +13,7 @@ from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.convolution import filled
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver
-from diapipe.numerics.kernel_fit import StampSums
+from diapipe.numerics.stamp_sums import StampSums
 
 MODEL_FLOOR = 0.002
 """Error allowed to a kernel model, as a fraction of the pixel: keeps a few very bright stars from ruling the fit."""

@@ -11,9 +11,9 @@ import numpy as np
 from diapipe.errors import UsageError
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis
-from diapipe.numerics.kernel_fit import StampSums, sky_free
 from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.numerics.kernel_risk import risks, strength_grid
+from diapipe.numerics.stamp_sums import StampSums, sky_free
 from diapipe.steps.family import Family
 from diapipe.steps.limits import Limited
 

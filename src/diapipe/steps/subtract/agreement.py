@@ -21,10 +21,11 @@ from diapipe.images.fields import ImageField, field_terms
 from diapipe.images.kernel import SpatialKernel
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver, gaussian_basis, noise_products
-from diapipe.numerics.kernel_fit import StampSums, chi_squares, held_out, loosened, offsets, solve
+from diapipe.numerics.kernel_fit import held_out, solve
 from diapipe.numerics.model_error import relative_error
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.small_convolution import convolved_within
+from diapipe.numerics.stamp_sums import StampSums, chi_squares, loosened, offsets
 from diapipe.numerics.stats import median, robust_sigma
 from diapipe.numerics.whitening import centred_spectrum, noise_power
 

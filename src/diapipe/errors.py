@@ -85,7 +85,7 @@ class PsfUndefinedError(NoWorkError):
 
 
 class BadSubtractionError(NoWorkError):
-    """The difference has more detections than one image has identifiers: its residuals exceed the noise everywhere."""
+    """More detections than one image has identifiers, or more left of its stars than was allowed."""
 
 
 class UsageError(DiapipeError):

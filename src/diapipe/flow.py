@@ -34,7 +34,7 @@ from diapipe.steps.subtract import (
     preconvolve,
     subtract,
 )
-from diapipe.steps.summarize import summarize
+from diapipe.steps.summarize import SubtractionCheck, footprint_ratios, refuse_bad_subtraction, summarize
 from diapipe.steps.template import (
     AbstractRegister,
     AbstractWarp,
@@ -81,6 +81,9 @@ class Recipe(Limited):
     pixel_unit
         ``science``: pixels of the difference are counts of the science image. ``nJy``: both images are first brought to
         nJy by their calibrations.
+    check
+        How much may be left of the kernel's stars; beyond, there is no difference but an error. None accepts all, and
+        the summary tells.
     n_threads
         Threads over row bands; they change no bit of the result.
     """
@@ -97,6 +100,7 @@ class Recipe(Limited):
     sky_sources: SkySources | None = None
     measure: Measure = field(default_factory=Measure)
     pixel_unit: Literal["science", "nJy"] = "science"
+    check: SubtractionCheck | None = None
     n_threads: int = 1
 
     def __post_init__(self) -> None:
@@ -218,6 +222,7 @@ def difference_pair(
         matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
     with stage("subtract"):
         difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
+        _checked(difference, of_science.exposure, matched, recipe)
     with stage("clean"):
         cleaned = clean(difference, options=recipe.clean)
         difference = cleaned.difference
@@ -285,6 +290,13 @@ def _aligned(
     blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
     again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
     return found, replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
+
+
+def _checked(difference: Difference, science: Exposure, matched: Match, recipe: Recipe) -> None:
+    """Refuse a difference that leaves more of the stars than the recipe allows."""
+    if recipe.check is not None:
+        found = footprint_ratios(difference, science, matched)
+        refuse_bad_subtraction(found, limits=recipe.check, name=science.name)
 
 
 def _measured(difference: Difference, detections: Detections, science: Characterized, recipe: Recipe) -> Table:

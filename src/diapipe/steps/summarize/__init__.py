@@ -12,6 +12,12 @@ from diapipe.catalogs.stars import StarList
 from diapipe.images import ChebyshevField, Difference, Exposure
 from diapipe.numerics.matched_filter import correlated_noise_factor
 from diapipe.steps.summarize.concerns import concerns
+from diapipe.steps.summarize.footprint_ratios import (
+    FootprintRatios,
+    SubtractionCheck,
+    footprint_ratios,
+    refuse_bad_subtraction,
+)
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
 from diapipe.steps.summarize.parts import (
     AlignedLike,
@@ -27,6 +33,7 @@ from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
 from diapipe.steps.summarize.tally import (
     candidate_counts,
     depth,
+    limiting_magnitudes,
     magnitudes,
     pixel_counts,
     source_counts,
@@ -34,12 +41,16 @@ from diapipe.steps.summarize.tally import (
 
 __all__ = [
     "SCHEMA",
+    "FootprintRatios",
     "MatchLike",
     "NoiseCheck",
     "StarResiduals",
+    "SubtractionCheck",
     "check_noise",
     "concerns",
+    "footprint_ratios",
     "plain",
+    "refuse_bad_subtraction",
     "star_residuals",
     "summarize",
 ]
@@ -105,8 +116,12 @@ def summarize(
             "cosmic_ray_pixels": cleaned.n_cosmic_ray_pixels,
             "streaks": list(cleaned.streaks),
         },
+        "residuals": _residual_facts(footprint_ratios(difference, science.exposure, match)),
         "stars": _star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
+        "limiting_magnitudes": limiting_magnitudes(
+            science.exposure, aligned.exposure, difference, widths=_depth_widths(psf)
+        ),
         "depth": depth(pixels, psf_fwhm_px=_width(psf["difference"], "noise_equivalent_fwhm_px"), exposure=exposure),
         "counts": {"threshold_sigma": detections.threshold_sigma, "searched": detections.searched}
         | source_counts(dia_sources),
@@ -133,6 +148,16 @@ def as_sentence(text: str) -> str:
 def without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The mapping less one key."""
     return {k: v for k, v in mapping.items() if k != key}
+
+
+def _residual_facts(found: FootprintRatios) -> dict[str, Any]:
+    """What is left of the stars of the kernel."""
+    return {"n_stars": len(found.ratio), "footprint_ratio_mean": found.mean, "footprint_ratio_std": found.std}
+
+
+def _depth_widths(psf: Mapping[str, Any]) -> dict[str, float | None]:
+    """Noise-equivalent widths of the three PSFs."""
+    return {name: _width(psf[name], "noise_equivalent_fwhm_px") for name in ("science", "template", "difference")}
 
 
 def _flux_unit(dia_sources: Table, difference: Exposure) -> str:

@@ -11,6 +11,8 @@ SHARED_NOISE_SIGMA = 0.1
 """Below, the images cannot have noise of their own: a claim of it more than ten times too large was refused before."""
 MAX_CORRELATION = 0.03
 MAX_BRIGHT_CHI2 = 1.5
+MAX_FOOTPRINT_RATIO = 0.2
+"""Part of the light of the kernel's stars that may be left of them."""
 MAX_MASKED_FRACTION = 0.2
 MAX_LOST_FRACTION = 0.06
 MIN_CANDIDATES = 10
@@ -35,6 +37,12 @@ def _about_fit(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Only {used} stars carried the matching kernel (at least {MIN_CANDIDATES} are wanted): "
             "far from them the match is a guess."
+        )
+    ratio = summary["residuals"]["footprint_ratio_mean"]
+    if ratio is not None and ratio > MAX_FOOTPRINT_RATIO:
+        found.append(
+            f"{100 * ratio:.0f}% of the light of the kernel's stars is left of them beyond the noise (up to "
+            f"{100 * MAX_FOOTPRINT_RATIO:.0f}% is fine): the subtraction has failed."
         )
     chi2 = summary["stars"]["median_reduced_chi2_bright"]
     if chi2 is not None and chi2 > MAX_BRIGHT_CHI2:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from astropy.table import Table
 
-from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Box, Exposure, MaskedImage
+from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Box, Difference, Exposure, MaskedImage
 from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics.arrays import BoolArray, FloatArray
@@ -116,15 +116,54 @@ def candidate_counts(candidates: CandidatesLike) -> dict[str, Any]:
 
 
 def depth(difference: MaskedImage, *, psf_fwhm_px: float | None, exposure: Exposure) -> dict[str, Any]:
-    """Flux of a point source of five sigma at the median noise: 5 √(4π V) σ_psf for white noise (King 1983)."""
-    usable = (difference.mask[::8, ::8] & np.int32(int(UNUSABLE_DIFFERENCE))) == 0
-    variance = difference.variance[::8, ::8][usable]
-    variance = variance[np.isfinite(variance) & (variance > 0)]
-    if psf_fwhm_px is None or len(variance) == 0:
+    """Flux of a point source of five sigma at the median noise, in the unit of the pixels, and its magnitude."""
+    flux = limiting_flux(difference, psf_fwhm_px=psf_fwhm_px)
+    if flux is None:
         return {"flux_5sigma": None, "magnitude_5sigma": None, "unit": exposure.unit}
-    flux = 5.0 * psf_fwhm_px / SIGMA_TO_FWHM * float(np.sqrt(4.0 * np.pi * np.median(variance)))
     magnitude, kind = magnitudes(np.array([flux]), exposure)
     return {"flux_5sigma": flux, "magnitude_5sigma": magnitude[0], "magnitude": kind, "unit": exposure.unit}
+
+
+def limiting_flux(pixels: MaskedImage, *, psf_fwhm_px: float | None) -> float | None:
+    """Flux of a point source of five sigma: 5 √(A V) with the median variance V and A = 1/ΣP² = 4π σ² (King 1983).
+
+    Parameters
+    ----------
+    pixels
+        Usable ones count, every eighth along rows and columns.
+    psf_fwhm_px
+        FWHM of the Gaussian of the PSF's noise-equivalent area; None gives None.
+    """
+    usable = (pixels.mask[::8, ::8] & np.int32(int(UNUSABLE_DIFFERENCE))) == 0
+    variance = pixels.variance[::8, ::8][usable]
+    variance = variance[np.isfinite(variance) & (variance > 0)]
+    if psf_fwhm_px is None or len(variance) == 0:
+        return None
+    return float(5.0 * psf_fwhm_px / SIGMA_TO_FWHM * np.sqrt(4.0 * np.pi * np.median(variance)))
+
+
+def limiting_magnitudes(
+    science: Exposure, template: Exposure, difference: Difference, *, widths: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """Magnitudes of point sources of five sigma on the three images, all on the science image's calibration.
+
+    Parameters
+    ----------
+    science, template
+        On one grid, the template before it was matched.
+    difference
+        Its kernel tells what a count of the template is worth.
+    widths
+        Noise-equivalent FWHM in pixels by ``science``, ``template``, ``difference``.
+    """
+    scale = difference.kernel.sum if difference.convolved == "template" else 1.0 / difference.kernel.sum
+    images = {"science": science, "template": template, "difference": difference.exposure}
+    found: dict[str, Any] = {}
+    for name, image in images.items():
+        flux = limiting_flux(image.masked_image, psf_fwhm_px=widths[name])
+        factor = scale if name == "template" else 1.0
+        found[name] = None if flux is None else magnitudes(np.array([factor * flux]), science)[0][0]
+    return found | {"magnitude": magnitudes(np.ones(1), science)[1]}
 
 
 def magnitudes(flux: FloatArray, exposure: Exposure) -> tuple[FloatArray, str]:

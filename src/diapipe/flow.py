@@ -12,7 +12,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import UsageError
+from diapipe.errors import InputError, UsageError
 from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.exposure import Difference, Exposure
@@ -206,6 +206,7 @@ def difference_pair(
         If no difference can be made of the two.
     """
     recipe = recipe or Recipe()
+    _require_one_band(science, *([template] if isinstance(template, Exposure) else template))
     n = recipe.n_threads
     stage = _Stopwatch(progress)
     with stage("characterize science"):
@@ -262,6 +263,19 @@ def difference_pair(
 def _in_unit(exposure: Exposure, recipe: Recipe) -> Exposure:
     """An image in the unit that the recipe asks for."""
     return calibrated(exposure) if recipe.pixel_unit == "nJy" else exposure
+
+
+def _require_one_band(science: Exposure, *templates: Exposure) -> None:
+    """Refuse a template of another band, where both are told by one letter: words for filters are not all alike."""
+    for template in templates:
+        bands = [exposure.info.band.strip() for exposure in (science, template)]
+        if all(len(band) == 1 for band in bands) and bands[0].casefold() != bands[1].casefold():
+            raise InputError(
+                f"{science.name} was taken in band {bands[0]} and the template {template.name} in band {bands[1]}; the "
+                "difference needs a template of the same band",
+                science=bands[0],
+                template=bands[1],
+            )
 
 
 def _characterized_template(
@@ -351,8 +365,9 @@ def score_image(
 ) -> Exposure:
     """A likelihood image of what changed.
 
-    That of a difference whose kernel was fitted to the pre-convolved science image; but the difference at hand through
-    its own PSF where the subtractor knows of no such kernel, and where the template is too blurred for one.
+    That of a difference whose kernel was fitted to the pre-convolved science image, less the level that is known; but
+    the difference at hand through its own PSF where the subtractor knows of no such kernel, and where the template is
+    too blurred for one.
 
     Parameters
     ----------
@@ -373,11 +388,14 @@ def score_image(
         filter_ = recipe.preconvolution.filter(science)
     if filter_ is None or not can_be_matched(template, science, filter_):
         return correlated(difference, science, template, template_astrometry_px=(shift, shift), n_threads=n)
-    smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (science, template))
-    again = match(smooth, static, stars, algorithm=replace(recipe.matcher, convolve="template"))
-    likely = _subtracted(science, template, replace(again, relative_error=matched.relative_error), recipe)
+    pixels = science.masked_image
+    level = replace(science, masked_image=replace(pixels, image=pixels.image - difference.level))
+    smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (level, template))
+    matcher = replace(recipe.matcher, convolve="template", background_order=0)
+    again = match(smooth, static, stars, algorithm=matcher)
+    likely = _subtracted(level, template, replace(again, relative_error=matched.relative_error), recipe)
     return correlated(
-        likely, science, template, preconvolution=filter_, template_astrometry_px=(shift, shift), n_threads=n
+        likely, level, template, preconvolution=filter_, template_astrometry_px=(shift, shift), n_threads=n
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from astropy.wcs import WCS
 
 from diapipe.errors import InputError
@@ -16,7 +17,7 @@ from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray
 
 IMAGES_LEFT = "IMAGES_LEFT"
 """Key of `Exposure.metadata`: a sentence on the other images of the file, where nobody said which to take."""
@@ -179,6 +180,16 @@ class Difference:
     residual_background: MeshField | None = None
     variance_factor: float = 1.0
     relative_error: float = 0.0
+
+    @property
+    def level(self) -> Float32Array:
+        """What was subtracted of science above template, in counts of the science image; shape ``box.shape``."""
+        scale = 1.0 if self.convolved == "template" else -1.0 / self.kernel.sum
+        level = self.background.over(self.box) * np.float32(scale)
+        if self.residual_background is not None:
+            noise = np.sqrt(self.exposure.masked_image.variance / np.float32(self.variance_factor))
+            level += self.residual_background.over(self.box) * noise
+        return level
 
     @property
     def box(self) -> Box:

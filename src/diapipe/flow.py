@@ -232,7 +232,7 @@ def difference_pair(
             None
             if recipe.detector.searches == "difference"
             else score_image(
-                _masked_as(of_science.exposure, cleaned),
+                masked_as(of_science.exposure, cleaned),
                 aligned.exposure,
                 of_science.stars,
                 matched,
@@ -333,7 +333,7 @@ def _generator_of(exposure: Exposure) -> np.random.Generator:
     return np.random.default_rng([abs(exposure.info.visit), abs(exposure.info.detector)])
 
 
-def _masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:
+def masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:
     """The science image without the cosmic rays and streaks that the difference has shown, of either image."""
     if not cleaned.n_cosmic_ray_pixels and not cleaned.streaks:
         return science

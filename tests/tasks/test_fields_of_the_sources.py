@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from tests.tasks.conftest import FLUX, GONE, MOVED, NEW, configured
 
 from diapipe.catalogs.ids import parts_of
 from diapipe.errors import UsageError
-from diapipe.images import ChebyshevField
+from diapipe.images import ChebyshevField, MaskPlane
 from diapipe.tasks import IdFactory, ImageDifferenceTask
-from diapipe.tasks.ids import identifiers
+from diapipe.tasks.ids import identifiers, renumbered
 
 
 def moved(run):
@@ -134,3 +135,47 @@ def test_identifiers_run_out_or_repeat_with_a_message():
     factory._given = len(factory._all)
     with pytest.raises(UsageError, match="all are given away"):
         factory()
+
+
+def test_doSkySources(run):
+    """Rows more, at empty places: their fluxes scatter about 0 as their errors say (four of 1/√2n)."""
+    with_, without = run(doSkySources=True), run()
+    table = with_.result.diaSources
+    sky = np.asarray(table["sky_source"])
+    assert sky.sum() == with_.task.skySources.metadata["nSkySources"] > 40
+    assert len(table) == sky.sum() + len(without.result.diaSources)
+    assert len(set(table["diaSourceId"])) == len(table)
+    pulls = np.asarray(table["psfFlux"] / table["psfFluxErr"])[sky]
+    assert np.nanstd(pulls) == pytest.approx(1.0, abs=4 / np.sqrt(2 * sky.sum()))
+    again = ImageDifferenceTask(config=configured(doSkySources=True))
+    assert not without.result.diaSources["sky_source"].any()
+    assert again.config.skySources.nSources == 100
+
+
+def test_sky_sources_need_no_measurement(run):
+    """Without doMeasurement they are places with the score that happens to be there."""
+    table = run(doSkySources=True, doMeasurement=False).result.diaSources
+    assert np.abs(table["dp_score"][table["sky_source"]]).max() < 5.0
+
+
+def test_cosmic_rays_and_streaks_are_flagged_before_the_search(scene):
+    """A hot pixel on the science image is a cosmic ray of the difference; the search can be told not to look."""
+    image = scene.science.masked_image.image.copy()
+    image[150, 60] += 3000.0
+    science = replace(scene.science, masked_image=replace(scene.science.masked_image, image=image))
+    flagged = {}
+    for value in (True, False):
+        config = configured(detection__doFindCosmicRays=value, detection__doMaskStreaks=value)
+        task = ImageDifferenceTask(config=config)
+        result = task.run(science, None, scene.template)
+        flagged[value] = bool(result.subtractedExposure.masked_image.mask[150, 60] & MaskPlane.CR)
+    assert flagged == {True: True, False: False}
+    assert task.detection.metadata["nCosmicRayPixels"] == 0
+
+
+def test_a_row_that_names_another_names_it_anew():
+    """Where identifiers are given by the user's own factory, parents stay parents."""
+    table = Table({"diaSourceId": [30, 10, 20], "parentDiaSourceId": [0, 30, 0]})
+    renumbered(table, iter([7, 8, 9]).__next__)
+    assert list(table["diaSourceId"]) == [7, 8, 9]
+    assert list(table["parentDiaSourceId"]) == [0, 7, 0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from diapipe.tasks import ImageDifferenceDriverConfig, old_paths
+from diapipe.tasks import ImageDifferenceDriverConfig, ImageDifferenceTask, old_paths
+from diapipe.tasks.get_template import GetCoaddAsMultiTractTemplateTask
 
 SEED_LINES = """
 from lsst.dia.pipe.getMultiTractTemplate import GetCoaddAsMultiTractTemplateTask
@@ -45,6 +47,45 @@ def test_what_is_installed_comes_first():
     assert "diapipe" not in str(importlib.import_module("lsst.pipe.base").__file__)
     old_paths.install()
     assert sum(isinstance(finder, old_paths.OldPaths) for finder in sys.meta_path) == 1
+
+
+def test_the_lines_of_the_older_readme_load(tmp_path: Path, caplog):
+    """Word for word, as a file: the template comes from all tracts, and the log names the new path."""
+    path = tmp_path / "multi_tract.py"
+    path.write_text(SEED_LINES)
+    sys.modules.pop("lsst.dia.pipe.getMultiTractTemplate", None)
+    config = ImageDifferenceDriverConfig()
+    with caplog.at_level("INFO", logger="diapipe.tasks.old_paths"):
+        config.load(str(path))
+    config.validate()
+    task = ImageDifferenceTask(config=config.imageDifference.value)
+    assert isinstance(task.getTemplate, GetCoaddAsMultiTractTemplateTask)
+    assert "is now diapipe.tasks.get_template.GetCoaddAsMultiTractTemplateTask" in caplog.text
+    config.save(str(tmp_path / "saved.py"))
+    again = ImageDifferenceDriverConfig()
+    again.load(str(tmp_path / "saved.py"))
+    assert again.imageDifference.getTemplate.target is GetCoaddAsMultiTractTemplateTask
+
+
+def test_a_saved_file_loads_in_a_new_process(tmp_path: Path):
+    """Nothing but the file and the class that it is of is needed, old imports in it included."""
+    config = ImageDifferenceDriverConfig()
+    config.loadFromString(SEED_LINES)
+    config.save(str(tmp_path / "saved.py"))
+    program = (
+        "from diapipe.tasks import ImageDifferenceDriverConfig as C\n"
+        f"c = C(); c.load({str(tmp_path / 'saved.py')!r}); print(c.imageDifference.getTemplate.target.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["GetCoaddAsMultiTractTemplateTask"]
+
+
+def test_without_the_middleware_one_sentence_says_what_to_install():
+    program = "import sys; sys.modules['lsst.pex'] = None\nimport diapipe.tasks"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith("ImportError: diapipe.tasks needs the middleware of LSST")
+    assert "pip install 'diapipe[pipeline]'" in said
 
 
 def test_lines_of_a_driver_file_load_and_come_back(tmp_path: Path):

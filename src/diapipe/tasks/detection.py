@@ -4,18 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from lsst.pex.config import ChoiceField
+from lsst.pex.config import ChoiceField, ConfigField, Field
 from lsst.pipe.base import Struct, Task
 
-from diapipe.images import Exposure
+from diapipe.images import Difference, Exposure
+from diapipe.steps.clean import Clean, Cleaned, CosmicRays, Streaks, clean
 from diapipe.steps.detect import AbstractDetector, MatchedFilter, ScoreThreshold, detect
-from diapipe.tasks.fields import OptionConfig, fixed, idle, option, parameters_of
+from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of, parameters_of
 
 _OWN_PEAKS = "a peak beside a brighter one is judged by what the brighter one leaves there"
 
 
+class FindCosmicRaysConfig(OptionConfig):
+    """How cosmic rays are told from sources."""
+
+    minSigma: Any = option(CosmicRays, "floor_sigma")
+    minCounts: Any = option(CosmicRays, "floor_counts")
+    growSigma: Any = option(CosmicRays, "grow_sigma")
+    cond3Sigma: Any = option(CosmicRays, "sharpness_sigma")
+    cond3Fac2: Any = option(CosmicRays, "sharpness")
+    signs: Any = option(CosmicRays, "signs")
+
+
+class MaskStreaksConfig(OptionConfig):
+    """How trails of satellites are found."""
+
+    minimumLength: Any = option(Streaks, "min_length_px")
+    maximumWidth: Any = option(Streaks, "max_width_px")
+    lineSigma: Any = option(Streaks, "line_sigma")
+    margin: Any = option(Streaks, "margin_px")
+    extent: Any = option(Streaks, "extent")
+    signs: Any = option(Streaks, "signs")
+    maxStreaks: Any = option(Streaks, "max_streaks")
+
+
 class SourceDetectionConfig(OptionConfig):
     """Config of the detection, under the names of LSST's."""
+
+    doFindCosmicRays: Any = Field(
+        dtype=bool, default=True, doc="Flag cosmic rays that show on the difference only, before sources are sought."
+    )
+    findCosmicRays: Any = ConfigField(doc="How.", dtype=FindCosmicRaysConfig)
+    doMaskStreaks: Any = Field(dtype=bool, default=True, doc="Mask trails of satellites, before sources are sought.")
+    maskStreaks: Any = ConfigField(doc="How.", dtype=MaskStreaksConfig)
 
     thresholdValue: Any = option(MatchedFilter, "threshold_sigma")
     thresholdType: Any = ChoiceField(
@@ -67,6 +98,13 @@ class SourceDetectionConfig(OptionConfig):
             values["threshold_counts"] = values["threshold_sigma"]
         return ScoreThreshold(**values) if isScore else MatchedFilter(**values)
 
+    def cleaning(self) -> Clean:
+        """What is flagged before sources are sought."""
+        return Clean(
+            cosmic_rays=options_of(self.findCosmicRays, CosmicRays) if self.doFindCosmicRays else None,
+            streaks=options_of(self.maskStreaks, Streaks) if self.doMaskStreaks else None,
+        )
+
 
 class SourceDetectionTask(Task):
     """Filter, threshold, peaks and footprints."""
@@ -74,6 +112,19 @@ class SourceDetectionTask(Task):
     config: Any
     ConfigClass = SourceDetectionConfig
     _DefaultName = "detection"
+
+    def clean(self, difference: Difference) -> Cleaned:
+        """The difference with cosmic rays and streaks flagged, and what was found of them.
+
+        Parameters
+        ----------
+        difference
+            Science minus template, with its PSF.
+        """
+        cleaned = clean(difference, options=self.config.cleaning())
+        self.metadata["nCosmicRayPixels"] = cleaned.n_cosmic_ray_pixels
+        self.metadata["nStreaks"] = len(cleaned.streaks)
+        return cleaned
 
     def run(
         self, exposure: Exposure, *, isScore: bool = False, mergeSigns: bool = True, growFootprint: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 
 from diapipe.catalogs.ids import MAX_SOURCES, dia_source_ids
 from diapipe.errors import UsageError
@@ -41,6 +42,24 @@ class IdFactory:
             raise UsageError(f"an exposure has identifiers for {len(self._all)} sources; all are given away")
         self._given += 1
         return int(self._all[self._given - 1])
+
+
+def renumbered(table: Table, factory: Any) -> None:
+    """Give the rows of a table the next identifiers of a factory; rows that name another name it anew.
+
+    Parameters
+    ----------
+    table
+        DIA sources, ``diaSourceId`` unique; changed in place.
+    factory
+        As for `identifiers`.
+    """
+    old, new = np.asarray(table["diaSourceId"]).copy(), identifiers(factory, len(table))
+    table["diaSourceId"] = new
+    order = np.argsort(old)
+    for row in np.flatnonzero(np.asarray(table["parentDiaSourceId"])):
+        at = np.searchsorted(old, table["parentDiaSourceId"][row], sorter=order)
+        table["parentDiaSourceId"][row] = new[order[at]]
 
 
 def identifiers(factory: Any, n: int) -> IntArray:

@@ -14,13 +14,13 @@ from diapipe.catalogs.matching import association_counts, with_matches
 from diapipe.catalogs.source_tables import reference_list
 from diapipe.catalogs.sources import ReferenceList
 from diapipe.errors import UsageError
-from diapipe.flow import flagged
+from diapipe.flow import flagged, masked_as
 from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.detect import detect
 from diapipe.steps.template.gather import TemplateInput
-from diapipe.tasks.ids import IdFactory, identifiers
+from diapipe.tasks.ids import IdFactory, renumbered
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.kernel_sources import REFERENCE_CURE, ChosenSources, choose, sources_of
 from diapipe.tasks.metrics import with_metrics
@@ -137,7 +137,7 @@ class ImageDifferenceTask(PipelineTask):
                 made = Made(difference=given_difference(subtractedExposure))
             if self.config.doScaleDiffimVariance:
                 made = replace(made, difference=self._with_scaled_variance(made.difference))
-            made = self._with_score(pair, made)
+            made = self._with_score(pair, self._cleaned(made))
             diaSources = None
             if self.config.doDetection:
                 detections = self._detected(made)
@@ -260,14 +260,22 @@ class ImageDifferenceTask(PipelineTask):
         factor = difference.variance_factor * scaled.factor
         return replace(difference, exposure=scaled.exposure, variance_factor=factor)
 
+    def _cleaned(self, made: Made) -> Made:
+        """The same with cosmic rays and streaks flagged, where the detection does that."""
+        if not self.config.doDetection or not hasattr(self.detection, "clean"):
+            return made
+        cleaned = self.detection.clean(made.difference)
+        return replace(made, difference=cleaned.difference, cleaned=cleaned)
+
     def _with_score(self, pair: Pair, made: Made) -> Made:
         """The same with a score image, where one is asked for and can be made."""
         config = self.config
         if not config.useScoreImageDetection or made.match is None or made.aligned is None or made.chosen is None:
             return made
         whiten = getattr(config.decorrelate.value, "decorrelator", None) if config.doDecorrelation else None
+        science = pair.science.exposure
         score = self.subtract.score(
-            pair.science.exposure,
+            science if made.cleaned is None else masked_as(science, made.cleaned),
             made.aligned.exposure,
             made.chosen.stars,
             made.match,
@@ -292,17 +300,26 @@ class ImageDifferenceTask(PipelineTask):
     def _measured(self, pair: Pair, made: Made, detections: Detections, factory: Callable[[], int] | None) -> Table:
         """The table of what was detected, measured as far as the configuration says."""
         config, exposure, difference = self.config, pair.science.exposure, made.difference
+        sky = None
+        if config.doSkySources:
+            info = exposure.info
+            sky = self.skySources.run(detections, seed=(info.visit, info.detector)).footprints
         if config.doMeasurement:
             table = self.measurement.run(
-                difference, detections, exposure, stars=pair.science.stars, fitDipoles=config.doDipoleFitting
+                difference,
+                detections,
+                exposure,
+                stars=pair.science.stars,
+                fitDipoles=config.doDipoleFitting,
+                skyPlaces=sky,
             ).diaSources
         else:
-            table = source_table_of_peaks(difference.exposure, detections)
+            table = source_table_of_peaks(difference.exposure, detections, sky=sky)
         if config.doForcedMeasurement:
             table = self.forcedMeasurement.run(table, difference, exposure).catalog
         if config.doMeasurement and config.doApCorr:
             table = self.applyApCorr.run(table, difference.exposure, exposure).catalog
-        table["diaSourceId"] = identifiers(factory or IdFactory.of(exposure), len(table))
+        renumbered(table, factory or IdFactory.of(exposure))
         return table
 
     def _matched_by_position(self, diaSources: Table, science: Characterized, selectSources: Table | None) -> Table:

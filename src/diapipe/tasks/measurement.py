@@ -10,13 +10,34 @@ from lsst.pex.config import ConfigField
 from lsst.pipe.base import Struct, Task
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import Detections, Difference, Exposure
-from diapipe.steps.measure import ApertureCorrections, Measure, measure
+from diapipe.images import Detections, Difference, Exposure, Footprints
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.steps.measure import ApertureCorrections, Measure, measure, with_sky_sources
 from diapipe.steps.measure.dipoles import Dipoles
-from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.steps.measure.trails import Trails
+from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
 
 FORCED = ("scienceFlux", "templateFlux", "forced_")
 """Beginnings of the columns of forced photometry."""
+
+
+def in_sigma(fwhm: float) -> float:
+    """FWHM as sigmas of a Gaussian."""
+    return float(fwhm * SIGMA_TO_FWHM)
+
+
+def in_fwhm(sigma: float) -> float:
+    """Sigmas as FWHM of a Gaussian."""
+    return float(sigma / SIGMA_TO_FWHM)
+
+
+class TrailsConfig(OptionConfig):
+    """Config of the fit of sources that moved while the shutter was open."""
+
+    searchRadius: Any = option(Trails, "search_fwhm")
+    minLengthSigma: Any = option(Trails, "least_length_sigma")
+    minGain: Any = option(Trails, "least_gain")
+    suspectLength: Any = option(Trails, "suspect_fwhm")
 
 
 class DipoleFitPluginConfig(OptionConfig):
@@ -26,7 +47,22 @@ class DipoleFitPluginConfig(OptionConfig):
     fitSeparateNegParams: Any = option(Dipoles, "separate_fluxes")
     minSn: Any = option(Dipoles, "least_snr")
     maxFluxRatio: Any = option(Dipoles, "largest_share")
-    maxSeparation: Any = option(Dipoles, "reach_fwhm")
+    maxSeparation: Any = option(
+        Dipoles,
+        "reach_fwhm",
+        into=in_fwhm,
+        shown=in_sigma,
+        doc="A lobe that moves farther from the middle has run away, in sigma of the PSF.",
+    )
+    fitAllDiaSources: Any = fixed(
+        False, "Fit a dipole to every source.", "a source without a lobe of the other sign beside it is none"
+    )
+    fitBackground: Any = idle(1, "Fit the background of the stamps.", "the three images have none left")
+    tolerance: Any = idle(1e-7, "Where the iterations end.", "they end where the errors say that more is noise")
+    maxChi2DoF: Any = idle(0.05, "Limit that was never applied.", "a dipole is judged by separation and balance")
+    maxFootprintArea: Any = idle(
+        1200, "Larger footprints were not fitted.", "stamps are fitted, whatever the footprint"
+    )
 
 
 class DipoleFitConfig(OptionConfig):
@@ -35,6 +71,8 @@ class DipoleFitConfig(OptionConfig):
     dipole: Any = ConfigField(doc="The dipole fit.", dtype=DipoleFitPluginConfig)
     apertureRadius: Any = option(Measure, "aperture_fwhm")
     maxDistToPeak: Any = option(Measure, "max_shift_px")
+    doTrails: Any = option(Measure, "fit_trails")
+    trails: Any = ConfigField(doc="The trail fit.", dtype=TrailsConfig)
     psfStampSize: Any = option(Measure, "stamp_fwhm")
 
     def options(self, *, fitDipoles: bool, corrections: ApertureCorrections | None = None) -> Measure:
@@ -44,6 +82,7 @@ class DipoleFitConfig(OptionConfig):
             Measure,
             fit_dipoles=fitDipoles,
             dipoles=options_of(self.dipole, Dipoles),
+            trails=options_of(self.trails, Trails),
             aperture_corrections=corrections or ApertureCorrections(fluxes=()),
         )
 
@@ -64,6 +103,7 @@ class DipoleFitTask(Task):
         *,
         stars: StarList | None = None,
         fitDipoles: bool = True,
+        skyPlaces: Footprints | None = None,
     ) -> Struct:
         """Measure every detection; forced fluxes and aperture corrections are left to the subtasks that make them.
 
@@ -79,6 +119,8 @@ class DipoleFitTask(Task):
             Of the science image.
         fitDipoles
             Whether dipoles are fitted.
+        skyPlaces
+            Empty places to be measured as well.
 
         Returns
         -------
@@ -87,6 +129,17 @@ class DipoleFitTask(Task):
         """
         options = self.config.options(fitDipoles=fitDipoles)
         table: Table = measure(difference, detections, science=science, template=template, stars=stars, options=options)
+        if skyPlaces is not None:
+            table = with_sky_sources(
+                table,
+                difference,
+                detections,
+                skyPlaces,
+                science=science,
+                template=template,
+                stars=stars,
+                options=options,
+            )
         for name in table.colnames:
             if name.startswith(FORCED):
                 table[name][:] = np.nan if table[name].dtype.kind == "f" else False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from diapipe.catalogs.dia_sources import dia_source_table
-from diapipe.images import ChebyshevField, Detections, Difference, Exposure, SpatialKernel
+from diapipe.images import ChebyshevField, Detections, Difference, Exposure, Footprints, Peaks, SpatialKernel
 
 
 def given_difference(subtracted: Difference | Exposure) -> Difference:
@@ -22,10 +22,27 @@ def given_difference(subtracted: Difference | Exposure) -> Difference:
     )
 
 
-def source_table_of_peaks(difference: Exposure, detections: Detections) -> Table:
-    """One row for each peak, with its place and significance: the DIA source table without measurements."""
-    peaks, info = detections.footprints.peaks, difference.info
-    n = len(peaks)
+def source_table_of_peaks(difference: Exposure, detections: Detections, *, sky: Footprints | None = None) -> Table:
+    """One row for each peak, with its place and significance: the DIA source table without measurements.
+
+    Parameters
+    ----------
+    difference, detections
+        What was found on it.
+    sky
+        Empty places, which become rows with ``sky_source`` set.
+    """
+    table = _of_peaks(difference, detections.footprints.peaks)
+    if sky is None:
+        return table
+    rows = _of_peaks(difference, sky.peaks)
+    rows["sky_source"] = True
+    return vstack([table, rows], join_type="exact", metadata_conflicts="silent")
+
+
+def _of_peaks(difference: Exposure, peaks: Peaks) -> Table:
+    """One row for each peak."""
+    info, n = difference.info, len(peaks)
     columns = {
         "visit": np.full(n, info.visit),
         "detector": np.full(n, info.detector),

@@ -91,6 +91,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
         subtractor=algorithm.subtractor(),
         decorrelator=decorrelator if config.doDecorrelation else None,
         preconvolution=GaussianFilter() if config.useGaussianForPreConvolution else PsfFilter(),
+        clean=config.detection.cleaning(),
         detector=config.detection.detector(
             isScore=config.useScoreImageDetection, mergeSigns=config.doMerge, growFootprint=config.growFootprint
         ),

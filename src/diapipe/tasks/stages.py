@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from diapipe.images import Difference, Exposure
 from diapipe.steps.characterize import Characterized
+from diapipe.steps.clean import Cleaned
 from diapipe.steps.match import Match
 from diapipe.steps.template import AlignedTemplate, Registration, SipRegistration
 from diapipe.tasks.kernel_sources import ChosenSources
@@ -42,6 +43,8 @@ class Made:
         The template on the science grid, and the displacement measured for it.
     match
         The kernel.
+    cleaned
+        What of cosmic rays and streaks was flagged.
     score
         The score image, where one is searched.
     """
@@ -51,4 +54,5 @@ class Made:
     aligned: AlignedTemplate | None = None
     registration: Registration | None = None
     match: Match | None = None
+    cleaned: Cleaned | None = None
     score: Exposure | None = None

@@ -16,7 +16,7 @@ from diapipe.steps.decorrelate import AbstractDecorrelator
 from diapipe.steps.match import AbstractMatcher, Given, Match, Spread, StarMatcher, match
 from diapipe.steps.subtract import AbstractSubtractor, GaussianFilter, OneSided, PsfFilter, Zogy, subtract
 from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
-from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
 from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
 
 subtractAlgorithmRegistry = makeRegistry("Algorithms that subtract a template from a science image.")
@@ -258,6 +258,16 @@ class ZogyFilterConfig(OptionConfig):
     order: Any = option(Zogy, "order")
     filterHalfSize: Any = option(Zogy, "filter_half_px")
     maxPsfCentroidDist: Any = option(Zogy, "max_psf_offset_px")
+    scaleByCalibration: Any = idle(True, "Bring both images to nJy first.", "the match tells the flux ratio")
+    templateFluxScaling: Any = fixed(1.0, "Flux scale of the template.", "the match tells it")
+    scienceFluxScaling: Any = fixed(1.0, "Flux scale of the science image.", "the difference has that scale")
+    correctBackground: Any = idle(False, "Subtract a mean.", "the sky is out, and what the match finds of it")
+    doSpatialGrid: Any = idle(False, "Let the filters vary, in cells.", "they follow both PSFs smoothly")
+    gridInnerSize: Any = idle(8, "Size of a cell.", "there are no cells that would leave seams")
+    inImageSpace: Any = idle(False, "Filter in pixels.", "the filters are smooth fields of small kernels")
+    padSize: Any = idle(7, "Padding in pixels.", "the filters have the size that they need")
+    doTrimKernels: Any = idle(False, "Trim the filters.", "the filters have the size that they need")
+    doFilterPsfs: Any = idle(True, "Smooth the PSF images.", "PSF models have no noisy borders")
 
 
 class ZogyImagePsfMatchConfig(PairSubtractConfig):

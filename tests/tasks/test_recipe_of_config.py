@@ -59,8 +59,8 @@ def test_options_of_the_command_come_on_top(tmp_path: Path):
     [
         ("config.doSelectSources = True", r"doSelectSources = True in .* has no meaning for two images"),
         (
-            "from diapipe.tasks.sky_sources import SkyObjectsTask\nconfig.detection.retarget(SkyObjectsTask)",
-            "detection is retargeted to SkyObjectsTask",
+            "from diapipe.tasks.register import RegisterTask\nconfig.detection.retarget(RegisterTask)",
+            "detection is retargeted to RegisterTask",
         ),
         ("config.doMerge = config.doMeasurement = config.doDetection = False", "doDetection = False"),
     ],
@@ -90,12 +90,12 @@ def test_a_missing_file_is_told(tmp_path: Path):
 def test_the_command_takes_such_a_file(tmp_path: Path):
     """The exit status of a senseless one is that of wrong use; the sentence comes from the configuration."""
     path = tmp_path / "config.py"
-    path.write_text("config.doSkySources = True\n")
+    path.write_text("config.doMatchSources = True\n")
     done = CliRunner().invoke(
         cli, ["subtract", "a.fits", "b.fits", "--out", str(tmp_path / "o"), "--config", str(path)]
     )
     assert isinstance(done.exception, UsageError) or done.exit_code == 2
-    assert "doSkySources = True" in (done.output + str(done.exception))
+    assert "doMatchSources = True" in (done.output + str(done.exception))
 
 
 def test_a_config_in_memory_serves_as_well():

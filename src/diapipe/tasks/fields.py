@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 from lsst.pex.config import ChoiceField, Config, Field, FieldValidationError, ListField
 
 from diapipe.errors import InternalError, UsageError
@@ -90,6 +91,8 @@ def option(
         into, shown = choices.__getitem__, {own: name for name, own in choices.items()}.__getitem__
     hint, optional = _without_none(typing.get_type_hints(owner)[parameter])
     shown_value = None if value is None else shown(value)
+    if isinstance(shown_value, np.generic):
+        shown_value = shown_value.item()
     meaning = doc or _meaning(owner, parameter)
     origin = typing.get_origin(hint)
     field: Any

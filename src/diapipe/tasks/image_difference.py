@@ -303,7 +303,7 @@ class ImageDifferenceTask(PipelineTask):
         sky = None
         if config.doSkySources:
             info = exposure.info
-            sky = self.skySources.run(detections, seed=(info.visit, info.detector)).footprints
+            sky = self.skySources.run(detections, seed=(abs(info.visit), abs(info.detector))).footprints
         if config.doMeasurement:
             table = self.measurement.run(
                 difference,

@@ -24,13 +24,12 @@ _OF_TWO_IMAGES: dict[str, Any] = {
     "doUseRegister": False,
     "doSelectSources": False,
     "doScaleTemplateVariance": False,
-    "doSkySources": False,
     "doMatchSources": False,
     "doAddMetrics": False,
 }
 """Fields of which two images without catalogues allow one value."""
 
-_OWN_TARGETS = ("scaleVariance", "decorrelate", "detection", "measurement", "applyApCorr", "forcedMeasurement")
+_OWN_TARGETS = ("scaleVariance", "skySources", "decorrelate", "detection", "measurement", "applyApCorr", "forcedMeasurement")
 
 
 def recipe_of_file(path: Path) -> Recipe:
@@ -92,6 +91,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
         decorrelator=decorrelator if config.doDecorrelation else None,
         preconvolution=GaussianFilter() if config.useGaussianForPreConvolution else PsfFilter(),
         clean=config.detection.cleaning(),
+        sky_sources=config.skySources.places() if config.doSkySources else None,
         detector=config.detection.detector(
             isScore=config.useScoreImageDetection, mergeSigns=config.doMerge, growFootprint=config.growFootprint
         ),

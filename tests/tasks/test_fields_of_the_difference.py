@@ -9,7 +9,7 @@ import pytest
 from tests.tasks.conftest import NEW, configured
 
 from diapipe.errors import NoOverlapError, UsageError
-from diapipe.images import Box, ChebyshevField, MaskedImage, MaskPlane
+from diapipe.images import Box, ChebyshevField, MaskedImage, MaskPlane, PhotoCalib
 from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.tasks import ImageDifferenceTask
 
@@ -166,3 +166,17 @@ def planes_of(scene):
     for exposure in (scene.science, scene.template):
         planes = exposure.masked_image
         yield from (planes.image, planes.mask, planes.variance)
+
+
+def test_zogy_in_nanojansky(scene):
+    """With scaleByCalibration the difference is in nJy: here 1.05 times as many as counts."""
+    calib = PhotoCalib(1.05)
+    science, template = (replace(e, photo_calib=calib, unit="adu") for e in (scene.science, scene.template))
+    found = {}
+    for value in (True, False):
+        config = configured(subtract="zogy", **QUIET)
+        config.subtract["zogy"].zogyConfig.scaleByCalibration = value
+        found[value] = ImageDifferenceTask(config=config).run(science, None, template).subtractedExposure
+    assert (found[True].unit, found[False].unit) == ("nJy", "adu")
+    levels = [np.nanmedian(found[value].masked_image.variance) for value in (True, False)]
+    assert levels[0] / levels[1] == pytest.approx(1.05**2, rel=0.01)

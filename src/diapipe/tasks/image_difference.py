@@ -184,6 +184,7 @@ class ImageDifferenceTask(PipelineTask):
             image = self.getTemplate.run(science, template, requiredTemplateFraction=fraction).exposure
         if self.config.doScaleTemplateVariance and image.has_variance:
             image = self._template_with_scaled_variance(image)
+        science, image = self.subtract.prepare(science), self.subtract.prepare(image)
         return Pair(science=characterize(science), template=characterize(image))
 
     def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
@@ -282,6 +283,7 @@ class ImageDifferenceTask(PipelineTask):
             made.difference,
             useGaussian=config.useGaussianForPreConvolution,
             decorrelator=None if whiten is None else whiten(spatiallyVarying=config.doSpatiallyVarying),
+            registration=made.registration,
         )
         return replace(made, score=score)
 

@@ -29,7 +29,15 @@ _OF_TWO_IMAGES: dict[str, Any] = {
 }
 """Fields of which two images without catalogues allow one value."""
 
-_OWN_TARGETS = ("scaleVariance", "skySources", "decorrelate", "detection", "measurement", "applyApCorr", "forcedMeasurement")
+_OWN_TARGETS = (
+    "scaleVariance",
+    "skySources",
+    "decorrelate",
+    "detection",
+    "measurement",
+    "applyApCorr",
+    "forcedMeasurement",
+)
 
 
 def recipe_of_file(path: Path) -> Recipe:
@@ -84,6 +92,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
     algorithm = config.subtract.active
     decorrelator: Afterburner | None = config.decorrelate.decorrelator(spatiallyVarying=config.doSpatiallyVarying)
     return Recipe(
+        pixel_unit=algorithm.pixelUnit,
         register=_register(algorithm),
         warp=algorithm.warp(requiredTemplateFraction=config.requiredTemplateFraction),
         matcher=algorithm.matcher(convolveTemplate=config.convolveTemplate),

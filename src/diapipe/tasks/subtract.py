@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lsst.pex.config import ChoiceField, Config, ConfigChoiceField, ConfigField, Field, makeRegistry
 from lsst.pipe.base import Task
@@ -11,6 +11,7 @@ from lsst.pipe.base import Task
 from diapipe.catalogs.stars import StarList
 from diapipe.flow import Recipe, score_image
 from diapipe.images import Difference, Exposure, SpatialKernel
+from diapipe.images.calibrated import calibrated
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator
 from diapipe.steps.match import AbstractMatcher, Given, Match, Spread, StarMatcher, match
@@ -97,6 +98,11 @@ class PairSubtractConfig(Config):
         """The subtractor of the core."""
         raise NotImplementedError
 
+    @property
+    def pixelUnit(self) -> Literal["science", "nJy"]:
+        """Unit of the difference: that of the science image, or nJy."""
+        return "science"
+
 
 class PairSubtractTask(Task):
     """Align a template with a science image, match their PSFs, subtract: one method a step, each can be replaced.
@@ -109,6 +115,10 @@ class PairSubtractTask(Task):
     algorithm: ClassVar[str]
     whitens: ClassVar[bool] = False
     """Whether its differences are white without the decorrelation."""
+
+    def prepare(self, exposure: Exposure) -> Exposure:
+        """An image in the unit that the difference is to have."""
+        return calibrated(exposure) if self.config.pixelUnit == "nJy" else exposure
 
     def align(
         self, science: Characterized, template: Characterized, *, requiredTemplateFraction: float
@@ -212,6 +222,7 @@ class PairSubtractTask(Task):
         *,
         useGaussian: bool = False,
         decorrelator: AbstractDecorrelator | None = None,
+        registration: Registration | None = None,
     ) -> Exposure:
         """A score image: the likelihood, at every pixel, of a point source that changed.
 
@@ -223,6 +234,8 @@ class PairSubtractTask(Task):
             Convolve the science image with a Gaussian of its PSF's width, not with the PSF.
         decorrelator
             What whitens the noise of the likelihood; None leaves it.
+        registration
+            From `align`: its error is part of the noise at stars.
         """
         recipe = Recipe(
             matcher=self.config.matcher(convolveTemplate=True),
@@ -230,7 +243,8 @@ class PairSubtractTask(Task):
             decorrelator=decorrelator,
             preconvolution=GaussianFilter() if useGaussian else PsfFilter(),
         )
-        return score_image(science, template, stars, match, difference, recipe)
+        error = 0.0 if registration is None else registration.error_px
+        return score_image(science, template, stars, match, difference, recipe, registration_error_px=error)
 
 
 class ImagePsfMatchConfig(PairSubtractConfig):
@@ -258,7 +272,9 @@ class ZogyFilterConfig(OptionConfig):
     order: Any = option(Zogy, "order")
     filterHalfSize: Any = option(Zogy, "filter_half_px")
     maxPsfCentroidDist: Any = option(Zogy, "max_psf_offset_px")
-    scaleByCalibration: Any = idle(True, "Bring both images to nJy first.", "the match tells the flux ratio")
+    scaleByCalibration: Any = Field(
+        dtype=bool, default=False, doc="Bring both images to nJy by their calibrations first; the match tells the rest."
+    )
     templateFluxScaling: Any = fixed(1.0, "Flux scale of the template.", "the match tells it")
     scienceFluxScaling: Any = fixed(1.0, "Flux scale of the science image.", "the difference has that scale")
     correctBackground: Any = idle(False, "Subtract a mean.", "the sky is out, and what the match finds of it")
@@ -278,6 +294,11 @@ class ZogyImagePsfMatchConfig(PairSubtractConfig):
     def subtractor(self) -> AbstractSubtractor:
         """The two filters."""
         return options_of(self.zogyConfig, Zogy)
+
+    @property
+    def pixelUnit(self) -> Literal["science", "nJy"]:
+        """Unit of the difference."""
+        return "nJy" if self.zogyConfig.scaleByCalibration else "science"
 
 
 class ZogyImagePsfMatchTask(PairSubtractTask):

@@ -87,7 +87,7 @@ class Scene:
 def light(wcs, stars, box, *, sigma):
     """Gaussian stars of sky positions and fluxes, each out to eight sigma."""
     image = np.zeros(box.shape)
-    if not len(stars[0]):
+    if not stars or not len(stars[0]):
         return image
     for a, b, flux in zip(*wcs.all_world2pix(stars[0], stars[1], 0), stars[2], strict=True):
         part = Box.around(x=a, y=b, half=int(8 * sigma)).intersect(box)
@@ -123,8 +123,8 @@ def drawn(tract, stars, *, sigma=1.6, noise=0.0, rng=None, calib=1.0, band="r", 
 
 
 def visits_of(scene, rng, *, n=4, noise=10.0, stars=([], [], []), sigma=1.6):
-    """Exposures of the whole scene with white noise and that of the stars' light, dithered and turned."""
-    side = 2 * SIDE + 60
+    """Exposures of more than the science exposure with the noise of sky and stars, dithered and turned."""
+    side = 720
     found = []
     for k in range(n):
         center = tuple(side / 2 + rng.uniform(-10, 10, 2))

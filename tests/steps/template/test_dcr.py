@@ -10,7 +10,9 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from diapipe.errors import InputError, NoOverlapError, UsageError
+from diapipe.flow import difference_pair
 from diapipe.images import Box, CoaddPatch, GaussianPsf, MaskedImage, ObservationInfo
+from diapipe.images.sky import sky_of
 from diapipe.numerics.refraction import refraction_arcsec, zenith_distance_of_airmass
 from diapipe.steps.template import Dcr, template_for
 from tract_scenes import SCALE, Scene, drawn, light, patches_of
@@ -107,6 +109,50 @@ def test_what_is_left_of_the_pixels_is_a_hundredth(coloured):
     image = science.masked_image.image
     left, before = (image - template[science.box].masked_image.image for template in (dcr, uncorrected))
     assert np.sum(left**2) < 0.01 * np.sum(before**2)
+
+
+def noisy(light_of_sky, sky, rng):
+    """Planes with the noise of a sky and of the light, gain 2."""
+    variance = sky**2 + light_of_sky / 2
+    return light_of_sky + rng.normal(0, 1, variance.shape) * np.sqrt(variance), variance
+
+
+def test_of_a_field_of_coloured_stars_nothing_is_found(rng):
+    """A whole difference with noise: the plain template leaves dipoles at a dozen stars or more, this one nothing.
+
+    At the frame, where stars are cut, sources are another matter.
+    """
+    scene = Scene(shape=(400, 420))
+    x, y = rng.uniform(-30, 450, (2, 160))
+    stars, slopes = (*sky_of(scene.wcs, x, y), 10 ** rng.uniform(3.2, 5.3, 160)), rng.uniform(-0.9, 0.9, 160)
+    clean = seen(scene, stars, slopes, sigma=2.0)
+    pixels, variance = noisy(clean.masked_image.image, 8.0, rng)
+    science = replace(clean, masked_image=MaskedImage.from_planes(pixels, variance=variance))
+    planes, whole = [], []
+    for tract in scene.tracts:
+        shares = [np.array([spectrum(slope, k).sum() for slope in slopes]) for k in range(3)]
+        parts = [light(tract.wcs, (*stars[:2], stars[2] * share), tract.box, sigma=1.6) for share in shares]
+        found = [noisy(part, 3.0, rng) for part in parts]
+        variance = sum(spread for _, spread in found)
+        blank = drawn(tract, (), band="g")
+        for k, image in enumerate([sum(image for image, _ in found), *(image for image, _ in found)]):
+            coadd = replace(blank, masked_image=MaskedImage.from_planes(image, variance=variance, box=tract.box))
+            patches = patches_of(tract, coadd)
+            if k == 0:
+                whole += patches
+            else:
+                planes += [replace(patch, subfilter=k - 1) for patch in patches]
+    inner = science.box.dilated(-5)
+    found = [
+        [
+            source
+            for source in difference_pair(science, template).dia_sources
+            if inner.contains_point(x=source["x"], y=source["y"])
+        ]
+        for template in (template_for(science, whole), template_for(science, planes, algorithm=Dcr(**BAND)))
+    ]
+    assert sum(bool(source["isDipole"]) for source in found[0]) >= 12
+    assert found[1] == []
 
 
 def test_blue_light_moves_towards_the_zenith(coloured):

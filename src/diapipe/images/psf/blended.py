@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,10 +32,9 @@ class BlendedPart:
     dx: float = 0.0
     dy: float = 0.0
 
-    def stamp(self, *, x: float, y: float, size: int) -> FloatArray:
-        """Its PSF on a stamp of the blend."""
-        margin = (size - self.psf.size) // 2
-        image = np.pad(self.psf.kernel_image(x=x, y=y), margin)
+    def stamp(self, kernel_image: FloatArray, size: int) -> FloatArray:
+        """The image of its PSF on a stamp of the blend."""
+        image = np.pad(kernel_image, (size - len(kernel_image)) // 2)
         return image if self.dx == 0.0 and self.dy == 0.0 else shift_stamp(image, dx=self.dx, dy=self.dy)
 
 
@@ -50,15 +49,18 @@ class BlendedPsf(Psf):
     """
 
     parts: tuple[BlendedPart, ...]
+    _size: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.parts:
             raise InputError("a BlendedPsf needs at least one part")
+        sizes = (part.psf.size + 2 * int(np.ceil(max(abs(part.dx), abs(part.dy)) - 1e-9)) for part in self.parts)
+        object.__setattr__(self, "_size", max(sizes))
 
     @property
     def size(self) -> int:
         """Side of the kernel image: that of the widest part, with room for its displacement."""
-        return max(part.psf.size + 2 * int(np.ceil(max(abs(part.dx), abs(part.dy)) - 1e-9)) for part in self.parts)
+        return self._size
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The mean PSF at a position of the blend, of unit sum.
@@ -74,13 +76,17 @@ class BlendedPsf(Psf):
         if not any(weights):
             weights = [1.0] * len(weights)
         total = np.zeros((self.size, self.size))
+        drawn: dict[int, FloatArray] = {}  # parts of several displacements share their PSF
         undefined = None
         for part, weight in zip(self.parts, weights, strict=True):
             if weight > 0.0:
                 try:
-                    total += weight * part.stamp(x=x, y=y, size=self.size)
+                    if id(part.psf) not in drawn:
+                        drawn[id(part.psf)] = part.psf.kernel_image(x=x, y=y)
                 except PsfUndefinedError as error:
                     undefined = error
+                    continue
+                total += weight * part.stamp(drawn[id(part.psf)], self.size)
         if not total.sum() > 0.0:
             raise PsfUndefinedError(
                 f"none of the {len(self.parts)} images of the blend has a PSF at ({x:.1f}, {y:.1f})"

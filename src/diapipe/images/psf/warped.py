@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,12 +35,17 @@ class WarpedPsf(Psf):
     psf: Psf
     pixel_map: PixelMap
     interpolant: Interpolant = LANCZOS
+    _size: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        scale, own = self.pixel_map.scale, self.psf.size
+        size = 2 * math.ceil((own // 2) / scale) + 1 if math.isfinite(scale) else own
+        object.__setattr__(self, "_size", size)  # asked for at every position, and the scale takes a millisecond
 
     @property
     def size(self) -> int:
         """Side of the kernel image in target pixels: the source's stamp, rounded up to an odd side."""
-        scale = self.pixel_map.scale
-        return 2 * math.ceil((self.psf.size // 2) / scale) + 1 if math.isfinite(scale) else self.psf.size
+        return self._size
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The PSF of a star on the centre of the pixel nearest to ``(x, y)``, of unit sum.

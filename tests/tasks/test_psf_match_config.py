@@ -11,12 +11,15 @@ from diapipe.steps.match import (
     CentralDifferences,
     DeltaFunction,
     ForwardDifferences,
+    Given,
     LeastBic,
     LeastRisk,
     PrincipalComponents,
+    Spread,
 )
 from diapipe.tasks.fields import SettingsError
 from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfigAL, PsfMatchConfigDF
+from diapipe.tasks.subtract import ImagePsfMatchConfig
 
 WITH = {
     "kernelSize": {"scaleByFwhm": False},
@@ -152,3 +155,14 @@ def test_what_cannot_be_made_is_refused(config, settings, said):
     with pytest.raises(SettingsError, match=said) as told:
         asked.validate()
     assert "\n" not in str(told.value)
+
+
+def test_stars_chosen_with_care_all_take_part():
+    """doSelectSources: no limit of the signal-to-noise, in cells or without them; by default the brightest, spread."""
+    config = ImagePsfMatchConfig()
+    assert config.matcher(convolveTemplate=True).candidates == Spread()
+    assert config.matcher(convolveTemplate=True, isSelected=True).candidates == Given()
+    config.kernel.active.nStarPerCell = 2
+    assert config.matcher(convolveTemplate=True).candidates == BrightestInCells(per_cell=2)
+    chosen = config.matcher(convolveTemplate=True, isSelected=True).candidates
+    assert chosen == BrightestInCells(per_cell=2, min_signal_to_noise=0.0)

@@ -14,7 +14,8 @@ from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.images.calibrated import calibrated
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator
-from diapipe.steps.match import AbstractMatcher, Given, Match, Spread, StarMatcher, match
+from diapipe.steps.match import AbstractMatcher, BrightestInCells, Given, Match, Spread, StarMatcher, match
+from diapipe.steps.match.candidates import AbstractCandidates
 from diapipe.steps.subtract import AbstractSubtractor, GaussianFilter, OneSided, PsfFilter, Zogy, subtract
 from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
@@ -90,8 +91,8 @@ class PairSubtractConfig(Config):
         }[self.mode]
         kernel: PsfMatchConfig = self.kernel.active
         matcher = kernel.matcher(convolve=convolve)
-        if isSelected and isinstance(matcher, StarMatcher) and isinstance(matcher.candidates, Spread):
-            return replace(matcher, candidates=Given())
+        if isSelected and isinstance(matcher, StarMatcher):
+            return replace(matcher, candidates=_as_selected(matcher.candidates))
         return matcher
 
     def subtractor(self) -> AbstractSubtractor:
@@ -102,6 +103,13 @@ class PairSubtractConfig(Config):
     def pixelUnit(self) -> Literal["science", "nJy"]:
         """Unit of the difference: that of the science image, or nJy."""
         return "science"
+
+
+def _as_selected(candidates: AbstractCandidates) -> AbstractCandidates:
+    """The same choice among stars that were chosen with care: none is left out for being faint or crowded."""
+    if isinstance(candidates, Spread):
+        return Given()
+    return replace(candidates, min_signal_to_noise=0.0) if isinstance(candidates, BrightestInCells) else candidates
 
 
 class PairSubtractTask(Task):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.tasks.conftest import NEW, configured
 
-from diapipe.errors import NoOverlapError, UsageError
+from diapipe.errors import BadSubtractionError, NoOverlapError, UsageError
 from diapipe.images import Box, ChebyshevField, MaskedImage, MaskPlane, PhotoCalib
 from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.tasks import ImageDifferenceTask
@@ -180,3 +180,16 @@ def test_zogy_in_nanojansky(scene):
     assert (found[True].unit, found[False].unit) == ("nJy", "adu")
     levels = [np.nanmedian(found[value].masked_image.variance) for value in (True, False)]
     assert levels[0] / levels[1] == pytest.approx(1.05**2, rel=0.01)
+
+
+def test_what_is_left_of_the_stars_is_told_and_can_be_an_error(run, scene):
+    """A tenth of a percent or so is left; with a limit far below that, the difference is refused."""
+    told = run().task.subtract.metadata
+    assert abs(told["differenceFootprintRatioMean"]) < 0.02
+    depths = [told[f"{name}LimitingMagnitude"] for name in ("science", "template", "diffim")]
+    assert depths[2] < min(depths[0], depths[1])
+    config = configured(**QUIET)
+    config.subtract["al"].raiseOnBadSubtractionRatio = True
+    config.subtract["al"].badSubtractionVariationThreshold = 1e-6
+    with pytest.raises(BadSubtractionError, match="scatter"):
+        ImageDifferenceTask(config=config).run(scene.science, None, scene.template)

@@ -175,7 +175,17 @@ def test_cosmic_rays_and_streaks_are_flagged_before_the_search(scene):
 
 def test_a_row_that_names_another_names_it_anew():
     """Where identifiers are given by the user's own factory, parents stay parents."""
-    table = Table({"diaSourceId": [30, 10, 20], "parentDiaSourceId": [0, 30, 0]})
+    table = Table({"diaSourceId": [30, 10, 20], "parentDiaSourceId": [0, 30, 40]})
     renumbered(table, iter([7, 8, 9]).__next__)
     assert list(table["diaSourceId"]) == [7, 8, 9]
     assert list(table["parentDiaSourceId"]) == [0, 7, 0]
+
+
+def test_sources_with_bad_flags_are_dropped_on_request(run):
+    """What is not to be trusted is; by default nothing is. The older names of flags will do."""
+    table = run().result.diaSources
+    bad = np.asarray(table["dp_bad"] | table["pixelFlags_saturatedCenter"])
+    names = ["base_PixelFlags_flag_saturatedCenter", "dp_bad"]
+    kept = run(measurement__badSourceFlags=names).result.diaSources
+    assert bad.any()
+    np.testing.assert_array_equal(kept["dp_score"], table["dp_score"][~bad])

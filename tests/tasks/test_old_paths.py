@@ -111,3 +111,37 @@ def test_lines_of_a_driver_file_load_and_come_back(tmp_path: Path):
     differences: list[str] = []
     assert again.compare(config, shortcut=False, output=differences.append), differences
     assert not again.compare(ImageDifferenceDriverConfig())
+
+
+DOCUMENTED_TARGETS = {
+    "applyApCorr": "lsst.meas.base.applyApCorr.ApplyApCorrTask",
+    "astrometer": "lsst.meas.astrom.astrometry.AstrometryTask",
+    "decorrelate": "lsst.ip.diffim.imageDecorrelation.DecorrelateALKernelSpatialTask",
+    "detection": "lsst.meas.algorithms.detection.SourceDetectionTask",
+    "forcedMeasurement": "lsst.meas.base.forcedMeasurement.ForcedMeasurementTask",
+    "getTemplate": "lsst.ip.diffim.getTemplate.GetCoaddAsTemplateTask",
+    "measurement": "lsst.ip.diffim.dipoleFitTask.DipoleFitTask",
+    "register": "lsst.pipe.tasks.registerImage.RegisterTask",
+    "scaleVariance": "lsst.pipe.tasks.scaleVariance.ScaleVarianceTask",
+    "skySources": "lsst.meas.algorithms.skyObjects.SkyObjectsTask",
+    "sourceSelector": "lsst.meas.algorithms.objectSizeStarSelector.ObjectSizeStarSelectorTask",
+    "subtract": "lsst.ip.diffim.imagePsfMatch.ImagePsfMatchTask",
+}
+"""Defaults of the subtasks on the page of the older task."""
+
+
+@pytest.mark.parametrize("subtask", DOCUMENTED_TARGETS)
+def test_every_documented_default_is_the_default(subtask):
+    """By its old path it is found, and it is what the configuration targets."""
+    module, _, name = DOCUMENTED_TARGETS[subtask].rpartition(".")
+    config = ImageDifferenceDriverConfig().imageDifference
+    assert getattr(config, subtask).target is getattr(importlib.import_module(module), name)
+
+
+def test_the_older_import_of_the_task_works():
+    from lsst.ip.diffim.zogy import ZogyImagePsfMatchTask
+    from lsst.pipe.tasks.imageDifference import ImageDifferenceConfig, ImageDifferenceTask
+
+    config = ImageDifferenceConfig()
+    config.subtract.name = "zogy"
+    assert isinstance(ImageDifferenceTask(config=config).subtract, ZogyImagePsfMatchTask)

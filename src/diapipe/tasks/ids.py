@@ -45,7 +45,7 @@ class IdFactory:
 
 
 def renumbered(table: Table, factory: Any) -> None:
-    """Give the rows of a table the next identifiers of a factory; rows that name another name it anew.
+    """Give the rows of a table the next identifiers; rows that name another name it anew, 0 where it is gone.
 
     Parameters
     ----------
@@ -58,8 +58,9 @@ def renumbered(table: Table, factory: Any) -> None:
     table["diaSourceId"] = new
     order = np.argsort(old)
     for row in np.flatnonzero(np.asarray(table["parentDiaSourceId"])):
-        at = np.searchsorted(old, table["parentDiaSourceId"][row], sorter=order)
-        table["parentDiaSourceId"][row] = new[order[at]]
+        parent = table["parentDiaSourceId"][row]
+        at = order[min(np.searchsorted(old, parent, sorter=order), len(old) - 1)]
+        table["parentDiaSourceId"][row] = new[at] if old[at] == parent else 0
 
 
 def identifiers(factory: Any, n: int) -> IntArray:

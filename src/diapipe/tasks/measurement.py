@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from lsst.pex.config import ConfigField
+from lsst.pex.config import ConfigField, ListField
 from lsst.pipe.base import Struct, Task
 
+from diapipe.catalogs.dia_sources import without_flagged
 from diapipe.catalogs.stars import StarList
 from diapipe.images import Detections, Difference, Exposure, Footprints
 from diapipe.images.psf import SIGMA_TO_FWHM
-from diapipe.steps.measure import ApertureCorrections, Measure, measure, with_sky_sources
+from diapipe.steps.measure import ApertureCorrections, Glints, Measure, measure, with_sky_sources
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.trails import Trails
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
@@ -38,6 +39,14 @@ class TrailsConfig(OptionConfig):
     minLengthSigma: Any = option(Trails, "least_length_sigma")
     minGain: Any = option(Trails, "least_gain")
     suspectLength: Any = option(Trails, "suspect_fwhm")
+
+
+class GlintsConfig(OptionConfig):
+    """Config of the search for glints."""
+
+    radius: Any = option(Glints, "radius_px")
+    minPoints: Any = option(Glints, "least_sources")
+    threshold: Any = option(Glints, "max_rms_px")
 
 
 class DipoleFitPluginConfig(OptionConfig):
@@ -73,6 +82,12 @@ class DipoleFitConfig(OptionConfig):
     maxDistToPeak: Any = option(Measure, "max_shift_px")
     doTrails: Any = option(Measure, "fit_trails")
     trails: Any = ConfigField(doc="The trail fit.", dtype=TrailsConfig)
+    glints: Any = ConfigField(doc="Which sources stand in a row, as glints of a satellite do.", dtype=GlintsConfig)
+    badSourceFlags: Any = ListField(
+        dtype=str,
+        default=[],
+        doc="Sources with any of these flags are dropped, by our names or those of afw; by default none is.",
+    )
     psfStampSize: Any = option(Measure, "stamp_fwhm")
 
     def options(self, *, fitDipoles: bool, corrections: ApertureCorrections | None = None) -> Measure:
@@ -83,6 +98,7 @@ class DipoleFitConfig(OptionConfig):
             fit_dipoles=fitDipoles,
             dipoles=options_of(self.dipole, Dipoles),
             trails=options_of(self.trails, Trails),
+            glints=options_of(self.glints, Glints),
             aperture_corrections=corrections or ApertureCorrections(fluxes=()),
         )
 
@@ -129,6 +145,7 @@ class DipoleFitTask(Task):
         """
         options = self.config.options(fitDipoles=fitDipoles)
         table: Table = measure(difference, detections, science=science, template=template, stars=stars, options=options)
+        table = without_flagged(table, self.config.badSourceFlags)
         if skyPlaces is not None:
             table = with_sky_sources(
                 table,

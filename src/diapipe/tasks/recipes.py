@@ -93,6 +93,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
     decorrelator: Afterburner | None = config.decorrelate.decorrelator(spatiallyVarying=config.doSpatiallyVarying)
     return Recipe(
         pixel_unit=algorithm.pixelUnit,
+        check=algorithm.check(),
         register=_register(algorithm),
         warp=algorithm.warp(requiredTemplateFraction=config.requiredTemplateFraction),
         matcher=algorithm.matcher(convolveTemplate=config.convolveTemplate),

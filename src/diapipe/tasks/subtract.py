@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from lsst.pex.config import ChoiceField, Config, ConfigChoiceField, ConfigField, Field, makeRegistry
+from lsst.pex.config import ChoiceField, ConfigChoiceField, ConfigField, Field, makeRegistry
 from lsst.pipe.base import Task
 
 from diapipe.catalogs.stars import StarList
 from diapipe.flow import Recipe, score_image
 from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.images.calibrated import calibrated
+from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator
 from diapipe.steps.match import AbstractMatcher, BrightestInCells, Given, Match, Spread, StarMatcher, match
 from diapipe.steps.match.candidates import AbstractCandidates
 from diapipe.steps.subtract import AbstractSubtractor, GaussianFilter, OneSided, PsfFilter, Zogy, subtract
+from diapipe.steps.summarize import (
+    SubtractionCheck,
+    footprint_ratios,
+    refuse_bad_subtraction,
+)
+from diapipe.steps.summarize.tally import limiting_magnitudes
 from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
 from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
@@ -42,7 +49,7 @@ class AlignmentConfig(OptionConfig):
     leastSignificance: Any = option(Register, "least_significance")
 
 
-class PairSubtractConfig(Config):
+class PairSubtractConfig(OptionConfig):
     """What both algorithms need before they subtract."""
 
     warpingConfig: Any = ConfigField(doc="How the template is interpolated.", dtype=WarpingConfig)
@@ -68,6 +75,16 @@ class PairSubtractConfig(Config):
             "convolveScience": "the science image",
         },
     )
+
+    raiseOnBadSubtractionRatio: Any = Field(
+        doc="Refuse a difference on which too much is left of the kernel's stars.", dtype=bool, default=False
+    )
+    badSubtractionRatioThreshold: Any = option(SubtractionCheck, "max_ratio")
+    badSubtractionVariationThreshold: Any = option(SubtractionCheck, "max_scatter")
+
+    def check(self) -> SubtractionCheck | None:
+        """How much may be left of the stars; None for no limit."""
+        return options_of(self, SubtractionCheck) if self.raiseOnBadSubtractionRatio else None
 
     def warp(self, *, requiredTemplateFraction: float) -> WienerWarp:
         """The interpolation of the core."""
@@ -110,6 +127,13 @@ def _as_selected(candidates: AbstractCandidates) -> AbstractCandidates:
     if isinstance(candidates, Spread):
         return Given()
     return replace(candidates, min_signal_to_noise=0.0) if isinstance(candidates, BrightestInCells) else candidates
+
+
+def fwhm_of(exposure: Exposure) -> float | None:
+    """Noise-equivalent FWHM of the PSF in the middle, in pixels; None without a PSF."""
+    if exposure.psf is None:
+        return None
+    return float(SIGMA_TO_FWHM * exposure.psf.sigma_at(x=exposure.box.x_center, y=exposure.box.y_center))
 
 
 class PairSubtractTask(Task):
@@ -207,8 +231,13 @@ class PairSubtractTask(Task):
             From `match`.
         whitening
             From the decorrelation; None leaves the noise correlated.
+
+        Raises
+        ------
+        BadSubtractionError
+            If too much is left of the stars, and the configuration asks for that to be an error.
         """
-        return subtract(
+        difference = subtract(
             science,
             template,
             match.kernel,
@@ -219,6 +248,24 @@ class PairSubtractTask(Task):
             stars=(match.candidates.x[match.candidates.kept], match.candidates.y[match.candidates.kept]),
             algorithm=self.config.subtractor(),
         )
+        self._judge(difference, science, template, match)
+        return difference
+
+    def _judge(self, difference: Difference, science: Exposure, template: Exposure, match: Match) -> None:
+        """Tell how deep the images are and what is left of the stars; refuse what is no subtraction."""
+        images = {"science": science, "template": template, "difference": difference.exposure}
+        depths = limiting_magnitudes(
+            science, template, difference, widths={name: fwhm_of(image) for name, image in images.items()}
+        )
+        for name, key in (("science", "science"), ("template", "template"), ("difference", "diffim")):
+            if depths[name] is not None:
+                self.metadata[f"{key}LimitingMagnitude"] = float(depths[name])
+        found = footprint_ratios(difference, science, match)
+        self.metadata["differenceFootprintRatioMean"] = found.mean
+        self.metadata["differenceFootprintRatioStd"] = found.std
+        limits = self.config.check()
+        if limits is not None:
+            refuse_bad_subtraction(found, limits=limits, name=science.name)
 
     def score(
         self,

@@ -19,7 +19,6 @@ from made_images import (
     made_image,
     made_pair,
     made_score,
-    made_stars,
 )
 
 N_INDEPENDENT = SIDE**2 / (8.0 * np.pi * MIDDLE**2)
@@ -78,14 +77,14 @@ def test_agnostic_of_the_template_psf():
 
 @pytest.mark.parametrize("template", [GOOD, MIDDLE, BAD])
 def test_unit_scatter_and_nothing_found_whichever_template(template):
-    """Score over its sigma: 1 to 4% over four pairs of images (1.6% by statistics), and no source in any."""
+    """Score over its sigma: 1 to 5% over two pairs of images (2.3% by statistics), and no source in any."""
     pulls = []
-    for seed in (6, 16, 26, 36):
+    for seed in (6, 16):
         score = made_score(*made_pair(template=template, seed=seed))
         values, variance = usable(score)
         pulls.append((values / np.sqrt(variance)).std())
         assert len(detect(score, algorithm=ScoreThreshold()).footprints.peaks) == 0
-    assert np.mean(pulls) == pytest.approx(1.0, abs=0.04)
+    assert np.mean(pulls) == pytest.approx(1.0, abs=0.05)
 
 
 def test_with_a_kernel_that_exists_the_score_is_the_same():
@@ -108,15 +107,10 @@ def test_with_a_kernel_that_exists_the_score_is_the_same():
 
 @pytest.mark.parametrize("name", list(PRECONVOLUTIONS))
 def test_a_background_that_differs_is_not_in_the_score(name):
-    """Chebyshev background of a few counts: the scatter stays √2 σ_n / √NEA to 12%, of the mean nothing is left.
-
-    With 40 stars: a background of second order is fitted where there are 24 stamps for its six terms.
-    """
+    """Chebyshev background of a few counts: the scatter stays √2 σ_n / √NEA to 12%, of the mean nothing is left."""
     v, u = np.meshgrid(np.linspace(-1, 1, SIDE), np.linspace(-1, 1, SIDE), indexing="ij")
     level = 2.2 + 2.1 * u + 1.2 * v + 1.1 * u * v
-    score = made_score(
-        *made_pair(light=level, stars=made_stars(n=40)), Recipe(preconvolution=PRECONVOLUTIONS.make(name))
-    )
+    score = made_score(*made_pair(light=level), Recipe(preconvolution=PRECONVOLUTIONS.make(name)))
     values, _ = usable(score)
     expected = np.sqrt(2.0 / (4.0 * np.pi * MIDDLE**2))
     assert values.std() == pytest.approx(expected, rel=0.12)

@@ -148,14 +148,20 @@ def test_few_sources():
     assert error.value.context["found"] == 1
 
 
-def test_background_subtraction():
-    """Chebyshev coefficients of the background between the images to 10% or 0.1 counts (bar 30%); scatter to 3%."""
+@pytest.mark.parametrize("n_stars", [20, 48])
+def test_background_subtraction(n_stars):
+    """A Chebyshev background of six terms: what is subtracted is it to 0.15 counts rms (of 1.9; bar 30%), the scatter
+    √2 σ_n to 3%. With 48 stars the fit itself has its coefficients to 10% or 0.1; with the 20 of the fixture it has
+    three, and the rest is found on the difference, beyond the last cells as a straight line.
+    """
     v, u = np.meshgrid(np.linspace(-1, 1, SIDE), np.linspace(-1, 1, SIDE), indexing="ij")
     truth = np.array([2.2, 2.1, 2.0, 1.2, 1.1, 1.0])
     terms = [np.ones_like(u), u, v, 2 * u**2 - 1, u * v, 2 * v**2 - 1]
     level = np.tensordot(truth, np.stack(terms), axes=1)
-    difference, found = made_difference(*made_pair(light=level, stars=made_stars(n=48)))
-    np.testing.assert_allclose(found.background.coefficients, truth, rtol=0.10, atol=0.1)
+    difference, found = made_difference(*made_pair(light=level, stars=made_stars(n=n_stars)))
+    if n_stars == 48:
+        np.testing.assert_allclose(found.background.coefficients, truth, rtol=0.10, atol=0.1)
+    assert np.std(difference.level - level) < 0.15
     assert_noise(difference, np.sqrt(2.0), scatter=0.03, plane=0.05)
 
 
@@ -197,9 +203,9 @@ def pair():
     return simulate_pair(COVERAGE_SPEC, rng=np.random.default_rng(11))
 
 
-@pytest.mark.parametrize("covered", [0.05, 0.09, 0.7])
+@pytest.mark.parametrize("covered", [0.09, 0.7])
 def test_incomplete_template_coverage(pair, covered):
-    """Of 5 and 9% no work is made, with both numbers; 70% is fine, and nothing is found where there is no template."""
+    """Of 9% no work is made, with both numbers; 70% is fine, and nothing is found where there is no template."""
     height = pair.template.box.height
     edge = round((1.0 - covered) * height)
     template = masked(pair.template, slice(0, edge), slice(None), MaskPlane.NO_DATA)

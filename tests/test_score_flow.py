@@ -46,7 +46,7 @@ def good(result):
     return result.dia_sources[~np.asarray(result.dia_sources["dp_bad"], bool)]
 
 
-@pytest.mark.parametrize("name", ["al", "gaussian", "without"])
+@pytest.mark.parametrize("name", ["al", "without"])
 def test_what_is_found_on_the_score_is_measured_on_the_difference(name, pair, plain):
     """The same sources; pixels of the difference bit for bit, fluxes and forced fluxes to a hundredth of their errors.
 

@@ -21,7 +21,7 @@ def pair(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("method", ["al", "zogy"])
+@pytest.mark.parametrize("method", ["al", pytest.param("zogy", marks=pytest.mark.slow)])
 def test_the_score_is_written_as_it_was_searched(pair, tmp_path, method):
     """What is read back gives the detections of the catalogue; the mask of the difference has them, too."""
     words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / "out")]

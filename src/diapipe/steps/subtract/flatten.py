@@ -86,7 +86,8 @@ def residual_background(
         known = np.isfinite(level)
         if not known.any() or np.median((level[known] / error[known]) ** 2) < MEDIAN_CHI2 * SIGNIFICANT:
             continue
-        smooth = meshes.smooth_mesh(level, known, tolerance=_tolerance(level, error, known))
+        trend = _trend(level, known)
+        smooth = trend + meshes.smooth_mesh(level - trend, known, tolerance=_tolerance(level - trend, error, known))
         above, error = _levels(_above(blocks, smooth, cell, psf_sigma_px), cell)
         known = np.isfinite(above)
         if known.any():
@@ -130,6 +131,25 @@ def _parabola(blocks: Float32Array, cell: int, box: Box) -> MeshField | None:
         use &= np.abs(level - fitted) < OUTLIER * error
     explained = float((target**2).sum() - ((target - design @ solution) ** 2).sum())
     return replace(field, values=fitted) if explained > LEAST_EXPLAINED * len(terms) else None
+
+
+def _trend(level: FloatArray, known: BoolArray) -> FloatArray:
+    """The polynomial of `ORDER` through the cells but for outliers; 0 where too few are known.
+
+    Of a level that rises towards a corner the corner's cell stands out from its neighbours, as if a star were in it.
+    """
+    box = Box.from_shape(level.shape)
+    x, y = np.meshgrid(np.arange(box.width, dtype=np.float64), np.arange(box.height, dtype=np.float64))
+    terms, use = field_terms(box, ORDER, x=x, y=y), known.copy()
+    trend = np.zeros(level.shape)
+    for _ in range(3):
+        if np.count_nonzero(use) < 3 * len(terms):
+            return np.zeros(level.shape)
+        solution, *_ = np.linalg.lstsq(terms[:, use].T, level[use], rcond=None)
+        trend = np.tensordot(solution, terms, axes=1)
+        left = np.where(known, level - trend, np.inf)
+        use = np.abs(left) <= OUTLIER * robust_sigma(left[known])
+    return trend
 
 
 def _tolerance(level: FloatArray, error: FloatArray, known: BoolArray) -> FloatArray:

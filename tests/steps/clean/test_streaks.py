@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.toy_difference import toy_parts
 
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane
 from diapipe.steps.clean import Clean, Streaks, clean, mask_streaks
+from toy_difference import toy_parts
 
 SIZE = 400
 STREAK = int(MaskPlane.STREAK)

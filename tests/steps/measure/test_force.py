@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.toy_difference import toy_parts
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.steps.detect import detect
 from diapipe.steps.measure import force, measure
+from toy_difference import toy_parts
 
 FORCED = ["scienceFlux", "scienceFluxErr", "templateFlux", "templateFluxErr", "forced_PsfFlux_flag"]
 

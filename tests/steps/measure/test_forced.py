@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.gaussian_sky import drawn, exposure, masked
 
 from diapipe.images import Box, ChebyshevField, Exposure, GaussianPsf, MaskPlane, SpatialKernel
 from diapipe.steps.measure import forced, photometry
 from diapipe.steps.measure.planes import Planes, Sources
 from diapipe.steps.subtract import subtract
+from gaussian_sky import drawn, exposure, masked
 
 SIDE, STEP = 620, 24
 WIDE, SHARP = 2.0, 1.4

@@ -427,3 +427,19 @@ def test_sources_are_not_taken_for_background(rng):
     lost = ((found - without) * weights).sum() / len(at) ** 2 / flux
     assert np.std(without) > 0.5
     assert abs(lost) < 0.003
+
+
+@pytest.mark.parametrize("convolved", ["template", "science"])
+def test_the_aperture_correction_is_that_of_the_psf(convolved, rng):
+    """The difference has the PSF of the image that was not convolved, and with it its aperture correction."""
+    sky = Sky()
+    science, template = sky.exposures(rng, sky.stars(rng))
+    own, other = (ChebyshevField.constant(value, science.box) for value in (1.02, 1.05))
+    science = replace(science, aperture_corrections={"psfFlux": own})
+    template = replace(template, aperture_corrections={"psfFlux": other})
+    kernel = SpatialKernel.constant(GaussianPsf(1.3, 15).kernel_image(x=0, y=0), science.box)
+    flat = ChebyshevField.constant(0.0, science.box)
+    found = subtract(science, template, kernel, flat, convolved=convolved).exposure.aperture_corrections["psfFlux"]
+    assert found is (own if convolved == "template" else other)
+    bare = subtract(science, replace(template, aperture_corrections={}), kernel, flat, convolved=convolved)
+    assert bare.exposure.aperture_corrections["psfFlux"] is own

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.gaussian_sky import Sky
-from tests.toy_difference import ToyCandidates, ToyMatch, toy_parts
 
 from diapipe.errors import BadSubtractionError
 from diapipe.flow import Recipe, difference_pair
@@ -24,6 +22,8 @@ from diapipe.steps.summarize import (
     summarize,
 )
 from diapipe.steps.summarize.tally import limiting_flux, limiting_magnitudes
+from gaussian_sky import Sky
+from toy_difference import ToyCandidates, ToyMatch, toy_parts
 
 SKY = Sky(sigma_science=2.0, sigma_template=1.4, n_stars=48, brightest=3e5, faintest=2e4)
 

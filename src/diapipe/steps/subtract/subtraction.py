@@ -93,6 +93,7 @@ def subtract(
             masked_image=MaskedImage(pixels, mask, variance, science.box),
             psf=found.psf,
             noise_correlation=excess.correlation,
+            aperture_corrections=reference.aperture_corrections or science.aperture_corrections,
             has_variance=True,
             has_mask=True,
         ),

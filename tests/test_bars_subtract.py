@@ -151,8 +151,9 @@ def test_few_sources():
 @pytest.mark.parametrize("n_stars", [20, 48])
 def test_background_subtraction(n_stars):
     """A Chebyshev background of six terms: what is subtracted is it to 0.15 counts rms (of 1.9; bar 30%), the scatter
-    √2 σ_n to 3%. With 48 stars the fit itself has its coefficients to 10% or 0.1; with the 20 of the fixture it has
-    three, and the rest is found on the difference, beyond the last cells as a straight line.
+    √2 σ_n to 3% (bar 10%). With 48 stars the fit itself has its coefficients to 10% or 0.1; with the 20 of the fixture
+    it has three, and the rest is found on the difference, beyond the last cells as a straight line. The sum of the
+    kernel, which cannot be told from a level in the stamps, is 10% low then, and the scatter 5%.
     """
     v, u = np.meshgrid(np.linspace(-1, 1, SIDE), np.linspace(-1, 1, SIDE), indexing="ij")
     truth = np.array([2.2, 2.1, 2.0, 1.2, 1.1, 1.0])
@@ -162,7 +163,8 @@ def test_background_subtraction(n_stars):
     if n_stars == 48:
         np.testing.assert_allclose(found.background.coefficients, truth, rtol=0.10, atol=0.1)
     assert np.std(difference.level - level) < 0.15
-    assert_noise(difference, np.sqrt(2.0), scatter=0.03, plane=0.05)
+    few = n_stars < 24
+    assert_noise(difference, np.sqrt(2.0), scatter=0.10 if few else 0.03, plane=0.15 if few else 0.05)
 
 
 INFLATED = 1.345

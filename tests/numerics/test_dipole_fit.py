@@ -53,11 +53,11 @@ def stamps_of(values, weights):
 def summed(stamps, place):
     """The derivatives of every source's images and their sums over pixels, as the compiled kernels make them."""
     n, wide = len(place), window_side(SIDE, SHIFT)
-    images, across = np.empty((n, 3, 6, SIDE, SIDE)), np.linspace(-1.0, 1.0, SIDE)
+    images, across = np.empty((n, 3, 6, SIDE, SIDE), np.float32), np.linspace(-1.0, 1.0, SIDE)
     images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
     planes, matrices = (np.zeros((n, 3, 6, 6)), np.zeros((n, 3, 6))), (np.empty((n, 3, 6, 6)), np.empty((n, 3, 6)))
     sum_planes(images[0], *stamps.flat, *planes)
-    windows = np.zeros((3, wide, wide))
+    windows = np.zeros((3, wide, wide), np.float32)
     draw_and_sum(stamps.psfs, *stamps.flat, np.arange(n), place, windows, images, planes, *matrices)
     return images.reshape(n, 3, 6, -1), *matrices
 

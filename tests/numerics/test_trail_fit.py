@@ -45,7 +45,7 @@ def test_models_are_the_integral_of_the_psf(rng):
     size = stamps.psfs.shape[1]
     spectra = np.empty((n, 2, size, stamps.psfs.shape[2]), np.complex64)
     fill_spectra(stamps.psfs, place[:, :2], place[:, 2:], spectra)
-    images, flat = np.empty((n, 5, SIDE, SIDE)), stamps.values.reshape(n, -1)
+    images, flat = np.empty((n, 5, SIDE, SIDE), np.float32), stamps.values.reshape(n, -1)
     drawn = np.fft.irfft2(spectra, (size, size)).astype(np.float32)
     sum_trails(drawn, flat, flat, np.arange(n), images, np.empty((n, 5, 5)), np.empty((n, 5)))
     peak = trail((0.0, 0.0, 0.0, 0.0)).max()

@@ -106,7 +106,7 @@ class DipoleFits(NamedTuple):
     inflation: FloatArray
     importance: FloatArray
     converged: BoolArray
-    images: FloatArray
+    images: Float32Array
     matrices: FloatArray
 
 
@@ -185,8 +185,8 @@ class _Workspace(NamedTuple):
     ``of_planes`` are the sums that no place changes.
     """
 
-    windows: FloatArray
-    images: FloatArray
+    windows: Float32Array
+    images: Float32Array
     of_planes: tuple[FloatArray, FloatArray]
 
     @classmethod
@@ -196,13 +196,13 @@ class _Workspace(NamedTuple):
         wide, images = window_side(side, max_shift), _blank(stamps, 1)
         matrices, sides = np.zeros((n, 3, 6, 6)), np.zeros((n, 3, 6))
         sum_planes(images[0], *stamps.flat, matrices, sides)
-        return cls(np.zeros((3, wide, wide)), images, (matrices, sides))
+        return cls(np.zeros((3, wide, wide), np.float32), images, (matrices, sides))
 
 
 class _Ends(NamedTuple):
     """What the images are at the places found: their derivatives (n, 3, 6, m, m) and their normal equations."""
 
-    images: FloatArray
+    images: Float32Array
     matrices: FloatArray
     sides: FloatArray
 
@@ -287,10 +287,10 @@ def _ends(stamps: DipoleStamps, space: _Workspace, place: FloatArray) -> _Ends:
     return _Ends(images, *_summed(stamps, space._replace(images=images), np.arange(len(place)), place))
 
 
-def _blank(stamps: DipoleStamps, n: int) -> FloatArray:
+def _blank(stamps: DipoleStamps, n: int) -> Float32Array:
     """Images (n, 3, 6, m, m) with their planes; the stars are drawn later."""
     side = stamps.values.shape[-1]
-    images, across = np.empty((n, 3, 6, side, side)), np.linspace(-1.0, 1.0, side)
+    images, across = np.empty((n, 3, 6, side, side), np.float32), np.linspace(-1.0, 1.0, side)
     images[:, 1:, 3], images[:, 1:, 4], images[:, 1:, 5] = 1.0, across, across[:, None]
     return images
 

@@ -30,53 +30,62 @@ class PsfNodes(NamedTuple):
     make it with what weights (n, 4).
     """
 
-    nodes: FloatArray
+    nodes: Float32Array
     corners: IntArray
     weights: FloatArray
 
 
 @jit
-def _moved(image: FloatArray, row: int, column: int, weights: FloatArray, rows: FloatArray, out: FloatArray) -> None:
+def _moved(
+    image: Float32Array, row: int, column: int, weights: Float32Array, rows: Float32Array, out: Float32Array
+) -> None:
     """Fill ``out`` with the weighted sums of 2 `LOBES` rows and columns of ``image``, the first at (row, column)."""
     for r in range(rows.shape[0]):
         source = image[row + r, column : column + rows.shape[1] + 2 * LOBES]
         for c in range(rows.shape[1]):
-            total = 0.0
+            total = np.float32(0.0)
             for t in range(2 * LOBES):
                 total += weights[0, t] * source[c + t]
             rows[r, c] = total
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):
-            total = 0.0
+            total = np.float32(0.0)
             for t in range(2 * LOBES):
                 total += weights[1, t] * rows[r + t, c]
             out[r, c] = total
 
 
 @jit
-def _write(drawn: FloatArray, sign: float, out: FloatArray, value: int, slope: int) -> None:
+def _write(drawn: Float32Array, sign: float, out: Float32Array, value: int, slope: int) -> None:
     """Write the middle of ``drawn`` as image ``value`` of ``out``, its slopes as ``slope`` and the next."""
-    scale = sign / 12.0
+    scale, eight, up = np.float32(sign / 12.0), np.float32(8.0), np.float32(sign)
     for r in range(out.shape[1]):
         for c in range(out.shape[2]):
-            out[value, r, c] = sign * drawn[r + 2, c + 2]
+            out[value, r, c] = up * drawn[r + 2, c + 2]
             far, near = drawn[r + 2, c + 4] - drawn[r + 2, c], drawn[r + 2, c + 3] - drawn[r + 2, c + 1]
-            out[slope, r, c] = scale * (far - 8.0 * near)
+            out[slope, r, c] = scale * (far - eight * near)
             far, near = drawn[r + 4, c + 2] - drawn[r, c + 2], drawn[r + 3, c + 2] - drawn[r + 1, c + 2]
-            out[slope + 1, r, c] = scale * (far - 8.0 * near)
+            out[slope + 1, r, c] = scale * (far - eight * near)
 
 
 @jit
 def _draw_lobes(
-    psf: FloatArray, place: FloatArray, weights: FloatArray, rows: FloatArray, drawn: FloatArray, out: FloatArray
+    psf: Float32Array,
+    place: FloatArray,
+    exact: FloatArray,
+    weights: Float32Array,
+    rows: Float32Array,
+    drawn: Float32Array,
+    out: Float32Array,
 ) -> None:
     """Fill the stars' part of the images (3, 6, m, m) of one source."""
     middle = psf.shape[1] // 2 - drawn.shape[0] // 2 + 1 - LOBES
     for lobe in range(2):
         x, y, sign = -place[2 * lobe], -place[2 * lobe + 1], 1.0 - 2.0 * lobe
         whole_x, whole_y = int(np.floor(x)), int(np.floor(y))
-        fill_weights(x - whole_x, weights[0])
-        fill_weights(y - whole_y, weights[1])
+        fill_weights(x - whole_x, exact[0])
+        fill_weights(y - whole_y, exact[1])
+        weights[:] = exact
         for beneath in range(2):
             image = beneath * (1 + lobe)
             value, slope = (2, 0) if beneath else (4 + lobe, 2 * lobe)
@@ -85,26 +94,32 @@ def _draw_lobes(
 
 
 @jit
-def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, window: FloatArray) -> None:
+def _blend(nodes: Float32Array, index: IntArray, weights: FloatArray, window: Float32Array) -> None:
     """Fill ``window`` (pixels,) with the weighted sum of four node images (any, pixels)."""
     a, b, c, d = nodes[index[0]], nodes[index[1]], nodes[index[2]], nodes[index[3]]
+    of_a, of_b, of_c, of_d = (
+        np.float32(weights[0]),
+        np.float32(weights[1]),
+        np.float32(weights[2]),
+        np.float32(weights[3]),
+    )
     for p in range(len(window)):
-        window[p] = weights[0] * a[p] + weights[1] * b[p] + weights[2] * c[p] + weights[3] * d[p]
+        window[p] = of_a * a[p] + of_b * b[p] + of_c * c[p] + of_d * d[p]
 
 
 @jit
-def _sum_row(image: FloatArray, weights: Float32Array, values: Float32Array, weighed: FloatArray) -> float:
+def _sum_row(image: Float32Array, weights: Float32Array, values: Float32Array, weighed: FloatArray) -> float:
     """Fill ``weighed`` with ``image`` times the weights; returns its sum of products with the values."""
     total = 0.0
     for p in range(len(image)):
-        weighed[p] = weights[p] * image[p]
+        weighed[p] = np.float64(weights[p]) * image[p]
         total += weighed[p] * values[p]
     return total
 
 
 @jit
 def sum_products(
-    images: FloatArray,
+    images: Float32Array,
     values: Float32Array,
     weights: Float32Array,
     first: int,
@@ -129,7 +144,7 @@ def sum_products(
 
 @jit
 def sum_planes(
-    images: FloatArray, values: Float32Array, weights: Float32Array, matrices: FloatArray, sides: FloatArray
+    images: Float32Array, values: Float32Array, weights: Float32Array, matrices: FloatArray, sides: FloatArray
 ) -> None:
     """Fill the part of the normal equations that no place changes: that of the planes, which ``images`` hold."""
     flat = images.reshape(N_IMAGES, 6, values.shape[2])
@@ -146,8 +161,8 @@ def draw_and_sum(
     weights: Float32Array,
     which: IntArray,
     place: FloatArray,
-    windows: FloatArray,
-    images: FloatArray,
+    windows: Float32Array,
+    images: Float32Array,
     of_planes: tuple[FloatArray, FloatArray],
     matrices: FloatArray,
     sides: FloatArray,
@@ -160,15 +175,15 @@ def draw_and_sum(
     side_px = images.shape[4]
     wide = side_px + 2 * SLOPE_MARGIN
     padded = _filled_up(wide)
-    taps = np.empty((2, 2 * LOBES))
-    rows, drawn = np.empty((wide + 2 * LOBES - 1, padded)), np.empty((wide, padded))
+    exact, taps = np.empty((2, 2 * LOBES)), np.empty((2, 2 * LOBES), np.float32)
+    rows, drawn = np.empty((wide + 2 * LOBES - 1, padded), np.float32), np.empty((wide, padded), np.float32)
     weighed = np.empty(side_px * side_px)
     flat_windows = windows.reshape(N_IMAGES, windows.shape[1] * windows.shape[2])
     for k in range(len(which)):
         source, out = which[k], images[min(k, images.shape[0] - 1)]
         for i in range(N_IMAGES):
             _blend(psfs[i].nodes, psfs[i].corners[source], psfs[i].weights[source], flat_windows[i])
-        _draw_lobes(windows, place[k], taps, rows, drawn, out)
+        _draw_lobes(windows, place[k], exact, taps, rows, drawn, out)
         flat = out.reshape(N_IMAGES, 6, side_px * side_px)
         matrices[k], sides[k] = of_planes[0][source], of_planes[1][source]
         for i in range(N_IMAGES):
@@ -183,13 +198,13 @@ def _filled_up(length: int) -> int:
     return (length + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
-def psf_windows(nodes: FloatArray, side: int, max_shift: float) -> FloatArray:
+def psf_windows(nodes: FloatArray, side: int, max_shift: float) -> Float32Array:
     """PSF images (n, s, s) cut or continued with zeros to windows, flat: (n, pixels).
 
     From such a window a star up to ``max_shift`` from the middle of a stamp of ``side`` pixels can be drawn.
     """
     wide = window_side(side, max_shift)
-    windows = np.zeros((len(nodes), wide, wide))
+    windows = np.zeros((len(nodes), wide, wide), np.float32)
     inner = min(nodes.shape[1], wide) // 2
     of, to = (slice(half - inner, half + inner + 1) for half in (nodes.shape[1] // 2, wide // 2))
     windows[:, to, to] = nodes[:, of, of]
@@ -349,7 +364,7 @@ def responses(
 
 @jit
 def influence(
-    images: FloatArray,
+    images: Float32Array,
     weights: Float32Array,
     which: IntArray,
     rows: FloatArray,
@@ -362,12 +377,14 @@ def influence(
     own, with that of science, with that of the template; of science; of the template. a are the images of the sources
     ``which`` (any, 3, 6, pixels), rows (n, 3, k, 6), roots (n, 3, pixels).
     """
-    n_pixels = images.shape[3]
+    n_pixels, r = images.shape[3], np.empty(6, np.float32)
     for s in range(out.shape[1]):
         for i in range(N_IMAGES):
             a, w = images[which[s], i], weights[which[s], i]
             for k in range(out.shape[2]):
-                r, to = rows[s, i, k], out[0 if i == 0 else 2 + i, s, k]
+                to = out[0 if i == 0 else 2 + i, s, k]
+                for j in range(6):
+                    r[j] = rows[s, i, k, j]
                 for p in range(n_pixels):
                     seen = r[0] * a[0, p] + r[1] * a[1, p] + r[2] * a[2, p] + r[3] * a[3, p] + r[4] * a[4, p]
                     to[p] = w[p] * (seen + r[5] * a[5, p])

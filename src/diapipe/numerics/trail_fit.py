@@ -102,7 +102,7 @@ def fit_trails(stamps: TrailStamps, start: FloatArray, *, reach: float, correlat
     """
     flux, _, place, converged = _search(stamps, start, reach)
     n, side = stamps.values.shape[:2]
-    images = np.empty((n, N_IMAGES, side, side))
+    images = np.empty((n, N_IMAGES, side, side), np.float32)
     matrices, sides = _summed(stamps, np.arange(n), place, images)
     square = (stamps.weights * np.square(stamps.values, dtype=np.float64)).sum(axis=(1, 2))
     gain = flux * (2.0 * sides[:, 0] - flux * matrices[:, 0, 0])
@@ -181,12 +181,12 @@ def _solved(stamps: TrailStamps, which: IntArray, place: FloatArray) -> _Solved:
     """The flux of the chosen sources, and the system of their places."""
     side = stamps.values.shape[1]
     solved = _Solved.empty(len(which))
-    eliminate_flux(*_summed(stamps, which, place, np.empty((1, N_IMAGES, side, side))), *solved)
+    eliminate_flux(*_summed(stamps, which, place, np.empty((1, N_IMAGES, side, side), np.float32)), *solved)
     return solved
 
 
 def _summed(
-    stamps: TrailStamps, which: IntArray, place: FloatArray, images: FloatArray
+    stamps: TrailStamps, which: IntArray, place: FloatArray, images: Float32Array
 ) -> tuple[FloatArray, FloatArray]:
     """Sums over the pixels of the chosen sources."""
     n, size = len(which), stamps.psfs.shape[1]
@@ -201,7 +201,7 @@ def _summed(
 
 def _covariance(
     stamps: TrailStamps,
-    images: FloatArray,
+    images: Float32Array,
     matrices: FloatArray,
     scale: FloatArray,
     good: BoolArray,
@@ -210,7 +210,7 @@ def _covariance(
     """A⁻¹ B A⁻¹ of the good ones, A = Jᵀ w J, B = Jᵀ w C w J; ``scale`` turns the images into J."""
     factors = scale[good][:, :, None] * scale[good][:, None, :]
     weighed = images[good] * (stamps.weights[good] * np.sqrt(stamps.spread[good]))[:, None]
-    noise = _noise_products(weighed.astype(np.float32), correlation) * factors
+    noise = _noise_products(weighed, correlation) * factors
     normal = matrices[good] * factors
     diagonal = np.einsum("nii->ni", normal)
     inverse = np.linalg.inv(normal + 1e-10 * diagonal[:, :, None] * np.eye(N_PARAMETERS) + 1e-300 * np.eye(5))

@@ -71,7 +71,7 @@ def fill_spectra(psfs: Complex64Array, middle: FloatArray, extent: FloatArray, o
 
 
 @jit
-def _unwrap(drawn: Float32Array, wide: FloatArray) -> None:
+def _unwrap(drawn: Float32Array, wide: Float32Array) -> None:
     """Copy the pixels around the first one of a periodic image, those before it from the end, to a square."""
     size, half = drawn.shape[0], wide.shape[0] // 2
     for r in range(wide.shape[0]):
@@ -88,7 +88,7 @@ def sum_trails(
     values: Float32Array,
     weights: Float32Array,
     which: IntArray,
-    images: FloatArray,
+    images: Float32Array,
     matrices: FloatArray,
     sides: FloatArray,
 ) -> None:
@@ -98,8 +98,9 @@ def sum_trails(
     ``images`` (1, 5, m, m), or (n, 5, m, m) to keep them all, gets T and its derivatives.
     """
     side_px = images.shape[2]
-    wide = np.empty((side_px + 2 * MARGIN, side_px + 2 * MARGIN))
+    wide = np.empty((side_px + 2 * MARGIN, side_px + 2 * MARGIN), np.float32)
     weighed = np.empty(side_px * side_px)
+    eight, twelfth = np.float32(8.0), np.float32(1.0 / 12.0)
     for k in range(len(which)):
         out = images[min(k, images.shape[0] - 1)]
         for part in range(2):
@@ -110,9 +111,9 @@ def sum_trails(
                     if part == 0:
                         out[0, r, c] = wide[r + 2, c + 2]
                     far, near = wide[r + 2, c + 4] - wide[r + 2, c], wide[r + 2, c + 3] - wide[r + 2, c + 1]
-                    out[first, r, c] = (far - 8.0 * near) / 12.0
+                    out[first, r, c] = twelfth * (far - eight * near)
                     far, near = wide[r + 4, c + 2] - wide[r, c + 2], wide[r + 3, c + 2] - wide[r + 1, c + 2]
-                    out[first + 1, r, c] = (far - 8.0 * near) / 12.0
+                    out[first + 1, r, c] = twelfth * (far - eight * near)
         flat = out.reshape(N_IMAGES, side_px * side_px)
         sum_products(flat, values[which[k]], weights[which[k]], 0, N_IMAGES, weighed, matrices[k], sides[k])
 

@@ -125,19 +125,19 @@ def cut_blocks(
 @jit
 def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
     """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
-    half, side = MEAN_HALF, 2 * MEAN_HALF + 1
-    total, number = np.empty(spread.shape[1]), np.empty(spread.shape[1])
+    half, side, zero = MEAN_HALF, 2 * MEAN_HALF + 1, np.float32(0.0)
+    total, number = np.empty((2, spread.shape[1]), np.float32)
     for r in range(weights.shape[0]):
         for c in range(spread.shape[1]):
-            total[c], number[c] = 0.0, 0.0
-        for k in range(side):
+            total[c], number[c] = spread[r, c], good[r, c]
+        for k in range(1, side):
             for c in range(spread.shape[1]):
                 total[c] += spread[r + k, c]
                 number[c] += good[r + k, c]
         for c in range(weights.shape[1]):
             sum_v = total[c] + total[c + 1] + total[c + 2] + total[c + 3] + total[c + 4]
             n = number[c] + number[c + 1] + number[c + 2] + number[c + 3] + number[c + 4]
-            weights[r, c] = n / sum_v if good[r + half, c + half] > 0.0 else 0.0
+            weights[r, c] = n / sum_v if good[r + half, c + half] > zero else zero
 
 
 @jit

@@ -179,7 +179,7 @@ class Cutter:
         return PsfNodes(windows, layer.lattice.index[chosen], layer.lattice.weights[chosen] / layer.psf_sum)
 
     @functools.cached_property
-    def windows(self) -> list[FloatArray]:
+    def windows(self) -> list[Float32Array]:
         """PSF images at the nodes of each layer's lattice, as the fits want them."""
         nothing = np.zeros((1, 1, 1))
         nodes = [nothing if layer is None else layer.lattice.nodes for layer in self.layers]

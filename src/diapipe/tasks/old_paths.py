@@ -26,8 +26,12 @@ _OLD: dict[str, dict[str, str]] = {
         "GetCalexpAsTemplateConfig",
     },
     "subtract": {
-        "lsst.ip.diffim.imagePsfMatch": "ImagePsfMatchTask ImagePsfMatchConfig subtractAlgorithmRegistry",
-        "lsst.ip.diffim.zogy": "ZogyImagePsfMatchTask ZogyImagePsfMatchConfig",
+        "lsst.ip.diffim.imagePsfMatch": "ImagePsfMatchTask subtractAlgorithmRegistry",
+        "lsst.ip.diffim.zogy": "ZogyImagePsfMatchTask",
+    },
+    "subtract_config": {
+        "lsst.ip.diffim.imagePsfMatch": "ImagePsfMatchConfig",
+        "lsst.ip.diffim.zogy": "ZogyImagePsfMatchConfig",
     },
     "psf_match_config": {"lsst.ip.diffim.psfMatch": "PsfMatchConfig PsfMatchConfigAL PsfMatchConfigDF"},
     "decorrelate": {

@@ -95,7 +95,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
         pixel_unit=algorithm.pixelUnit,
         check=algorithm.check(),
         register=_register(algorithm),
-        warp=algorithm.warp(requiredTemplateFraction=config.requiredTemplateFraction),
+        warp=algorithm.warpingConfig.warp(requiredTemplateFraction=config.requiredTemplateFraction),
         matcher=algorithm.matcher(convolveTemplate=config.convolveTemplate),
         subtractor=algorithm.subtractor(),
         decorrelator=decorrelator if config.doDecorrelation else None,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from lsst.pex.config import ChoiceField, ConfigChoiceField, ConfigField, Field, makeRegistry
+from lsst.pex.config import makeRegistry
 from lsst.pipe.base import Task
 
 from diapipe.catalogs.stars import StarList
@@ -15,118 +14,18 @@ from diapipe.images.calibrated import calibrated
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator
-from diapipe.steps.match import AbstractMatcher, BrightestInCells, Given, Match, Spread, StarMatcher, match
-from diapipe.steps.match.candidates import AbstractCandidates
-from diapipe.steps.subtract import AbstractSubtractor, GaussianFilter, OneSided, PsfFilter, Zogy, subtract
+from diapipe.steps.match import Match, match
+from diapipe.steps.subtract import GaussianFilter, PsfFilter, subtract
 from diapipe.steps.summarize import (
-    SubtractionCheck,
     footprint_ratios,
     refuse_bad_subtraction,
 )
 from diapipe.steps.summarize.tally import limiting_magnitudes
-from diapipe.steps.template import AlignedTemplate, Register, Registration, WienerWarp, register, warp_onto
-from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
-from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
+from diapipe.steps.template import AlignedTemplate, Register, Registration, register, warp_onto
+from diapipe.tasks.fields import options_of
+from diapipe.tasks.subtract_config import ImagePsfMatchConfig, PairSubtractConfig, ZogyImagePsfMatchConfig
 
 subtractAlgorithmRegistry = makeRegistry("Algorithms that subtract a template from a science image.")
-
-
-class WarpingConfig(OptionConfig):
-    """How the template is brought onto the science grid."""
-
-    maxHoleShare: Any = option(WienerWarp, "max_hole_share")
-    stretchFromScale: Any = option(WienerWarp, "stretch_from_scale")
-    sameGrid: Any = option(WienerWarp, "same_grid_px")
-
-
-class AlignmentConfig(OptionConfig):
-    """How the displacement that the WCSs leave between the images is measured at the stars."""
-
-    searchRadius: Any = option(Register, "search_radius_px")
-    matchRadius: Any = option(Register, "match_radius_px")
-    maxOrder: Any = option(Register, "max_order")
-    minSignalToNoise: Any = option(Register, "min_signal_to_noise")
-    leastSignificance: Any = option(Register, "least_significance")
-
-
-class PairSubtractConfig(OptionConfig):
-    """What both algorithms need before they subtract."""
-
-    warpingConfig: Any = ConfigField(doc="How the template is interpolated.", dtype=WarpingConfig)
-    doRefineAlignment: Any = Field(
-        doc="Measure at the stars what displacement the WCSs leave, and warp with it where it is significant.",
-        dtype=bool,
-        default=True,
-    )
-    alignment: Any = ConfigField(doc="How that displacement is measured.", dtype=AlignmentConfig)
-    kernel: Any = ConfigChoiceField(
-        doc="Basis of the matching kernel: AL Gaussians times polynomials, DF free pixels.",
-        typemap=KERNELS,
-        default="AL",
-    )
-    mode: Any = ChoiceField(
-        doc="Which image is convolved.",
-        dtype=str,
-        default="field",
-        allowed={
-            "field": "the one that convolveTemplate of the main task names",
-            "auto": "the one of sharper PSF",
-            "convolveTemplate": "the template",
-            "convolveScience": "the science image",
-        },
-    )
-
-    raiseOnBadSubtractionRatio: Any = Field(
-        doc="Refuse a difference on which too much is left of the kernel's stars.", dtype=bool, default=False
-    )
-    badSubtractionRatioThreshold: Any = option(SubtractionCheck, "max_ratio")
-    badSubtractionVariationThreshold: Any = option(SubtractionCheck, "max_scatter")
-
-    def check(self) -> SubtractionCheck | None:
-        """How much may be left of the stars; None for no limit."""
-        return options_of(self, SubtractionCheck) if self.raiseOnBadSubtractionRatio else None
-
-    def warp(self, *, requiredTemplateFraction: float) -> WienerWarp:
-        """The interpolation of the core."""
-        return options_of(self.warpingConfig, WienerWarp, required_template_fraction=requiredTemplateFraction)
-
-    def matcher(self, *, convolveTemplate: bool, isSelected: bool = False) -> AbstractMatcher:
-        """The matcher of the core.
-
-        Parameters
-        ----------
-        convolveTemplate
-            What the main task says, where ``mode`` leaves it to that.
-        isSelected
-            The stars were chosen with care: all of them take part, unless so many a cell are asked for.
-        """
-        convolve = {
-            "auto": "auto",
-            "convolveTemplate": "template",
-            "convolveScience": "science",
-            "field": "template" if convolveTemplate else "science",
-        }[self.mode]
-        kernel: PsfMatchConfig = self.kernel.active
-        matcher = kernel.matcher(convolve=convolve)
-        if isSelected and isinstance(matcher, StarMatcher):
-            return replace(matcher, candidates=_as_selected(matcher.candidates))
-        return matcher
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The subtractor of the core."""
-        raise NotImplementedError
-
-    @property
-    def pixelUnit(self) -> Literal["science", "nJy"]:
-        """Unit of the difference: that of the science image, or nJy."""
-        return "science"
-
-
-def _as_selected(candidates: AbstractCandidates) -> AbstractCandidates:
-    """The same choice among stars that were chosen with care: none is left out for being faint or crowded."""
-    if isinstance(candidates, Spread):
-        return Given()
-    return replace(candidates, min_signal_to_noise=0.0) if isinstance(candidates, BrightestInCells) else candidates
 
 
 def fwhm_of(exposure: Exposure) -> float | None:
@@ -178,7 +77,7 @@ class PairSubtractTask(Task):
                 template=template.exposure,
                 options=options_of(self.config.alignment, Register),
             )
-        warp = self.config.warp(requiredTemplateFraction=requiredTemplateFraction)
+        warp = self.config.warpingConfig.warp(requiredTemplateFraction=requiredTemplateFraction)
         return warp_onto(template.exposure, science.exposure, registration=registration, warp=warp), registration
 
     def match(
@@ -302,14 +201,6 @@ class PairSubtractTask(Task):
         return score_image(science, template, stars, match, difference, recipe, registration_error_px=error)
 
 
-class ImagePsfMatchConfig(PairSubtractConfig):
-    """Config of ``al``."""
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The kernel on one side."""
-        return OneSided()
-
-
 class ImagePsfMatchTask(PairSubtractTask):
     """Alard-Lupton: one image is convolved with a matching kernel."""
 
@@ -317,43 +208,6 @@ class ImagePsfMatchTask(PairSubtractTask):
     ConfigClass = ImagePsfMatchConfig
     _DefaultName = "imagePsfMatch"
     algorithm = "AL"
-
-
-class ZogyFilterConfig(OptionConfig):
-    """Parameters of the two filters of proper subtraction."""
-
-    psfs: Any = option(Zogy, "psfs")
-    cells: Any = option(Zogy, "cells")
-    order: Any = option(Zogy, "order")
-    filterHalfSize: Any = option(Zogy, "filter_half_px")
-    maxPsfCentroidDist: Any = option(Zogy, "max_psf_offset_px")
-    scaleByCalibration: Any = Field(
-        dtype=bool, default=False, doc="Bring both images to nJy by their calibrations first; the match tells the rest."
-    )
-    templateFluxScaling: Any = fixed(1.0, "Flux scale of the template.", "the match tells it")
-    scienceFluxScaling: Any = fixed(1.0, "Flux scale of the science image.", "the difference has that scale")
-    correctBackground: Any = idle(False, "Subtract a mean.", "the sky is out, and what the match finds of it")
-    doSpatialGrid: Any = idle(False, "Let the filters vary, in cells.", "they follow both PSFs smoothly")
-    gridInnerSize: Any = idle(8, "Size of a cell.", "there are no cells that would leave seams")
-    inImageSpace: Any = idle(False, "Filter in pixels.", "the filters are smooth fields of small kernels")
-    padSize: Any = idle(7, "Padding in pixels.", "the filters have the size that they need")
-    doTrimKernels: Any = idle(False, "Trim the filters.", "the filters have the size that they need")
-    doFilterPsfs: Any = idle(True, "Smooth the PSF images.", "PSF models have no noisy borders")
-
-
-class ZogyImagePsfMatchConfig(PairSubtractConfig):
-    """Config of ``zogy``; the kernel is fitted too, and tells flux ratio and background."""
-
-    zogyConfig: Any = ConfigField(doc="The two filters.", dtype=ZogyFilterConfig)
-
-    def subtractor(self) -> AbstractSubtractor:
-        """The two filters."""
-        return options_of(self.zogyConfig, Zogy)
-
-    @property
-    def pixelUnit(self) -> Literal["science", "nJy"]:
-        """Unit of the difference."""
-        return "nJy" if self.zogyConfig.scaleByCalibration else "science"
 
 
 class ZogyImagePsfMatchTask(PairSubtractTask):

@@ -34,12 +34,20 @@ def coadds_of(case, stars, rng):
     return [replace(visit, photo_calib=PhotoCalib(1.0)) for visit in visits]
 
 
+def believed(sources):
+    """Sources that noise makes once in 10,000 fields (the default threshold: in 200), beside the frame none."""
+    height, width = SCENE.shape
+    x, y = (np.asarray(sources[name], dtype=float) for name in ("x", "y"))
+    inside = (x > 20) & (x < width - 20) & (y > 20) & (y < height - 20)
+    return inside & (np.abs(np.asarray(sources["snr"])) > 5.8)
+
+
 @pytest.mark.parametrize("case", ["shared", pytest.param("independent", marks=pytest.mark.slow)])
 def test_a_difference_across_a_tract_border_is_clean(case, rng):
-    """No source is found, and the pixels scatter as they claim: west, in both tracts, and east.
+    """No source is believed, and the pixels scatter as they claim: west, in both tracts, and east.
 
     A region has 50,000 pixels, so χ² is known to 0.6%, five times that allowed; under stars there are 2000 pixels and
-    the match adds its error: 3%, and again five times that. Stars cut by the frame itself are another matter.
+    the match adds its error: 3%, and again five times that.
     """
     stars = field_of_stars(rng)
     patches = [
@@ -51,8 +59,7 @@ def test_a_difference_across_a_tract_border_is_clean(case, rng):
     template = template_for(science, patches)
     result = difference_pair(science, template)
     assert result.aligned.how == "identity"
-    inner = science.box.dilated(-5)
-    assert not any(inner.contains_point(x=source["x"], y=source["y"]) for source in result.dia_sources)
+    assert not believed(result.dia_sources).any()
     pixels = result.difference.exposure.masked_image
     z2 = pixels.image**2 / pixels.variance
     west, east = SCENE.over(science)
@@ -109,5 +116,4 @@ def test_tiles_of_any_sky_and_scale_make_one_registered_template(rng):
     west, east = SCENE.over(science)
     for region in (west & ~east, west & east, east & ~west):
         assert abs(z2[region & pixels.usable(UNUSABLE_DIFFERENCE)].mean() - 1) < 0.03
-    inner = science.box.dilated(-5)
-    assert not any(inner.contains_point(x=source["x"], y=source["y"]) for source in result.dia_sources)
+    assert not believed(result.dia_sources).any()

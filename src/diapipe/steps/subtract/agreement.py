@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from diapipe.images.box import Box
 from diapipe.images.fields import ImageField, field_terms
@@ -26,7 +27,7 @@ from diapipe.numerics.model_error import relative_error
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.small_convolution import convolved_within
 from diapipe.numerics.stamp_sums import StampSums, chi_squares, loosened, offsets
-from diapipe.numerics.stats import median, robust_sigma
+from diapipe.numerics.stats import median, robust_sigma, thinned
 from diapipe.numerics.whitening import centred_spectrum, noise_power
 
 POINT_SIGMA_PX = 0.1
@@ -40,6 +41,9 @@ LEAST_WIDTH_PX = 0.8
 
 HIGHEST_ORDER = 2
 """Of κ over the image."""
+
+LARGEST_VARIANCE = 1e6
+"""A variance so many times the median says that the pixel is unusable."""
 
 STAMP_SIGMAS = 5.0
 """Half-size of the stamps, in sigma of the wider PSF."""
@@ -75,8 +79,8 @@ ERROR_SIGMA = 5.0
 class Side(NamedTuple):
     """One image of the two.
 
-    ``pixels`` finite, ``variance`` of each, the ``filter`` that the image is to be convolved with, and the
-    autocorrelation of its noise, None for white.
+    ``pixels`` finite, ``variance`` of each as far as known, the ``filter`` that the image is to be convolved with, and
+    the autocorrelation of its noise, None for white.
     """
 
     pixels: Float32Array
@@ -228,7 +232,9 @@ def _cut(
         wide = _stack(image.pixels, rows, columns, half + reach + image.filter.half)
         filtered.append(convolved_within(wide, filters))
         gains, products = _noise(filters, image.correlation, basis)
-        own = convolved_within(_stack(image.variance, rows, columns, half + image.filter.half), filters**2)
+        own = convolved_within(
+            _without_gaps(_stack(image.variance, rows, columns, half + image.filter.half)), filters**2
+        )
         noises.append((own * gains.astype(np.float32)[:, None, None]).reshape(n, -1))
         shared.append(sign * products)
     mean, inner = 0.5 * (filtered[0] + filtered[1]), np.s_[:, reach : reach + side, reach : reach + side]
@@ -257,6 +263,13 @@ def _stack[T: np.generic](plane: NDArray[T], rows: IntArray, columns: IntArray, 
     return np.asarray(plane[y[:, :, None], x[:, None, :]])
 
 
+def _without_gaps(variance: Float32Array) -> Float32Array:
+    """Variance of stamps, the median where there is none that noise could have."""
+    known = np.isfinite(variance) & (variance > 0)
+    usual = np.float32(median(thinned(variance[known], 10_000)) if known.any() else 1.0)
+    return np.where(known & (variance < LARGEST_VARIANCE * usual), variance, usual)
+
+
 def _reflected(index: IntArray, n: int) -> IntArray:
     """Index of the pixel that stands in for one beyond the border of ``n``."""
     folded = np.mod(index, 2 * n)
@@ -267,7 +280,7 @@ def _noise(filters: FloatArray, correlation: FloatArray | None, basis: KernelBas
     """By what correlated noise is louder than white noise through each filter, shape (n,); and the filtered noise,
     of unit variance, times that of its convolution with the basis images, shape (n, n_basis).
     """
-    n = 2 * filters.shape[-1] + 2 * basis.size
+    n = next_fast_len(filters.shape[-1] + basis.size + (1 if correlation is None else len(correlation)), real=True)
     spectra = np.array([np.abs(centred_spectrum(image, n)) ** 2 for image in filters]).reshape(-1, n, n // 2 + 1)
     auto = np.fft.irfft2(spectra * noise_power(correlation, n), (n, n))
     reach = np.arange(-(basis.size // 2), basis.size // 2 + 1)

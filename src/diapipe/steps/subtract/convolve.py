@@ -46,17 +46,34 @@ def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, li
     return pixels, [] if exposure.psf is None else rebuild_cores(pixels, image, exposure.psf)
 
 
-def convolve_pixels(
-    pixels: Float32Array,
+def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
+    """Kernel ⊗ finite pixels that lie at ``box``."""
+    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel.field, box), n_threads=n_threads)
+
+
+def filtered_difference(
+    first: tuple[Float32Array, SpatialKernel],
+    second: tuple[Float32Array, SpatialKernel],
     box: Box,
-    kernel: SpatialKernel,
     *,
-    tolerance: float = convolution.TOLERANCE,
     n_threads: int = 1,
 ) -> Float32Array:
-    """Kernel ⊗ finite pixels that lie at ``box``; ``tolerance`` as in `diapipe.numerics.convolution.convolve`."""
-    images, terms = kernel.field.images, _terms_of(kernel.field, box)
-    return convolution.convolve(pixels, images, terms, tolerance=tolerance, n_threads=n_threads)
+    """Kernel ⊗ pixels of the first less that of the second, by one transform back; both fields of one order.
+
+    Parameters
+    ----------
+    first, second
+        Finite pixels, each with its kernel.
+    box
+        Where both lie.
+    n_threads
+        Threads over rows of tiles; they change no bit of the result.
+    """
+    kernels = [first[1].field.images, -second[1].field.images]
+    # what is left out is measured by both, so that the scale of the pixels does not matter
+    tolerance = convolution.TOLERANCE * float(np.sqrt(sum((images[0] ** 2).sum() for images in kernels)))
+    terms = _terms_of(first[1].field, box)
+    return convolution.convolve_sum([first[0], second[0]], kernels, terms, tolerance=tolerance, n_threads=n_threads)
 
 
 def whiten(

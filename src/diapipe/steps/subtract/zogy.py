@@ -22,7 +22,7 @@ from diapipe.numerics.proper import ProperFilters, gaussian_centroid, proper_fil
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.steps.subtract.agreement import Side, agreement
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair, Subtracted
-from diapipe.steps.subtract.convolve import KernelAt, convolve_pixels, usable_variance, variance_through
+from diapipe.steps.subtract.convolve import KernelAt, filtered_difference, variance_through
 from diapipe.steps.subtract.masks import combined_mask
 from diapipe.steps.subtract.matched import Matched, matched_target, template_as_matched, with_error
 
@@ -34,10 +34,6 @@ LEAST_HALF_PX, LARGEST_HALF_PX = 16, 48
 """Half-size of the filters, in sigma of the wider PSF and its limits: with 24 px at a sigma of 2.2 no false detection
 is left around bright stars, with 16 px there are 70 on a frame.
 """
-
-
-TOLERANCE = 1e-4
-"""Norm of a local term of a filter that is left out: what each filter lacks is not made up for by the other."""
 
 
 class Filters(NamedTuple):
@@ -109,8 +105,12 @@ class Zogy(AbstractSubtractor):
         )
         # the filters reach farther than the mask: where an image has nothing to say, they are given two that agree
         np.copyto(reference, matched.pixels, where=(mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0)
-        pixels = convolve_pixels(science, box, filters.of_science, tolerance=TOLERANCE, n_threads=n_threads)
-        pixels -= convolve_pixels(template, box, filters.of_template, tolerance=TOLERANCE, n_threads=n_threads)
+        pixels = filtered_difference(
+            (science, filters.of_science),
+            (template, filters.of_template),
+            box,
+            n_threads=n_threads,
+        )
         pixels -= _background_of_science(pair, filters).over(box)
         assert pair.science.psf is not None
         return Subtracted(
@@ -165,7 +165,7 @@ class Zogy(AbstractSubtractor):
         good.reshape(-1)[bad] = False
         widths = sorted(_psf(e).sigma_at(x=box.x_center, y=box.y_center) for e in (pair.science, pair.template))
         science_side, template_side = (
-            Side(pixels, usable_variance(e.masked_image.variance), kernel, e.noise_correlation)
+            Side(pixels, e.masked_image.variance, kernel, e.noise_correlation)
             for pixels, e, kernel in zip((science, template), (pair.science, pair.template), filters, strict=True)
         )
         x, y = pair.stars
@@ -218,9 +218,9 @@ class Zogy(AbstractSubtractor):
 
     def _centred(self, exposure: Exposure, x: float, y: float) -> FloatArray:
         """The PSF of an exposure at a position."""
-        psf = _psf(exposure)
-        image = psf.kernel_image(x=x, y=y)
-        offset = gaussian_centroid(image, sigma=psf.sigma_at(x=x, y=y))
+        image = _psf(exposure).kernel_image(x=x, y=y)
+        width = float(np.sqrt(1.0 / (4.0 * np.pi * (image**2).sum())))
+        offset = gaussian_centroid(image, sigma=width)
         if not np.hypot(*offset) <= self.max_psf_offset_px:
             raise InputError(
                 f"the PSF of {exposure.name} at ({x:.0f}, {y:.0f}) is ({offset[0]:+.2f}, {offset[1]:+.2f}) px off its "

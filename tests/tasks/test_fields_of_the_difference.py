@@ -193,3 +193,13 @@ def test_what_is_left_of_the_stars_is_told_and_can_be_an_error(run, scene):
     config.subtract["al"].badSubtractionVariationThreshold = 1e-6
     with pytest.raises(BadSubtractionError, match="scatter"):
         ImageDifferenceTask(config=config).run(scene.science, None, scene.template)
+
+
+def test_a_kernel_between_psf_models_needs_no_chosen_stars(scene, run):
+    """It finds the new star as the one fitted to stars does, within its error."""
+    config = configured()
+    config.subtract["al"].kernel.name = "PSF"
+    table = ImageDifferenceTask(config=config).run(scene.science, None, scene.template).diaSources
+    row = run().row_at(NEW)
+    at = np.argmin(np.hypot(table["x"] - row["x"], table["y"] - row["y"]))
+    assert table["psfFlux"][at] == pytest.approx(row["psfFlux"], abs=float(row["psfFluxErr"]))

@@ -14,12 +14,15 @@ from diapipe.steps.match import (
     Given,
     LeastBic,
     LeastRisk,
+    ModelPsf,
     PrincipalComponents,
     Spread,
 )
 from diapipe.tasks.fields import SettingsError
-from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfigAL, PsfMatchConfigDF
+from diapipe.tasks.model_psf_match_config import ModelPsfMatchConfig
+from diapipe.tasks.psf_match_config import PsfMatchConfigAL, PsfMatchConfigDF
 from diapipe.tasks.subtract import ImagePsfMatchConfig
+from diapipe.tasks.subtract_config import KERNELS
 
 WITH = {
     "kernelSize": {"scaleByFwhm": False},
@@ -58,6 +61,7 @@ OTHER = {
     "centralRegularizationStencil": 5,
     "maxSpatialConditionNumber": 1e9,
     "spatialKernelOrder": 1,
+    "fluxScale": 1.5,
     "sizeCellX": 100,
     "sizeCellY": 100,
     "nStarPerCell": -1,
@@ -81,7 +85,7 @@ def made(basis, **settings):
     return config.matcher(convolve="auto")
 
 
-@pytest.mark.parametrize(("basis", "name"), [*fields("AL"), *fields("DF")])
+@pytest.mark.parametrize(("basis", "name"), [*fields("AL"), *fields("DF"), *fields("PSF")])
 def test_every_field_changes_the_matcher(basis, name):
     """No field is accepted and forgotten."""
     base = WITH.get(name, {})
@@ -124,6 +128,7 @@ def test_our_defaults_are_the_core_s():
     """A field that nobody touched changes nothing: spatial orders are found out, candidates are spread."""
     assert made("AL") == AlardLupton()
     assert made("DF") == DeltaFunction()
+    assert made("PSF") == ModelPsf()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +144,7 @@ def test_our_defaults_are_the_core_s():
             {"useBicForKernelBasis": True, "usePcaForSpatialKernel": True},
             "choose the basis in two ways: set one to False",
         ),
+        (ModelPsfMatchConfig, {"kernelSize": 4}, "kernelSize must be odd and at least 3, not 4"),
         (
             PsfMatchConfigDF,
             {"constantVarianceWeighting": True, "iterateSingleKernel": True},

@@ -30,6 +30,7 @@ BROKEN_BY = {
     "difference_or_score": {"useScoreImageDetection": True},
     "doWriteScoreExp_needs_useScoreImageDetection": {"doWriteScoreExp": True},
     "doAddMetrics_needs_doSubtract": {"doSubtract": False, "doAddMetrics": True},
+    "doAddMetrics_needs_stars": {"doAddMetrics": True, "subtract__kernel": "PSF"},
     "useGaussianForPreConvolution_needs_useScoreImageDetection": {"useGaussianForPreConvolution": True},
     "one_coaddName": {"coaddName": "goodSeeing"},
 }  # fmt: skip
@@ -40,6 +41,8 @@ def config_with(**values: object) -> ImageDifferenceConfig:
     for name, value in values.items():
         if name == "subtract":
             config.subtract.name = value
+        elif name == "subtract__kernel":
+            config.subtract["al"].kernel.name = value
         else:
             setattr(config, name, value)
     return config

@@ -34,6 +34,7 @@ _OLD: dict[str, dict[str, str]] = {
         "lsst.ip.diffim.zogy": "ZogyImagePsfMatchConfig",
     },
     "psf_match_config": {"lsst.ip.diffim.psfMatch": "PsfMatchConfig PsfMatchConfigAL PsfMatchConfigDF"},
+    "model_psf_match_config": {"lsst.ip.diffim.modelPsfMatch": "ModelPsfMatchConfig"},
     "decorrelate": {
         "lsst.ip.diffim.imageDecorrelation": "DecorrelateALKernelSpatialTask DecorrelateALKernelSpatialConfig"
     },

@@ -279,7 +279,3 @@ class PsfMatchConfigDF(PsfMatchConfig):
             return options_of(self, RelativeStrength)
         biased = self.lambdaType == "minimizeBiasedRisk"
         return options_of(self, LeastRisk, max_condition_number=self.maxConditionNumber if biased else None)
-
-
-KERNELS = {"AL": PsfMatchConfigAL, "DF": PsfMatchConfigDF}
-"""The bases by LSST's names."""

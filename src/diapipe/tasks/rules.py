@@ -128,6 +128,13 @@ RULES: tuple[Rule, ...] = (
         "doAddMetrics = True judges the kernel that is fitted: set doSubtract = True, or doAddMetrics = False",
     ),
     _with_al(
+        "doAddMetrics_needs_stars",
+        "doAddMetrics",
+        lambda config: config.doAddMetrics and config.subtract["al"].kernel.name == "PSF",
+        "doAddMetrics = True judges a kernel that is fitted to stars: set subtract['al'].kernel.name = 'AL' or 'DF', "
+        "or doAddMetrics = False",
+    ),
+    _with_al(
         "useGaussianForPreConvolution_needs_useScoreImageDetection",
         "useGaussianForPreConvolution",
         _both(_on("useGaussianForPreConvolution"), _off("useScoreImageDetection")),

@@ -13,7 +13,11 @@ from diapipe.steps.subtract import AbstractSubtractor, OneSided, Zogy
 from diapipe.steps.summarize import SubtractionCheck
 from diapipe.steps.template import AbstractWarp, LanczosWarp, Register, WienerWarp
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of, parameters_of
-from diapipe.tasks.psf_match_config import KERNELS, PsfMatchConfig
+from diapipe.tasks.model_psf_match_config import ModelPsfMatchConfig
+from diapipe.tasks.psf_match_config import PsfMatchConfig, PsfMatchConfigAL, PsfMatchConfigDF
+
+KERNELS = {"AL": PsfMatchConfigAL, "DF": PsfMatchConfigDF, "PSF": ModelPsfMatchConfig}
+"""Bases of the matching kernel by name."""
 
 
 class WarpingConfig(OptionConfig):
@@ -59,7 +63,7 @@ class PairSubtractConfig(OptionConfig):
     )
     alignment: Any = ConfigField(doc="How that displacement is measured.", dtype=AlignmentConfig)
     kernel: Any = ConfigChoiceField(
-        doc="Basis of the matching kernel: AL Gaussians times polynomials, DF free pixels.",
+        doc="Basis of the matching kernel: AL Gaussians times polynomials, DF free pixels, PSF without stars.",
         typemap=KERNELS,
         default="AL",
     )
@@ -101,7 +105,7 @@ class PairSubtractConfig(OptionConfig):
             "convolveScience": "science",
             "field": "template" if convolveTemplate else "science",
         }[self.mode]
-        kernel: PsfMatchConfig = self.kernel.active
+        kernel: PsfMatchConfig | ModelPsfMatchConfig = self.kernel.active
         matcher = kernel.matcher(convolve=convolve)
         if isSelected and isinstance(matcher, StarMatcher):
             return replace(matcher, candidates=_as_selected(matcher.candidates))

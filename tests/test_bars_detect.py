@@ -18,6 +18,7 @@ from diapipe.flow import DifferenceResult, Recipe, difference_pair
 from diapipe.images import Box, CoaddComponent, CoaddPsf, GaussianPsf, MaskPlane
 from diapipe.images.fields import ChebyshevField
 from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.clean import Clean
 from diapipe.steps.detect import MatchedFilter, SkySources, detect
 from diapipe.steps.measure import measure
 
@@ -97,6 +98,29 @@ def test_detection_changes_no_pixel(found):
     planes = image.masked_image
     for plane, was in zip((planes.image, planes.mask, planes.variance), before, strict=True):
         np.testing.assert_array_equal(plane, was)
+
+
+def test_a_satellite_leaves_no_sources(changes):
+    """mask_streaks: a trail of 5 sigma makes dozens of detections; masked, none, and those at its border are flagged.
+
+    Transients away from it are as before.
+    """
+    y, x = np.mgrid[:SIDE, :SIDE]
+    across = (x - 200) * np.sin(0.5) - (y - 215) * np.cos(0.5)
+    extra = 5.0 * np.exp(-0.5 * (across / 2.0) ** 2)
+    images = Scene(changes=changes, extra=extra).images(np.random.default_rng(6))
+    bare, clean = (difference_pair(*images, recipe=recipe) for recipe in (Recipe(clean=Clean(streaks=None)), Recipe()))
+    assert len(bare.dia_sources) > 20
+    assert len(clean.cleaned.streaks) == len(clean.summary["masked_on_difference"]["streaks"]) == 1
+    masked = (clean.difference.exposure.masked_image.mask & int(MaskPlane.STREAK)) != 0
+    assert masked[extra > 2.0].all()
+    on_trail = np.abs((changes[:, 0] - 200) * np.sin(0.5) - (changes[:, 1] - 215) * np.cos(0.5))
+    rows = clean.dia_sources
+    others = rows[~rows["dp_bad"]]
+    assert len(others) == (on_trail > 15).sum()
+    assert_recovered(clean, changes[on_trail > 15])
+    near = np.abs((rows["x"] - 200) * np.sin(0.5) - (rows["y"] - 215) * np.cos(0.5)) < 20
+    assert rows["pixelFlags_streak"][near].all()
 
 
 def test_sky_sources(found, changes):

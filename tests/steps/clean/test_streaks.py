@@ -154,6 +154,24 @@ def test_thresholds_refuse_a_streak(options, n, rng):
     assert len(mask_streaks(given, options=Streaks(**options))[1]) == n
 
 
+def test_the_mask_ends_where_the_profile_does(rng):
+    """With ramps of 40 px from 8 sigma to nothing, a level of 4 sigma is passed half-way down: 40 px less in width."""
+    given = image_of(band(0.6, half=50.0, ramp=40.0, amplitude=8.0), rng=rng)
+    widths = [mask_streaks(given, options=Streaks(edge_level_sigma=e))[1][0].width_px for e in (0.1, 4.0)]
+    assert widths[0] - widths[1] == pytest.approx(40.0, abs=10.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [({}, 1), ({"least_share": 0.9}, 0), ({"least_elongation": 40.0}, 0), ({"block_px": 8}, 1), ({"block_px": 2}, 1)],
+)
+def test_a_piece_of_a_line(options, n, rng):
+    """50 sigma on 3 x 160 pixels: seen in two thirds of the pieces of its strip, 20 times as long as wide."""
+    light = np.zeros((SIZE, SIZE))
+    light[201:204, 40:200] = 50.0
+    assert len(mask_streaks(image_of(light, rng=rng), options=Streaks(**options))[1]) == n
+
+
 def test_the_margin_widens_the_mask(rng):
     """Ten pixels more on either side: 20 px in width."""
     given = image_of(band(0.6, half=10.0, ramp=2.0, amplitude=10.0), rng=rng)

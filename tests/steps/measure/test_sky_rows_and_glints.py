@@ -124,3 +124,14 @@ def test_sources_with_bad_flags_are_dropped_on_request(rng):
     assert set(BAD_FLAGS) <= set(table.colnames)
     with pytest.raises(UsageError, match="no flag 'pixelFlags_spikeCenter'; there are centroid_flag"):
         without_flagged(table, ["base_PixelFlags_flag_spikeCenter"])
+
+
+def test_an_aperture_in_pixels(rng):
+    """ApFlux is the flux of a Gaussian within the radius, 1 - exp(-r²/2s²): 0.29 of it in 1.4 px, all of it in 12."""
+    difference, science = images(rng, (300.0, 300.0, 400.0))
+    found = detect(difference.exposure)
+    for radius in (1.4, 12.0):
+        row = measure(difference, found, science=science, options=Measure(aperture_px=radius))[0]
+        expected = 400.0 * UNIT * (1.0 - np.exp(-0.5 * (radius / SIGMA) ** 2))
+        assert abs(row["apFlux"] - expected) < 4.0 * row["apFluxErr"] + 0.005 * expected
+        assert row["apFluxErr"] == pytest.approx(NOISE * np.sqrt(np.pi) * radius, rel=0.05)

@@ -106,7 +106,7 @@ def measure(
     )
     columns = _positions_and_fluxes(exposure, fits)
     found = Sources(columns["x"] - planes.box.x0, columns["y"] - planes.box.y0, start.sign, start.footprint)
-    columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_fwhm * fwhm)
+    columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_px or options.aperture_fwhm * fwhm)
     of_science = None if science.psf is None else photometry.lattice_of(science.psf, planes, found)
     if of_science is not None:
         columns |= forced_columns(difference, science, template, of_science, found, planes, options, n_threads)

@@ -25,6 +25,8 @@ class Measure(Limited):
         are.
     aperture_fwhm
         Radius of the aperture in PSF FWHM: 2.5 hold 98% of a Moffat star's light.
+    aperture_px
+        Radius of the aperture in pixels instead, the same on all images; None for none.
     moments_fwhm
         Pixels within this many PSF FWHM enter the second moments.
     sign_fwhm
@@ -54,6 +56,7 @@ class Measure(Limited):
     stamp_fwhm: float = 2.0
     max_shift_px: float = 2.5
     aperture_fwhm: float = 2.5
+    aperture_px: float | None = None
     moments_fwhm: float = 2.5
     sign_fwhm: float = 1.25
     core_fwhm: float = 1.0

@@ -1,12 +1,15 @@
 """Strength of a regularisation from the data: the λ of least expected squared error of the kernel.
 
-With M the normal matrix of a stamp, b its vector (covariance M) and k̂ = (M + λH)⁻¹ b, an estimate of E|k̂ - k|² - |k|²
-is
+With M the normal matrix of the stamps, b its vector (covariance M) and k̂ = (M' + λH)⁻¹ b, an estimate of
+E|k̂ - k|² - |k|² is
 
-    R(λ) = k̂ᵀ P k̂ + 2 (tr P (M + λH)⁻¹ - k̂ᵀ M⁻ b),
+    R(λ) = k̂ᵀ P k̂ + 2 (tr P (M' + λH)⁻¹ - k̂ᵀ M⁻ b),
 
-where M⁻ inverts M on the directions that P keeps. All of them kept, it is unbiased; leaving out those that the stamp
-hardly measures makes it steadier, and biased by the error in them (SPEC C.3; Becker et al. 2012, section 3).
+where M⁻ inverts M on the directions that P keeps. All of them kept, it is unbiased where M' is M; leaving out those
+that the stamps hardly measure makes it steadier, and biased by the error in them (SPEC C.3; Becker et al. 2012,
+section 3). M' is M without the noise of the convolved image: then M⁻ b is too small in directions of which the stamps
+hold more noise than kernel, where there is little of it; the inverse of M' would be unbiased, and scatter without
+bounds.
 """
 
 from __future__ import annotations
@@ -21,9 +24,15 @@ ROUNDING = 1e-13
 
 
 def risks(
-    matrix: FloatArray, vector: FloatArray, form: FloatArray, strengths: FloatArray, *, max_condition: float | None
+    matrix: FloatArray,
+    vector: FloatArray,
+    form: FloatArray,
+    strengths: FloatArray,
+    *,
+    max_condition: float | None,
+    solved_with: FloatArray | None = None,
 ) -> FloatArray:
-    """R(λ) of one stamp for every λ of ``strengths``; the shape of these.
+    """R(λ) for every λ of ``strengths``; the shape of these.
 
     Parameters
     ----------
@@ -36,6 +45,8 @@ def risks(
     max_condition
         Directions whose eigenvalue is smaller than the largest by more than this factor are left out; None keeps all
         that are not zero by rounding.
+    solved_with
+        M', shape (n, n); None takes M.
     """
     values, vectors = np.linalg.eigh(matrix)
     floor = ROUNDING if max_condition is None else max(1.0 / max_condition, ROUNDING)
@@ -44,7 +55,7 @@ def risks(
     plain = directions @ ((directions.T @ vector) / values[kept])
     # axes along which both forms are diagonal: every λ is then a division
     ridge = ROUNDING * np.trace(form) * np.eye(len(form))
-    measured, axes = linalg.eigh(matrix, form + ridge, check_finite=False)
+    measured, axes = linalg.eigh(matrix if solved_with is None else solved_with, form + ridge, check_finite=False)
     shares = 1.0 / (np.maximum(measured, 0.0) + np.maximum(strengths, 1e-300)[:, None])
     kernels = (shares * (axes.T @ vector)) @ axes.T
     inside = kernels @ directions

@@ -9,8 +9,8 @@ import pytest
 
 from diapipe.errors import UsageError
 from diapipe.images import GaussianPsf
-from diapipe.numerics.kernel_bases import delta_basis
-from diapipe.numerics.stamp_sums import sky_free
+from diapipe.numerics.kernel_bases import delta_basis, noise_products
+from diapipe.numerics.stamp_sums import noise_free, sky_free
 from diapipe.steps.match import (
     ROUGHNESSES,
     AbsoluteStrength,
@@ -24,9 +24,9 @@ from diapipe.steps.match import (
 from diapipe.steps.match.stamps import cut_stamps
 from gaussian_sky import Sky
 
-SKY = Sky(shape=(200, 220), n_stars=25)
-FREE = DeltaFunction(kernel_half_px=5, spatial_order=0, strength=AbsoluteStrength(value=0.0))
-TRUE = GaussianPsf(1.65**0.5, 11).kernel_image(x=0, y=0)
+SKY = Sky(shape=(160, 180), n_stars=16)
+FREE = DeltaFunction(kernel_half_px=4, stamp_half_px=10, spatial_order=0, strength=AbsoluteStrength(value=0.0))
+TRUE = GaussianPsf(1.65**0.5, 9).kernel_image(x=0, y=0)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def scene(rng):
 
 def kernel(scene, **options):
     stars, science, template = scene
-    return match(science, template, stars, algorithm=replace(FREE, **options)).kernel.image_at(x=110, y=100)
+    return match(science, template, stars, algorithm=replace(FREE, **options)).kernel.image_at(x=90, y=80)
 
 
 def error(image):
@@ -78,8 +78,8 @@ def test_the_first_order_flattens_and_the_second_straightens(scene):
 
 @pytest.mark.parametrize("roughness", [CentralDifferences, ForwardDifferences])
 def test_a_border_penalty_holds_the_border_at_zero(roughness, scene):
-    """The kernel is 5 px where the border is; pixels there are ten times smaller with the penalty than without."""
-    far = np.zeros((11, 11), bool)
+    """The kernel is 4 px where the border is; pixels there are ten times smaller with the penalty than without."""
+    far = np.zeros((9, 9), bool)
     far[-1, :] = far[:, -1] = True
     without, with_penalty = (
         np.sqrt(
@@ -94,8 +94,8 @@ def test_a_border_penalty_holds_the_border_at_zero(roughness, scene):
 
 def test_a_greater_strength_is_a_smoother_kernel(scene):
     """Roughness falls with λ, absolute or relative; at 0 the pixels are free."""
-    form = CentralDifferences().form(delta_basis(half=5))
-    flat = delta_basis(half=5).images.reshape(121, -1).T
+    form = CentralDifferences().form(delta_basis(half=4))
+    flat = delta_basis(half=4).images.reshape(81, -1).T
 
     def roughness(strength):
         image = kernel(scene, roughness=CentralDifferences(), strength=strength)
@@ -110,41 +110,43 @@ def test_a_greater_strength_is_a_smoother_kernel(scene):
         assert free > 1.1 * held > 1.2 * smooth
 
 
-@pytest.mark.parametrize("max_condition_number", [None, 5e6])
-def test_the_strength_of_least_risk_is_near_the_best(max_condition_number, scene):
-    """Of seven strengths over six decades, that of least estimated risk has at most 1.5 times the least true error."""
+def test_the_strength_of_least_risk_is_near_the_best(scene):
+    """Of seven strengths over six decades, that of least estimated risk is as good as the best to 1% of Σk².
+
+    With free pixels the squared error is three times Σk²; the estimate of one scene is good to some parts in 1000.
+    """
     grid = {"least": -1.0, "greatest": 5.0, "step": 1.0}
     errors = [error(kernel(scene, strength=AbsoluteStrength(value=10.0**n))) for n in range(-1, 6)]
-    found = error(kernel(scene, strength=LeastRisk(max_condition_number=max_condition_number, **grid)))
-    assert min(errors) < 0.2 * max(errors)
-    assert found < 1.5 * min(errors)
+    assert max(errors) ** 2 > 3 * (TRUE**2).sum()
+    for limit in (None, 5e6):
+        found = error(kernel(scene, strength=LeastRisk(max_condition_number=limit, **grid)))
+        assert found**2 - min(errors) ** 2 < 0.01 * (TRUE**2).sum(), limit
 
 
 def test_the_least_risk_is_found_by_brute_force(scene):
-    """The chosen λ is that of least k̂ᵀk̂ + 2 (tr L - k̂ᵀk) over the grid, in pixels, with every inverse written out."""
+    """The chosen λ has the least k̂ᵀk̂ + 2 (tr L - k̂ᵀM⁻¹b) of the grid, in pixels, with every inverse written out."""
     stars, science, template = scene
     sized = FREE.sized_basis(target_sigma_px=1.4, reference_sigma_px=1.9)
     stamps = cut_stamps(
-        template.masked_image, science.masked_image, sized.basis, x=stars.x, y=stars.y, half=12, noise_gain=0.05
+        template.masked_image, science.masked_image, sized.basis, x=stars.x, y=stars.y, half=10, noise_gain=0.05
     )
-    sums = stamps.sums(stamps.good, is_precise=True)
+    sums, products = stamps.sums(stamps.good, is_precise=True), noise_products(sized.basis, None)
     strength = LeastRisk(least=0.0, greatest=4.0, step=0.5)
-    penalty = strength.penalty(sized.roughness, sized.basis, sums)
-    free = sky_free(sums)
-    to_pixels = sized.basis.images.reshape(121, -1).T
-    back = np.linalg.inv(to_pixels)
-    matrix = back.T @ free.matrix[:, :-1, :-1].sum(axis=0) @ back
-    vector = back.T @ free.vector[:, :-1].sum(axis=0)
+    penalty = strength.penalty(sized.roughness, sized.basis, sums, products)
+    noisy = sky_free(sums)
+    clean = noise_free(noisy, products)
+    back = np.linalg.inv(sized.basis.images.reshape(81, -1).T)
+    matrix, solved_with = (back.T @ s.matrix[:, :-1, :-1].sum(axis=0) @ back for s in (noisy, clean))
+    vector = back.T @ noisy.vector[:, :-1].sum(axis=0)
     form = back.T @ sized.roughness @ back * len(stars)
     plain, risks = np.linalg.solve(matrix, vector), []
     for value in strength.grid():
-        inverse = np.linalg.inv(matrix + value * form)
+        inverse = np.linalg.inv(solved_with + value * form)
         image = inverse @ vector
         risks.append(image @ image + 2 * (np.trace(inverse) - image @ plain))
     assert penalty.absolute == pytest.approx(strength.grid()[int(np.argmin(risks))])
-    np.testing.assert_allclose(
-        strength.risks(sized.roughness, sized.basis, sums), risks, rtol=1e-3, atol=1e-4 * np.abs(risks).max()
-    )
+    found = strength.risks(sized.roughness, sized.basis, sums, products)
+    np.testing.assert_allclose(found, risks, rtol=1e-3, atol=1e-4 * np.abs(risks).max())
 
 
 def test_linear_steps(scene):

@@ -162,7 +162,7 @@ def _local(places: _Places, sized: SizedBasis, *, with_background: bool) -> tupl
         stamp = places.stamp(k, sized.basis)
         if stamp.good.any():
             sums = stamp.sums(stamp.good, is_precise=True)
-            fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
+            fits = fit_each(sums, penalty=sized.penalty(sums, products), with_background=with_background)
             coefficients[k] = fits.coefficients[0]
         kernel = coefficients[k, :-1]
         pulls[k] = _pulls(stamp, coefficients[k], gain=float(kernel @ products @ kernel))

@@ -46,7 +46,7 @@ class PrincipalComponents(AbstractReduction):
     ) -> Reduced | None:
         """The components of these stamps' kernels."""
         sums = stamps.sums(stamps.good, is_precise=True).select(kept)
-        fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
+        fits = fit_each(sums, penalty=sized.penalty(sums, products), with_background=with_background)
         usual = ~far_from_the_others(fits.kernel_sum, OUTLYING_SUM_SIGMA) & (fits.kernel_sum > 0)
         if not usual.any():
             return None
@@ -72,7 +72,7 @@ def _common(sized: SizedBasis, sums: StampSums, products: FloatArray, *, with_ba
     """Coefficients of the one kernel of unit sum for all stamps, as the fit of all finds it; shape (n_basis,)."""
     clean = noise_free(sky_free(sums) if with_background else sums, products)
     constant = np.ones((1, len(sums.matrix)))
-    penalty = sized.penalty(clean)
+    penalty = sized.penalty(sums, products)
     strength = None if penalty is None else penalty.over(clean)
     found = solve(clean, constant, constant[:0], penalty=strength).kernel[:, 0]
     return np.asarray(found / found[0])

@@ -152,7 +152,7 @@ class StarMatcher(AbstractMatcher):
         why = ["" if part > LEAST_USABLE else "masked pixels" for part in stamps.good.mean(axis=1)]
         penalty = None
         if sized.roughness is not None and not all(why):
-            penalty = sized.penalty(stamps.sums(stamps.good, is_precise=True).select(_usable(why)))
+            penalty = sized.penalty(stamps.sums(stamps.good, is_precise=True).select(_usable(why)), products)
         why = self.cuts.of_singles(stamps, why, products=products, penalty=penalty, with_background=with_background)
         if all(why):
             return _Settled(stamps, sized, penalty, why)

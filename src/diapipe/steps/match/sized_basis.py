@@ -40,11 +40,11 @@ class SizedBasis:
     max_spatial_order: tuple[int, ...] | None = None
     terms: tuple[tuple[int, int], ...] = ()
 
-    def penalty(self, sums: StampSums) -> Penalty | None:
-        """What holds the kernel smooth, for stamps of these normal matrices."""
+    def penalty(self, sums: StampSums, products: FloatArray) -> Penalty | None:
+        """What holds the kernel smooth, for stamps of these normal matrices; ``products`` are the B_i · B_j."""
         if self.roughness is None or self.strength is None:
             return None
-        return self.strength.penalty(self.roughness, self.basis, sums)
+        return self.strength.penalty(self.roughness, self.basis, sums, products)
 
     def combined(self, weights: FloatArray, description: str) -> SizedBasis:
         """A basis of sums of these images, that nothing holds back; ``weights`` has shape (n_new, n_basis)."""

@@ -13,7 +13,7 @@ from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.kernel_bases import KernelBasis
 from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.numerics.kernel_risk import risks, strength_grid
-from diapipe.numerics.stamp_sums import StampSums, sky_free
+from diapipe.numerics.stamp_sums import StampSums, noise_free, sky_free
 from diapipe.steps.family import Family
 from diapipe.steps.limits import Limited
 
@@ -29,8 +29,18 @@ class AbstractStrength(Limited, ABC):
         """For the summary."""
 
     @abstractmethod
-    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> Penalty:
-        """λ H for a form H of the coefficients, shape (n_basis, n_basis), and the stamps to be fitted."""
+    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums, products: FloatArray) -> Penalty:
+        """λ H for a form H of the coefficients, and the stamps to be fitted.
+
+        Parameters
+        ----------
+        form, products
+            H and the B_i · B_j of the basis, shape (n_basis, n_basis).
+        basis
+            Images of the kernel.
+        sums
+            Of the stamps, with the noise of the convolved image.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +62,7 @@ class RelativeStrength(AbstractStrength):
         """For the summary."""
         return f"relative strength {self.fraction:g}"
 
-    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> Penalty:
+    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums, products: FloatArray) -> Penalty:
         """The fraction, whatever the stamps."""
         return Penalty(form, relative=self.fraction)
 
@@ -76,7 +86,7 @@ class AbsoluteStrength(AbstractStrength):
         """For the summary."""
         return f"strength {self.value:g}"
 
-    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> Penalty:
+    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums, products: FloatArray) -> Penalty:
         """The value, whatever the stamps."""
         return Penalty(form, absolute=self.value)
 
@@ -122,25 +132,28 @@ class LeastRisk(AbstractStrength):
         """For the summary."""
         return "the strength of least risk"
 
-    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> Penalty:
+    def penalty(self, form: FloatArray, basis: KernelBasis, sums: StampSums, products: FloatArray) -> Penalty:
         """The best strength for these stamps."""
         grid = self.grid()
-        return Penalty(form, absolute=float(grid[np.argmin(self.risks(form, basis, sums))]))
+        return Penalty(form, absolute=float(grid[np.argmin(self.risks(form, basis, sums, products))]))
 
     def grid(self) -> FloatArray:
         """λ that are tried."""
         return strength_grid(least=self.least, greatest=self.greatest, step=self.step, spacing=self.spacing)
 
-    def risks(self, form: FloatArray, basis: KernelBasis, sums: StampSums) -> FloatArray:
+    def risks(self, form: FloatArray, basis: KernelBasis, sums: StampSums, products: FloatArray) -> FloatArray:
         """Expected squared error of the kernel's pixels, less a constant, for every λ."""
         pixels = np.linalg.inv(basis.images.reshape(len(basis), -1).T)  # coefficients of each single pixel
         free = sky_free(sums)
+        clean = noise_free(free, products)
+        matrix, solved_with = (pixels.T @ s.matrix[:, :-1, :-1].sum(axis=0) @ pixels for s in (free, clean))
         return risks(
-            pixels.T @ free.matrix[:, :-1, :-1].sum(axis=0) @ pixels,
+            matrix,
             pixels.T @ free.vector[:, :-1].sum(axis=0),
             pixels.T @ form @ pixels,
             self.grid() * len(sums.matrix),
             max_condition=self.max_condition_number,
+            solved_with=solved_with,
         )
 
 

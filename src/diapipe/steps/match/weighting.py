@@ -46,7 +46,7 @@ def weighted(
     if weighting == "inputs":
         return found
     sums = found.sums(found.good, is_precise=True)
-    fits = fit_each(sums, penalty=sized.penalty(sums), with_background=with_background)
+    fits = fit_each(sums, penalty=sized.penalty(sums, products), with_background=with_background)
     return replace(stamps, weighting=stamps.noise(fits.noise_gain(products)))
 
 

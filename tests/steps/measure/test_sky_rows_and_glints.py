@@ -132,6 +132,6 @@ def test_an_aperture_in_pixels(rng):
     found = detect(difference.exposure)
     for radius in (1.4, 12.0):
         row = measure(difference, found, science=science, options=Measure(aperture_px=radius))[0]
-        expected = 400.0 * UNIT * (1.0 - np.exp(-0.5 * (radius / SIGMA) ** 2))
+        expected = 400.0 * UNIT * (1.0 - np.exp(-0.5 * radius**2 / (SIGMA**2 + 1.0 / 12.0)))
         assert abs(row["apFlux"] - expected) < 4.0 * row["apFluxErr"] + 0.005 * expected
         assert row["apFluxErr"] == pytest.approx(NOISE * np.sqrt(np.pi) * radius, rel=0.05)

@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from diapipe.images.exposure import ObservationInfo
 from diapipe.images.photo_calib import ZERO_POINT_NJY, PhotoCalib
+from diapipe.io import air
 
 MJD_ZERO = 2400000.5
 SECONDS_PER_DAY = 86400.0
@@ -24,6 +25,18 @@ _EXPOSURE_TIME = ("EXPTIME", "EXPOSURE", "EXPOSED", "TELAPSE", "ITIME")
 _FILTER = ("BAND", "FILTER", "FILTNAM", "FILTERID", "FILTER1", "FILTER2", "FILTER01", "FILT")
 _VISIT = ("VISIT", "EXPID", "EXPNUM")
 _DETECTOR = ("DETECTOR", "CCDNUM", "DET-ID", "CCD", "CCDID")
+_AIR = {
+    "airmass": ("AIRMASS", "BORE-AIRMASS"),
+    "parallactic_angle": ("PARANGLE", "PARALLAC", "PARANG"),
+    "temperature": ("AIRTEMP",),
+    "pressure": ("AIRPRESS",),
+    "humidity": ("HUMIDITY",),
+    "earth_rotation": ("AVG-ERA",),
+    "longitude": ("OBS-LONG",),
+    "latitude": ("OBS-LAT",),
+    "ra": ("BORE-RA",),
+    "dec": ("BORE-DEC",),
+}
 _NO_FILTER = {"", "CLEAR", "OPEN", "NONE", "AIR", "EMPTY", "N/A"}
 _NJY_PER = {"njy": 1.0, "ujy": 1e3, "microjy": 1e3, "mjy": 1e6, "jy": 1e9}
 _ADU = {"adu", "adus", "dn", "count", "counts", "ct"}
@@ -195,14 +208,8 @@ def info(header: Mapping[str, Any]) -> ObservationInfo:
         gain=per_count,
         read_noise=read_noise(header),
         saturation=saturation(header),
-        airmass=_airmass(header),
+        **air.conditions({name: number(header, cards) for name, cards in _AIR.items()}),
     )
-
-
-def _airmass(header: Mapping[str, Any]) -> float:
-    """The card's, if it is possible; NaN if not."""
-    value = number(header, ("AIRMASS",))
-    return value if value is not None and value >= 1.0 else float("nan")
 
 
 def metadata(*headers: fits.Header) -> dict[str, Any]:

@@ -38,7 +38,7 @@ _INFO = {
     "parallactic_angle_deg": "PARANGLE",
     "temperature_c": "AIRTEMP",
     "pressure_hpa": "PRESSURE",
-    "relative_humidity": "HUMIDITY",
+    "relative_humidity": "RELHUMID",
 }
 _QUANTIZE_LEVEL = 16.0
 """Steps per noise sigma of compressed floats: adds 1/(12 q²), 0.03%, to the variance."""

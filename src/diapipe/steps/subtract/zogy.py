@@ -20,9 +20,10 @@ from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.proper import ProperFilters, gaussian_centroid, proper_filters, tapered
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.steps.subtract.agreement import Side, agreement
+from diapipe.steps.subtract.agreement import agreement
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair, Subtracted
 from diapipe.steps.subtract.convolve import KernelAt, filtered_difference, variance_through
+from diapipe.steps.subtract.filtered_stamps import Side
 from diapipe.steps.subtract.masks import combined_mask
 from diapipe.steps.subtract.matched import Matched, matched_target, template_as_matched, with_error
 

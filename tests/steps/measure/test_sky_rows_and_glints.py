@@ -134,4 +134,5 @@ def test_an_aperture_in_pixels(rng):
         row = measure(difference, found, science=science, options=Measure(aperture_px=radius))[0]
         expected = 400.0 * UNIT * (1.0 - np.exp(-0.5 * radius**2 / (SIGMA**2 + 1.0 / 12.0)))
         assert abs(row["apFlux"] - expected) < 4.0 * row["apFluxErr"] + 0.005 * expected
-        assert row["apFluxErr"] == pytest.approx(NOISE * np.sqrt(np.pi) * radius, rel=0.05)
+        # sqrt(Σ area²), which is less than sqrt(Σ area) by the pixels that the circle cuts
+        assert 0.8 < row["apFluxErr"] / (NOISE * np.sqrt(np.pi) * radius) < 1.0

@@ -400,6 +400,19 @@ def test_inputs_keep_their_pixels_and_the_result_is_the_same_twice(rng):
         np.testing.assert_array_equal(getattr(once.masked_image, plane), getattr(twice.masked_image, plane))
 
 
+@pytest.mark.parametrize("shift", [(0.0, 60.0), (-60.0, 60.0)], ids=str)
+def test_a_wrong_wcs_costs_no_pixels(shift, rng):
+    """Displaced by tens of pixels, the template has all of every patch: none is cut at its old place."""
+    scene = Scene(shape=(240, 260))
+    patches = both(scene, [drawn(tract, NOTHING, noise=5.0, rng=rng) for tract in scene.tracts])
+    science = scene.science()
+    fields = tuple(ChebyshevField.constant(value, science.box) for value in shift)
+    registration = Registration(displacement=fields, is_significant=True)
+    found = template_for(science, patches, registration=registration).masked_image
+    assert np.isfinite(found.image).all()
+    assert not (found.mask & NO_DATA).any()
+
+
 def test_a_registration_becomes_part_of_the_one_map(rng):
     """Stars stand where it says to 0.005 px, and the noise is that of one interpolation, not of two."""
     scene = Scene()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -36,7 +37,7 @@ SAMPLED_PIXELS = 1_000_000
 """Of larger overlaps rows are left out."""
 
 MARGIN_PX = 8
-"""Pixels around a patch that a displacement of the map may bring in."""
+"""Pixels around a patch in which its outline, known at some points, may really lie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,15 +56,27 @@ class Grid:
     wcs: WCS
     registration: Registration | None = None
 
+    def found_px(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Displacement (x, y) of the template at positions: 0 where none was found."""
+        if self.registration is None or not self.registration.is_significant:
+            return np.zeros_like(x), np.zeros_like(y)
+        along, up = self.registration.displacement
+        return along.at(x=x, y=y), up.at(x=x, y=y)
+
+    def margin_px(self, shift: tuple[float, float] = (0.0, 0.0)) -> int:
+        """How far from where the WCSs put it a patch may come to lie."""
+        box = self.box
+        x, y = np.meshgrid(np.linspace(box.x0, box.x1, 9), np.linspace(box.y0, box.y1, 9))
+        farthest = max(float(np.abs(part).max()) for part in self.found_px(x, y))
+        return MARGIN_PX + math.ceil(farthest + max(abs(shift[0]), abs(shift[1])))
+
     def map_of(self, source: WCS, box: Box, *, dx: float = 0.0, dy: float = 0.0) -> PixelMap:
         """Source positions of the pixels of ``box``; (dx, dy) moves what is there by so many pixels of the grid."""
-        positions, found = between(self.wcs, source), self.registration
+        positions = between(self.wcs, source)
 
         def moved(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-            if found is not None and found.is_significant:
-                along, up = found.displacement
-                x, y = x + along.at(x=x, y=y), y + up.at(x=x, y=y)
-            return positions(x - dx, y - dy)
+            along, up = self.found_px(x, y)
+            return positions(x + along - dx, y + up - dy)
 
         return PixelMap.sampled(moved, box)
 
@@ -188,8 +201,11 @@ def mean_correlation(found: Iterable[tuple[float, FloatArray | None]]) -> FloatA
     return mean
 
 
-def nearest_first(patches: Sequence[CoaddPatch], box: Box, wcs: WCS) -> list[CoaddPatch]:
-    """Patches that share sky with a box of an image, those nearest to its middle first."""
+def nearest_first(
+    patches: Sequence[CoaddPatch], grid: Grid, *, shift: tuple[float, float] = (0.0, 0.0)
+) -> list[CoaddPatch]:
+    """Patches that come to lie on a grid, moved by up to ``shift``, those nearest to its middle first."""
+    box, wcs = grid.box.dilated(grid.margin_px(shift)), grid.wcs
     middle = unit_vectors(*icrs_of(wcs, np.array([box.x_center]), np.array([box.y_center])))[0]
     known: dict[int, set[int]] = {}
 
@@ -262,7 +278,7 @@ def blend_tracts(
     for tract in {patch.tract.id: patch.tract for patch in patches}.values():
         own = [patch for patch in patches if patch.tract.id == tract.id]
         reach = box_around(outline_between(tract.wcs, grid.wcs, tract.box))
-        part = None if reach is None else reach.dilated(MARGIN_PX).intersect(grid.box)
+        part = None if reach is None else reach.dilated(grid.margin_px(shift)).intersect(grid.box)
         if part is None:
             continue
         of_tract = blend(
@@ -284,7 +300,7 @@ def _layer(patch: CoaddPatch, result: Blend, warp: AbstractWarp, shift: tuple[fl
     """The patch on the grid, on the flux scale of the blend; None where it does not reach it."""
     grid = result.grid
     reach = box_around(outline_between(patch.tract.wcs, grid.wcs, patch.patch.outer))
-    part = None if reach is None else reach.dilated(MARGIN_PX).intersect(grid.box)
+    part = None if reach is None else reach.dilated(grid.margin_px(shift)).intersect(grid.box)
     if part is None:
         return None
     pixel_map = grid.map_of(patch.tract.wcs, part, dx=shift[0], dy=shift[1])

@@ -60,7 +60,8 @@ class Dcr(PatchTemplate):
         """The template on the science grid; its variance is that of one plane, which all planes share (SPEC B.7)."""
         towards_zenith, lifts = self.towards_zenith_px(science), self.lifts_arcsec(science)
         grid = Grid(box=science.box.dilated(self.border_px), wcs=science.wcs, registration=registration)
-        near = nearest_first(only_patches(inputs), grid.box, grid.wcs)
+        farthest = np.abs(lifts.mean).max() * np.abs(towards_zenith).max()
+        near = nearest_first(only_patches(inputs), grid, shift=(farthest, farthest))
         if not near:
             raise nothing_overlaps(science, len(inputs))
         planes: list[Blend] = []

@@ -29,14 +29,13 @@ class MultiTract(PatchTemplate):
         n_threads: int = 1,
     ) -> Exposure:
         """The template on the science grid, or on that of the tract where there is but one."""
-        box = science.box.dilated(self.border_px)
-        near = nearest_first(only_patches(inputs), box, science.wcs)
+        grid = Grid(box=science.box.dilated(self.border_px), wcs=science.wcs, registration=registration)
+        near = nearest_first(only_patches(inputs), grid)
         tracts = {patch.tract.id: patch.tract for patch in near}
         if not tracts:
             raise nothing_overlaps(science, len(inputs))
         if len(tracts) == 1:
             return self._on_tract(near[0].tract, near, science, n_threads)
-        grid = Grid(box=box, wcs=science.wcs, registration=registration)
         return self._finished(
             blend_tracts(near, grid, warp=self.warp, feather_px=self.feather_px, n_threads=n_threads), science
         )

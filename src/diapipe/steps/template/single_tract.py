@@ -10,7 +10,7 @@ import numpy as np
 from diapipe.images import Exposure
 from diapipe.images.sky import icrs_of
 from diapipe.images.tracts import tract_in_charge
-from diapipe.steps.template.blend import nearest_first
+from diapipe.steps.template.blend import Grid, nearest_first
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.steps.template.patch_template import PatchTemplate, nothing_overlaps, only_patches
 from diapipe.steps.template.registration import Registration
@@ -33,7 +33,8 @@ class SingleTract(PatchTemplate):
     ) -> Exposure:
         """The template on the tract's grid; a registration belongs to its warp onto the science grid, not to this."""
         box = science.box
-        patches = nearest_first(only_patches(inputs), box.dilated(self.border_px), science.wcs)
+        grid = Grid(box=box.dilated(self.border_px), wcs=science.wcs)
+        patches = nearest_first(only_patches(inputs), grid)
         (ra,), (dec,) = icrs_of(science.wcs, np.array([box.x_center]), np.array([box.y_center]))
         tracts = {patch.tract.id: patch.tract for patch in patches}
         tract = tract_in_charge(tracts.values(), ra_deg=float(ra), dec_deg=float(dec))

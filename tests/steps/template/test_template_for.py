@@ -403,7 +403,7 @@ def test_inputs_keep_their_pixels_and_the_result_is_the_same_twice(rng):
 @pytest.mark.parametrize("shift", [(0.0, 60.0), (-60.0, 60.0)], ids=str)
 def test_a_wrong_wcs_costs_no_pixels(shift, rng):
     """Displaced by tens of pixels, the template has all of every patch: none is cut at its old place."""
-    scene = Scene(shape=(240, 260))
+    scene = Scene(shape=(160, 180))
     patches = both(scene, [drawn(tract, NOTHING, noise=5.0, rng=rng) for tract in scene.tracts])
     science = scene.science()
     fields = tuple(ChebyshevField.constant(value, science.box) for value in shift)

@@ -19,8 +19,9 @@ from diapipe.images import Box, CoaddComponent, CoaddPsf, GaussianPsf, MaskPlane
 from diapipe.images.fields import ChebyshevField
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.clean import Clean
-from diapipe.steps.detect import MatchedFilter, SkySources, detect
+from diapipe.steps.detect import MatchedFilter, ScoreThreshold, SkySources, detect
 from diapipe.steps.measure import measure
+from diapipe.steps.subtract import PsfFilter
 
 BOX = Box(8000, 8000 + SIDE, -200, SIDE - 200)
 SKY = Recipe(sky_sources=SkySources(n_sources=100, trials_per_source=60))
@@ -121,6 +122,24 @@ def test_a_satellite_leaves_no_sources(changes):
     assert_recovered(clean, changes[on_trail > 15])
     near = np.abs((rows["x"] - 200) * np.sin(0.5) - (rows["y"] - 215) * np.cos(0.5)) < 20
     assert rows["pixelFlags_streak"][near].all()
+
+
+@pytest.mark.parametrize("preconvolution", [PsfFilter(), None])
+def test_a_score_image_does_not_see_what_was_masked(preconvolution, changes):
+    """Searched on a score image, the same trail and a cosmic ray leave no good source, and the transients are there."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    across = (x - 200) * np.sin(0.5) - (y - 215) * np.cos(0.5)
+    extra = 5.0 * np.exp(-0.5 * (across / 2.0) ** 2)
+    extra[37, 111] += 500.0
+    recipe = Recipe(detector=ScoreThreshold(), preconvolution=preconvolution)
+    result = difference_pair(*Scene(changes=changes, extra=extra).images(np.random.default_rng(6)), recipe=recipe)
+    assert result.score is not None
+    assert result.cleaned.n_cosmic_ray_pixels >= 1
+    away = np.abs((changes[:, 0] - 200) * np.sin(0.5) - (changes[:, 1] - 215) * np.cos(0.5)) > 20
+    good = result.dia_sources[~result.dia_sources["dp_bad"]]
+    assert np.hypot(good["x"] - 111, good["y"] - 37).min() > 10
+    assert len(good) <= len(changes)
+    assert_recovered(result, changes[away])
 
 
 def test_sky_sources(found, changes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from lsst.pipe.base import Struct
 
 import diapipe
 from diapipe.images import Exposure
-from diapipe.tasks import ImageDifferenceConfig, ImageDifferenceTask
+from diapipe.steps.characterize import characterize
+from diapipe.tasks import ImageDifferenceConfig, ImageDifferenceTask, image_difference
 
 SIDE = 320
 NEW, GONE, MOVED = (60, 250), (140, 162), (200, 250)
@@ -41,8 +42,6 @@ def with_stars(exposure: Exposure, psf_at: Callable[[float, float], Any], stars:
 
 def catalogue(pair: diapipe.simulate.SimulatedPair) -> Table:
     """A reference catalogue of the pair's stars, every fourth of extreme colour, every fifth variable."""
-    from diapipe.steps.characterize import characterize
-
     found = characterize(pair.science)
     ra, dec = pair.science.wcs.all_pix2world(found.stars.x, found.stars.y, 0)
     n = np.arange(len(ra))
@@ -57,6 +56,21 @@ def catalogue(pair: diapipe.simulate.SimulatedPair) -> Table:
             "photometric": n % 5 != 0,
         }
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def characterized_once() -> Iterator[None]:
+    """What the task measures of an exposure is a function of it alone, and made once for each: half of the time."""
+    known: dict[int, tuple[Exposure, Any]] = {}
+
+    def once(exposure: Exposure) -> Any:
+        if id(exposure) not in known:
+            known[id(exposure)] = exposure, characterize(exposure)
+        return known[id(exposure)][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_difference, "characterize", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from lsst.pipe.base.pipeline_graph import PipelineGraph
 from tests.tasks.conftest import configured
 
 import diapipe
@@ -58,3 +59,14 @@ def test_a_configuration_survives_copies_and_pickles():
     with pytest.raises(ValueError, match="Cannot modify a frozen Config"):
         frozen.growFootprint = 3
     assert ImageDifferenceTask(config=frozen).config.growFootprint == 2
+
+
+def test_a_pipeline_takes_the_task():
+    """As a node of LSST's pipeline graph: datasets are those that the fields ask for, by the names of their coadd."""
+    config = configured(
+        coaddName="goodSeeing", getTemplate__coaddName="goodSeeing", doWriteSources=False, saveLogOutput=False
+    )
+    node = PipelineGraph().add_task("imageDifference", ImageDifferenceTask, config)
+    assert {edge.dataset_type_name for edge in node.outputs.values()} == {"goodSeeingDiff_differenceExp"}
+    assert "goodSeeingCoadd" in {edge.dataset_type_name for edge in node.inputs.values()}
+    assert node.log_output is None

@@ -111,7 +111,7 @@ RULES: tuple[Rule, ...] = (
         "difference_or_score",
         "doWriteSubtractedExp",
         _on("doWriteSubtractedExp", "useScoreImageDetection"),
-        "useScoreImageDetection = True with subtract.name = 'al' makes a score image in place of a difference: "
+        "useScoreImageDetection = True with subtract.name = 'al' writes a score image in place of the difference: "
         "set doWriteSubtractedExp = False, or useScoreImageDetection = False",
     ),
     _with_al(

@@ -40,6 +40,8 @@ class LineProfile:
         With ``start`` and ``slope`` as they were refined.
     low, high
         Distance of its borders from it, square to it; ``low`` is not positive, ``high`` not negative.
+    level
+        Height of the brightest column of the profile.
     significance
         Of the brightest column of the profile: by medians, so that points on the line count for nothing. 0 for a line
         that is wider than what is looked at.
@@ -54,6 +56,7 @@ class LineProfile:
     line: Line
     low: float
     high: float
+    level: float
     significance: float
     share: float
     usable: float
@@ -138,8 +141,8 @@ def _medians(strip: FloatArray) -> tuple[FloatArray, FloatArray]:
     return median, np.where(enough, MEDIAN_NOISE / np.sqrt(np.maximum(number, 1)), np.nan)
 
 
-def _across(pieces: FloatArray, errors: FloatArray, limits: _Limits) -> tuple[FloatArray, int, int, int]:
-    """Significance of the whole line's profile, its highest column near the middle, and its first and last."""
+def _across(pieces: FloatArray, errors: FloatArray, limits: _Limits) -> tuple[FloatArray, FloatArray, int, int, int]:
+    """The whole line's profile and its significance, its highest column near the middle, its first and its last."""
     known = np.isfinite(pieces)
     number = np.maximum(known.sum(axis=0), 1)
     whole = _medians(pieces)[0] if len(pieces) >= _LEAST_ROWS else np.where(known, pieces, 0.0).sum(axis=0) / number
@@ -150,7 +153,7 @@ def _across(pieces: FloatArray, errors: FloatArray, limits: _Limits) -> tuple[Fl
     near = slice(middle - _NEAR, middle + _NEAR + 1)
     top = middle - _NEAR + int(ratio[near].argmax())
     low, high = _extent(level > np.maximum(limits.n_sigma * error, limits.least_level), top)
-    return ratio, top, low, high
+    return level, ratio, top, low, high
 
 
 def _recentred(line: Line, pieces: FloatArray, errors: FloatArray, middles: FloatArray, limits: _Limits) -> Line:
@@ -160,7 +163,7 @@ def _recentred(line: Line, pieces: FloatArray, errors: FloatArray, middles: Floa
     end of the line, which sees noise only, moves nothing.
     """
     reach = pieces.shape[1] // 2
-    _, _, low, high = _across(pieces, errors, limits)
+    _, _, _, low, high = _across(pieces, errors, limits)
     margin = 2 + (high - low) // 2
     offset = np.arange(pieces.shape[1])
     near = (offset >= low - margin) & (offset <= high + margin)
@@ -180,7 +183,7 @@ def _recentred(line: Line, pieces: FloatArray, errors: FloatArray, middles: Floa
 def _measured(line: Line, pieces: FloatArray, errors: FloatArray, limits: _Limits) -> LineProfile:
     """Borders, significance and completeness from the profiles of the pieces."""
     reach, known = pieces.shape[1] // 2, np.isfinite(pieces)
-    ratio, top, low, high = _across(pieces, errors, limits)
+    level, ratio, top, low, high = _across(pieces, errors, limits)
     inside = known[:, low : high + 1]
     seen: FloatArray = inside.sum(axis=1).astype(np.float64)
     mean = np.where(inside, pieces[:, low : high + 1], 0.0).sum(axis=1) / np.maximum(seen, 1.0)
@@ -192,6 +195,7 @@ def _measured(line: Line, pieces: FloatArray, errors: FloatArray, limits: _Limit
         line,
         low=min((low - reach - 0.5) / across, 0.0),
         high=max((high - reach + 0.5) / across, 0.0),
+        level=float(level[top]),
         significance=float(ratio[top]) if is_narrow else 0.0,
         share=int(np.count_nonzero((mean > noise) & (seen > 0))) / max(int(np.count_nonzero(seen)), 1),
         usable=float((MEDIAN_NOISE / np.where(known[:, top], errors[:, top], np.inf)) ** 2 @ np.ones(len(pieces)))

@@ -131,6 +131,17 @@ def test_what_bleeds_out_of_a_saturated_star_is_no_streak(turned, rng):
     assert len(mask_streaks(image_of(slanted, rng=rng, mask=mask), options=Streaks())[1]) == 1
 
 
+def test_patterns_of_the_readout_are_no_streaks(rng):
+    """Rows off by a third of the noise, an amplifier by half of it, a slope of two: faint along an axis, or broad."""
+    shape = (1200, 1200)
+    rows = np.repeat(rng.normal(0, 0.35, 300), 4)[:, None]
+    step = np.where(np.arange(1200) < 512, 0.25, -0.25)[None, :]
+    slope = np.linspace(-1, 1, 1200)[:, None]
+    for light in (rows, rows.T, step, slope, rows + step):
+        given = image_of(np.broadcast_to(light, shape), rng=rng, shape=shape)
+        assert mask_streaks(given, options=Streaks())[1] == []
+
+
 def test_light_along_a_border_is_no_streak(rng):
     """A bright margin beside pixels without data: the image ends there."""
     light, mask = np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE), np.int32)

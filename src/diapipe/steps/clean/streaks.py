@@ -32,6 +32,9 @@ _LEAST_USABLE = 0.8
 _MORE_CERTAIN = 1.5
 """Such a line must be so many times as significant as one that does."""
 
+PATTERN_SLOPE, PATTERN_SIGMA = 0.01, 1.0
+"""Lines within this slope of rows or columns, and fainter than so many sigma of a pixel, are of the readout."""
+
 _PIECE = 4
 """Blocks of a line that are looked at together where only what is seen of it is masked."""
 
@@ -151,10 +154,12 @@ def mask_streaks(difference: Exposure, *, options: Streaks) -> tuple[Exposure, l
 
 
 def _is_of_detector(found: LineProfile, mask: MaskArray, size: int) -> bool:
-    """Whether a line along rows or columns goes through a saturated star: what has bled out of it."""
+    """Whether a line along rows or columns is faint, a pattern of the readout, or bleeds out of a saturated star."""
     line = found.line
     if abs(line.slope) > AXIS_SLOPE:
         return False
+    if abs(line.slope) < PATTERN_SLOPE and found.level < PATTERN_SIGMA * size:
+        return True
     saturated = (mask if line.steep else mask.T) & np.int32(int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE))
     rows = np.arange(0, len(saturated), 2)
     at = line.start * size + line.slope * (rows - line.first * size)

@@ -16,7 +16,7 @@ from diapipe.images.psf import PolynomialPsf
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.steps.match import AlardLupton, ModelPsf, match, match_psfs
 from diapipe.steps.match.model_psf import fit_models
-from gaussian_sky import Sky, drawn, exposure, masked, width_squared
+from gaussian_sky import Sky, drawn, exposure, masked, width_squared, with_planes
 
 BOX = Box(100, 500, -200, 300)
 SKY = Sky(shape=(240, 260), n_stars=36, noise_science=2.0, noise_template=1.0, template_scale=2.5, background=7.0)
@@ -148,6 +148,24 @@ def test_a_star_that_changed_does_not_tell_the_scale(scene):
     at = int(np.argmin(np.hypot(found.candidates.x - stars.x[k], found.candidates.y - stars.y[k])))
     assert found.candidates.why_rejected[at] == "a flux ratio unlike the others"
     assert found.kernel_sum == pytest.approx(0.4, rel=2e-3)
+
+
+def test_a_star_counts_by_what_its_stamp_tells(scene):
+    """The list has the faintest as a bright star, of which both images hold 80 counts, and science 24 more.
+
+    The noise of its flux is 13: its ratio is wrong by a third, two of its errors. Counted as a star of 1e5 it moves the
+    scale by more than 0.1%; by its own error, by less.
+    """
+    stars, science, template = scene
+    k = int(np.argmin(stars.flux))
+    less, flux = stars.flux[k] - 80.0, stars.flux.copy()
+    flux[k] = 1e5
+    images = []
+    for image, change, sigma in ((science, 24.0 - less, 1.9), (template, -2.5 * less, 1.4)):
+        light = drawn(SKY.shape, stars.x[k : k + 1], stars.y[k : k + 1], np.array([change]), sigma=sigma)
+        images.append(with_planes(image, image=image.masked_image.image + light.astype(np.float32)))
+    found = match(*images, replace(stars, flux=flux), algorithm=QUICK)
+    assert found.kernel_sum == pytest.approx(0.4, rel=1e-3)
 
 
 def test_wrong_models_show_in_the_relative_error(scene):

@@ -92,7 +92,7 @@ def flux_scale(
     if kept.sum() < AT_LEAST:
         value, origin = _calibrated(target, reference)
         return FluxScale(value, float("nan"), origin, candidates)
-    value, error = _mean(fits.kernel_sum[kept], stars.flux[chosen.index][kept])
+    value, error = _mean(fits.kernel_sum[kept], errors[kept])
     local = np.column_stack([value * kernels, fits.background])
     model_error = relative_error_at(stamps, local[kept], np.flatnonzero(kept), products)
     return FluxScale(value, error, f"{kept.sum()} stars", candidates, model_error)
@@ -131,9 +131,9 @@ def _judged(stamps: Stamps, fits: SingleFits, errors: FloatArray, flux: FloatArr
     return Candidates(stamps.x, stamps.y, flux, chi2, kept, tuple(map(str, why)))
 
 
-def _mean(ratios: FloatArray, flux: FloatArray) -> tuple[float, float]:
-    """Weighted mean and its standard error from the scatter; faint stars count less."""
-    weights = flux**2 / (flux**2 + np.median(flux) ** 2)
+def _mean(ratios: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """Weighted mean and its standard error from the scatter; those of less than the usual error count about alike."""
+    weights = 1.0 / (errors**2 + np.median(errors) ** 2)
     mean = float(weights @ ratios / weights.sum())
     return mean, float(np.sqrt((weights**2) @ (ratios - mean) ** 2) / weights.sum())
 

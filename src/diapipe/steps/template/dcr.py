@@ -16,8 +16,10 @@ from diapipe.images.psf import BlendedPsf
 from diapipe.images.sky import icrs_of, pixels_of_icrs
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.refraction import SubfilterLifts, subfilter_lifts_arcsec, zenith_distance_of_airmass
-from diapipe.steps.template.blend import Blend, Grid, blend_tracts, nearest_first
+from diapipe.steps.template.blend import blend_tracts, nearest_first
 from diapipe.steps.template.gather import TemplateInput
+from diapipe.steps.template.grid import Grid
+from diapipe.steps.template.layers import Blend
 from diapipe.steps.template.patch_template import PatchTemplate, nothing_overlaps, only_patches
 from diapipe.steps.template.registration import Registration
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diapipe.images import Exposure
-from diapipe.steps.template.blend import Grid, blend_tracts, nearest_first
+from diapipe.steps.template.blend import blend_tracts, nearest_first
 from diapipe.steps.template.gather import TemplateInput
+from diapipe.steps.template.grid import Grid
 from diapipe.steps.template.patch_template import PatchTemplate, nothing_overlaps, only_patches
 from diapipe.steps.template.registration import Registration
 

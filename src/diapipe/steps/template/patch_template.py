@@ -12,8 +12,10 @@ from diapipe.errors import InputError, NoOverlapError
 from diapipe.images import CoaddPatch, Exposure, MaskedImage, MaskPlane
 from diapipe.images.tracts import Tract
 from diapipe.numerics.arrays import FloatArray
-from diapipe.steps.template.blend import Blend, Grid, blend
+from diapipe.steps.template.blend import blend
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
+from diapipe.steps.template.grid import Grid
+from diapipe.steps.template.layers import Blend
 
 LEAST_SHARE = 0.1
 """Share of pixels with data from which on a median variance says what is normal."""

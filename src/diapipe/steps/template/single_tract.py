@@ -10,8 +10,9 @@ import numpy as np
 from diapipe.images import Exposure
 from diapipe.images.sky import icrs_of
 from diapipe.images.tracts import tract_in_charge
-from diapipe.steps.template.blend import Grid, nearest_first
+from diapipe.steps.template.blend import nearest_first
 from diapipe.steps.template.gather import TemplateInput
+from diapipe.steps.template.grid import Grid
 from diapipe.steps.template.patch_template import PatchTemplate, nothing_overlaps, only_patches
 from diapipe.steps.template.registration import Registration
 

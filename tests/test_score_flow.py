@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diapipe.flow import Recipe, difference_pair
+from diapipe.flow import Recipe, difference_pair, score_image
 from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.detect import ScoreThreshold
@@ -100,3 +100,22 @@ def test_the_score_finds_as_much_and_as_purely_as_the_difference(name, ratio, de
     (found, false), (found_on_score, false_on_score) = np.sum(counts, axis=0)
     assert found_on_score >= found - 1.01
     assert false_on_score <= false + 1
+
+
+def test_the_error_of_the_registration_is_in_the_variance_of_the_score(pair):
+    """A tenth of a pixel: beside a bright star the variance is larger by the square of that times the slope of the
+    template's part, on empty sky it is not (1%); an unknown error adds nothing.
+    """
+    result = difference_pair(pair.science, pair.template, recipe=RECIPES["zogy"])
+    parts = result.science.exposure, result.aligned.exposure, result.science.stars, result.match, result.difference
+    unknown, still, shaken = (
+        score_image(*parts, RECIPES["zogy"], registration_error_px=error).masked_image.variance
+        for error in (float("nan"), 0.0, 0.1)
+    )
+    np.testing.assert_array_equal(unknown, still)
+    ratio = shaken / still
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
+    stars = result.science.stars
+    place = np.argmax(np.where(stars.is_saturated, 0.0, stars.flux))
+    row, column = round(float(stars.y[place])), round(float(stars.x[place]))
+    assert ratio[row, column - 2 : column + 3].max() > 2.0

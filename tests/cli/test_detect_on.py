@@ -40,3 +40,14 @@ def test_the_score_is_written_as_it_was_searched(pair, tmp_path, method):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["counts"]["searched"] == "score"
     assert summary["noise"]["score_sigma"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_score_of_a_proper_difference_is_written_without_being_searched(pair, tmp_path):
+    """``--method zogy --write score``: S in counts, of unit scatter by its variance to 5%; the difference is searched."""
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--method", "zogy", "--write", "score", "--no-report", "--quiet"]) == 0
+    planes = read_exposure(tmp_path / "out" / "score.fits").masked_image
+    pull = (planes.image / np.sqrt(planes.variance))[planes.usable()]
+    assert np.median(planes.variance) > 2.0  # in counts, not in sigma
+    assert 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) == pytest.approx(1.0, abs=0.05)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["counts"]["searched"] == "difference"

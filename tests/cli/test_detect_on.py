@@ -43,7 +43,7 @@ def test_the_score_is_written_as_it_was_searched(pair, tmp_path, method):
 
 
 def test_the_score_of_a_proper_difference_is_written_without_being_searched(pair, tmp_path):
-    """``--method zogy --write score``: S in counts, of unit scatter by its variance to 5%; the difference is searched."""
+    """``--method zogy --write score``: S in counts, of unit scatter by its variance to 5%."""
     words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / "out")]
     assert main([*words, "--method", "zogy", "--write", "score", "--no-report", "--quiet"]) == 0
     planes = read_exposure(tmp_path / "out" / "score.fits").masked_image

@@ -67,6 +67,13 @@ class Zogy(AbstractSubtractor):
     V_D = A² ⊗ V_S + B² ⊗ V_T, P_D = A ⊗ P_S. What an image lacks is filled with what the match makes of the other, so
     that the filters carry nothing out of it; an error f of the match or of the filters adds f² (K ⊗ T)² to the
     variance of the image that K ⊗ T is matched to.
+
+    What the fields of LSST's ZogyConfig (SPEC E) are here: ``maxPsfCentroidDist`` is ``max_psf_offset_px``;
+    ``scaleByCalibration`` is ``Recipe.pixel_unit``; ``scienceFluxScaling`` over ``templateFluxScaling`` is the flux
+    ratio, told by the stars, or given as ``ModelPsf.flux_scale``; ``ignoreMaskPlanes`` are `UNUSABLE`;
+    ``correctBackground`` is done always, by the match and the level of the difference; ``doSpatialGrid`` and
+    ``gridInnerSize`` are ``cells`` and ``order``; ``doTrimKernels`` is ``filter_half_px``. ``padSize`` and
+    ``doFilterPsfs`` have nothing to do: there are no periodic edges, and the PSF models no noisy borders.
     """
 
     may_be_zero = ("order",)

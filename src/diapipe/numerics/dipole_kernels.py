@@ -15,8 +15,10 @@ N_PLACE, N_LINEAR, N_IMAGES = 4, 8, 3
 COLUMNS = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 4, 6, 7, 8], [2, 3, 5, 9, 10, 11]])
 """Which of the 12 parameters each image depends on."""
 
-PLANE = 3
-"""The parameters of the images beneath from here on are their planes."""
+_OF_STARS, _OF_PLANES = np.array([[0, 6], [0, 3], [0, 3]]), np.array([3, 6])
+"""Which parameters of each image are those of stars, and which of the two beneath are their planes' (first, last + 1).
+
+Arrays, as a function is compiled anew for each number that stands in a call."""
 
 SLOPE_MARGIN = 2
 """Pixels around a stamp that the derivative needs."""
@@ -151,7 +153,9 @@ def sum_planes(
     weighed = np.empty(values.shape[2])
     for k in range(len(values)):
         for i in range(1, N_IMAGES):
-            sum_products(flat[i], values[k, i], weights[k, i], PLANE, 6, weighed, matrices[k, i], sides[k, i])
+            sum_products(
+                flat[i], values[k, i], weights[k, i], _OF_PLANES[0], _OF_PLANES[1], weighed, matrices[k, i], sides[k, i]
+            )
 
 
 @jit
@@ -187,9 +191,9 @@ def draw_and_sum(
         flat = out.reshape(N_IMAGES, 6, side_px * side_px)
         matrices[k], sides[k] = of_planes[0][source], of_planes[1][source]
         for i in range(N_IMAGES):
-            last = 6 if i == 0 else PLANE
+            first, last = _OF_STARS[i]
             d, w = values[source, i], weights[source, i]
-            sum_products(flat[i], d, w, 0, last, weighed, matrices[k, i], sides[k, i])
+            sum_products(flat[i], d, w, first, last, weighed, matrices[k, i], sides[k, i])
 
 
 @jit

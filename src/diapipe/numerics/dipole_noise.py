@@ -103,10 +103,9 @@ def covariances(
     """
     result = np.full((len(fits.place), len(combinations), len(combinations)), np.nan)
     chosen = np.flatnonzero(fits.converged)
-    if len(chosen) == 0:
-        return result
     fitted = free_linear(separate_fluxes=True, planes=True) if free is None else free
-    roots = np.sqrt(fits.inflation[chosen][:, :, None] * spreads[chosen].reshape(len(chosen), 3, -1), dtype=np.float32)
+    flat = spreads.reshape(len(spreads), 3, spreads.shape[-1] ** 2)
+    roots = np.sqrt(fits.inflation[chosen][:, :, None] * flat[chosen], dtype=np.float32)
     moved = _influence(stamps, chosen, fits, fitted, combinations, roots)
     own, own_science, own_template, science, template = moved
     found = np.zeros((len(chosen), len(combinations), len(combinations)))
@@ -136,7 +135,7 @@ def _influence(
     """What `dipole_kernels.influence` fills, for the chosen fits."""
     importance = fits.importance[which][:, :, None, None]
     rows = np.empty((len(which), 3, len(combinations), fits.images.shape[2]))
-    flux = fits.linear[which][:, [F_PLUS - N_PLACE, F_MINUS - N_PLACE]]
+    flux = np.ascontiguousarray(fits.linear[which, F_PLUS - N_PLACE : F_MINUS - N_PLACE + 1])
     dipole_kernels.responses(fits.matrices[which] * importance, flux, free, combinations, rows)
     out = np.empty((5, len(which), len(combinations), roots.shape[2]), np.float32)
     dipole_kernels.influence(fits.images, stamps.flat[1], which, rows * importance, roots, out)

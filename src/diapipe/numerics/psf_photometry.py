@@ -213,23 +213,22 @@ def fit_point_sources(
 def blended(nodes: FloatArray, index: IntArray, weights: FloatArray, reach: int) -> FloatArray:
     """Weighted sum of node images, cut or continued with zeros to the half-width ``reach``: (n, size, size)."""
     images = np.zeros((len(index), 2 * reach + 1, 2 * reach + 1))
-    inner = min(nodes.shape[1] // 2, reach)
-    kept = slice(reach - inner, reach + inner + 1)
-    _blend(nodes, index, weights, images[:, kept, kept])
+    _blend(nodes, index, weights, images)
     return images
 
 
 @jit
 def _blend(nodes: FloatArray, index: IntArray, weights: FloatArray, images: FloatArray) -> None:
-    """Add the middle of the node images, times their weights, to ``images``."""
-    size, margin = images.shape[1], (nodes.shape[1] - images.shape[1]) // 2
+    """Add the node images, times their weights, to ``images``: as much of their middle as there is on both."""
+    size = min(images.shape[1], nodes.shape[1])
+    first, margin = (images.shape[1] - size) // 2, (nodes.shape[1] - size) // 2
     for k in range(len(index)):
         for j in range(index.shape[1]):
             node, weight = nodes[index[k, j]], weights[k, j]
             if weight == 0.0:
                 continue
             for r in range(size):
-                to, of = images[k, r], node[r + margin, margin : margin + size]
+                to, of = images[k, r + first, first : first + size], node[r + margin, margin : margin + size]
                 for c in range(size):
                     to[c] += weight * of[c]
 

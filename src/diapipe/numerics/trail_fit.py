@@ -191,7 +191,8 @@ def _summed(
     """Sums over the pixels of the chosen sources."""
     n, size = len(which), stamps.psfs.shape[1]
     spectra = np.empty((n, 2, size, stamps.psfs.shape[2]), np.complex64)
-    fill_spectra(stamps.psfs[which], place[:, :2], place[:, 2:], spectra)
+    middle, extent = np.ascontiguousarray(place[:, :2]), np.ascontiguousarray(place[:, 2:])
+    fill_spectra(stamps.psfs[which], middle, extent, spectra)
     drawn = fft.irfft2(spectra, (size, size))
     matrices, sides = np.empty((n, N_IMAGES, N_IMAGES)), np.empty((n, N_IMAGES))
     flat = len(stamps.values), stamps.values.shape[1] ** 2

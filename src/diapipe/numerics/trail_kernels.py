@@ -15,6 +15,8 @@ type ComplexArray = NDArray[np.complex128]
 N_IMAGES = 5
 """The trail for unit flux, and how it changes as its middle moves along x and y and its extent grows along x and y."""
 
+_ALL = np.array([0, N_IMAGES])
+
 MARGIN = 2
 """Pixels around a stamp that the derivatives need."""
 
@@ -115,7 +117,7 @@ def sum_trails(
                     far, near = wide[r + 4, c + 2] - wide[r, c + 2], wide[r + 3, c + 2] - wide[r + 1, c + 2]
                     out[first + 1, r, c] = twelfth * (far - eight * near)
         flat = out.reshape(N_IMAGES, side_px * side_px)
-        sum_products(flat, values[which[k]], weights[which[k]], 0, N_IMAGES, weighed, matrices[k], sides[k])
+        sum_products(flat, values[which[k]], weights[which[k]], _ALL[0], _ALL[1], weighed, matrices[k], sides[k])
 
 
 @jit
@@ -154,22 +156,23 @@ def _cubic(before: float, here: float, after: float, beyond: float, t: float) ->
 
 
 @jit
+def _along_row(row: Float32Array, column: int, t: float) -> float:
+    """`_cubic` through four samples of a row, ``t`` behind ``column``."""
+    before, here = np.float64(row[column - 1]), np.float64(row[column])
+    after, beyond = np.float64(row[column + 1]), np.float64(row[column + 2])
+    return _cubic(before, here, after, beyond, t)
+
+
+@jit
 def _score_at(score: Float32Array, x: float, y: float) -> float:
     """Bicubic value; NaN near the edge and beyond."""
     column, row = int(np.floor(x)), int(np.floor(y))
     if column < 1 or row < 1 or column + 2 >= score.shape[1] or row + 2 >= score.shape[0]:
         return np.nan
-    a, b, c, d = score[row - 1], score[row], score[row + 1], score[row + 2]
-    u, v, k = x - column, y - row, column
-    return float(
-        _cubic(
-            _cubic(a[k - 1], a[k], a[k + 1], a[k + 2], u),
-            _cubic(b[k - 1], b[k], b[k + 1], b[k + 2], u),
-            _cubic(c[k - 1], c[k], c[k + 1], c[k + 2], u),
-            _cubic(d[k - 1], d[k], d[k + 1], d[k + 2], u),
-            v,
-        )
-    )
+    u, v = x - column, y - row
+    before, here = _along_row(score[row - 1], column, u), _along_row(score[row], column, u)
+    after, beyond = _along_row(score[row + 1], column, u), _along_row(score[row + 2], column, u)
+    return float(_cubic(before, here, after, beyond, v))
 
 
 @jit

@@ -155,7 +155,8 @@ def _fill_blocks(
     """`load_block` and `_mean_weights` of every source; what the mean needs around the blocks is not kept."""
     half, side = MEAN_HALF, values.shape[1]
     wide = side + 2 * half
-    d, v, g = np.empty((3, wide, wide), np.float32)
+    d, v = np.empty((wide, wide), np.float32), np.empty((wide, wide), np.float32)
+    g = np.empty((wide, wide), np.float32)
     for k in range(len(rows)):
         load_block(image, mask, variance, bits, rows[k] - wide // 2, columns[k] - wide // 2, d, v, g)
         _mean_weights(v, g, weights[k])

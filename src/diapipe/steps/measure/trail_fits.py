@@ -146,9 +146,8 @@ def lines_through(
     wanted = wanted & np.isfinite(sources.x) & np.isfinite(sources.y)
     which, step = np.flatnonzero(wanted), _STEP_FWHM * fwhm
     n_steps = max(1, int(np.ceil(search / step)))
-    if len(which) == 0:
-        return Lines(which, np.empty((0, 2)), np.empty((0, 2)))
-    spread, best = _variances_of_sums(lattice.nodes[0], step, 2 * n_steps + 1), np.empty((len(which), 4))
+    psf = lattice.nodes[0] if len(lattice.nodes) else np.ones((1, 1))
+    spread, best = _variances_of_sums(psf, step, 2 * n_steps + 1), np.empty((len(which), 4))
     x, y = sources.x[which], sources.y[which]
     trail_kernels.best_lines(np.ascontiguousarray(score), x, y, sources.sign[which], step, n_angles, spread, best)
     chosen = best[:, trail_kernels.GAIN] > least_gain + (model_error * significance[which]) ** 2
@@ -203,10 +202,10 @@ def fit_lines(
         reach = 0.5 * np.abs(lines.extent).max(axis=1, initial=0.0) + margin
         half = (np.ceil(factor * reach / _SIZE_STEP_PX) * _SIZE_STEP_PX).astype(np.int64)
         converged = np.zeros(len(half), np.bool_)
-        for size in np.unique(half):
+        for size in np.unique(half) if len(half) else [_SIZE_STEP_PX]:  # without any, all is compiled all the same
             among = np.flatnonzero(half == size)
             spectra = _Spectra.around(lattice.of(lines.which[among]), int(size))
-            for first in range(0, len(among), _CHUNK):
+            for first in range(0, max(len(among), 1), _CHUNK):
                 some = slice(first, first + _CHUNK)
                 chosen = among[some]
                 stamps, corner = _stamps(planes, lines.of(chosen), spectra.of(some), int(size))

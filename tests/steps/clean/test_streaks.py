@@ -133,10 +133,10 @@ def test_what_bleeds_out_of_a_saturated_star_is_no_streak(turned, rng):
 
 def test_patterns_of_the_readout_are_no_streaks(rng):
     """Rows off by a third of the noise, an amplifier by half of it, a slope of two: faint along an axis, or broad."""
-    shape = (1200, 1200)
-    rows = np.repeat(rng.normal(0, 0.35, 300), 4)[:, None]
-    step = np.where(np.arange(1200) < 512, 0.25, -0.25)[None, :]
-    slope = np.linspace(-1, 1, 1200)[:, None]
+    shape = (800, 800)
+    rows = np.repeat(rng.normal(0, 0.4, 200), 4)[:, None]
+    step = np.where(np.arange(800) < 350, 0.25, -0.25)[None, :]
+    slope = np.linspace(-1, 1, 800)[:, None]
     for light in (rows, rows.T, step, slope, rows + step):
         given = image_of(np.broadcast_to(light, shape), rng=rng, shape=shape)
         assert mask_streaks(given, options=Streaks())[1] == []

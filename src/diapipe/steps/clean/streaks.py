@@ -38,6 +38,9 @@ PATTERN_SLOPE, PATTERN_SIGMA = 0.01, 1.0
 _PIECE = 4
 """Blocks of a line that are looked at together where only what is seen of it is masked."""
 
+_REFUSED = 5
+"""Lines of the detector after which the search ends: more are a pattern all over the image."""
+
 _TRIED = 20
 """Lines that are looked at before the search ends."""
 
@@ -139,11 +142,14 @@ def mask_streaks(difference: Exposure, *, options: Streaks) -> tuple[Exposure, l
     coarse = line_sums.halved(fine) if factor == 2 else fine.copy()
     found: list[Streak] = []
     mask = planes.mask
-    for _ in range(_TRIED):
-        best = _best(fine, coarse, factor, options) if len(found) < options.max_streaks else None
+    refused = 0
+    while len(found) < options.max_streaks and refused < _REFUSED:
+        best = _best(fine, coarse, factor, options)
         if best is None:
             break
-        if not _is_of_detector(best, planes.mask, size):
+        if _is_of_detector(best, planes.mask, size):
+            refused += 1
+        else:
             mask = mask.copy() if not found else mask
             found.append(_paint(mask, best, _rows_of(best, fine, options), planes.box, options))
         for image, scale in ((fine, 1), (coarse, factor)):

@@ -22,6 +22,7 @@ from diapipe.steps.clean import Clean
 from diapipe.steps.detect import MatchedFilter, ScoreThreshold, SkySources, detect
 from diapipe.steps.measure import measure
 from diapipe.steps.subtract import PsfFilter
+from gaussian_sky import drawn, with_planes
 
 BOX = Box(8000, 8000 + SIDE, -200, SIDE - 200)
 SKY = Recipe(sky_sources=SkySources(n_sources=100, trials_per_source=60))
@@ -206,13 +207,22 @@ def test_a_negative_source_is_the_mirror_of_a_positive(changes):
 
 
 def test_sources_off_the_image_are_dropped(found):
-    """remove_unphysical: whatever has its centroid off the image is flagged, and goes on request."""
-    table = found.dia_sources.copy()
-    inside = without_flagged(table)
-    box = found.difference.box
-    assert ((inside["x"] > box.x0 - 0.5) & (inside["x"] < box.x1 - 0.5)).all()
-    table["pixelFlags_offimage"] = np.arange(len(table)) % 2 == 0
-    assert len(without_flagged(table)) == len(table) // 2
+    """remove_unphysical: of four sources on the border the three whose centroid, right to 0.1 px, is beyond it are
+    flagged, and go on request; the fourth, and all changes, stay.
+    """
+    image, box = found.difference.exposure, found.difference.box
+    places = [(-0.8, 110.2), (160.3, -0.8), (SIDE - 0.2, 210.4), (-0.2, 260.1)]
+    light = drawn((SIDE, SIDE), *np.array(places).T, np.full(4, 3000.0), sigma=SIGMA)
+    image = with_planes(image, image=(image.masked_image.image + light).astype(np.float32))
+    table = measure(replace(found.difference, exposure=image), detect(image), science=found.science.exposure)
+    apart = np.array([np.hypot(table["x"] - box.x0 - x, table["y"] - box.y0 - y) for x, y in places])
+    near = apart.argmin(axis=1)
+    assert apart.min(axis=1).max() < 0.1
+    assert table["pixelFlags_offimage"][near].tolist() == [True, True, True, False]
+    assert np.count_nonzero(table["pixelFlags_offimage"]) == 3
+    inside = without_flagged(table, ["pixelFlags_offimage"])
+    assert len(inside) == len(table) - 3
+    assert ((inside["x"] >= box.x0 - 0.5) & (inside["y"] >= box.y0 - 0.5) & (inside["x"] < box.x1 - 0.5)).all()
 
 
 @pytest.mark.parametrize("which", ["nowhere", "missing"])

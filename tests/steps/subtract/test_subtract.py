@@ -377,6 +377,14 @@ def test_a_residual_level_is_found_and_noise_left_alone(rng):
     assert np.std(level - wave) < 0.1
 
 
+@pytest.mark.parametrize("level", [0.0, 0.25])
+def test_a_level_without_scatter_is_found(level):
+    """An image less itself scatters nowhere: nothing is found, and a constant added to it is, without a warning."""
+    found = residual_over(np.full((300, 300), level, np.float32), np.zeros((300, 300), np.int32))
+    assert (found is None) == (level == 0.0)
+    np.testing.assert_allclose(0.0 if found is None else found, level, atol=1e-6)
+
+
 def test_a_wide_source_keeps_its_flux(rng):
     """S/N 60, PSF of sigma 5 px, on such a wave: what is taken away because of the source is below 1% of its flux."""
     mask = np.zeros((800, 800), np.int32)

@@ -53,6 +53,9 @@ MEDIAN_CHI2 = 0.455
 MEDIAN_ERROR = 1.2533
 """Error of a median in units of that of a mean, √(π/2)."""
 
+LEAST_SCATTER = 1e-6
+"""Of blocks in units of the noise: below is rounding, as where an image is subtracted from itself."""
+
 
 def residual_background(
     pull: RealArray, mask: MaskArray, bad_bits: int, box: Box, *, psf_sigma_px: float = 0.0
@@ -163,7 +166,7 @@ def _tolerance(level: FloatArray, error: FloatArray, known: BoolArray) -> FloatA
 
 
 def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
-    """Median of the blocks of every cell and its error; NaN where fewer than a quarter of them are good."""
+    """Median of the blocks of every cell and its error, above zero; NaN where fewer than a quarter of them are good."""
     n_y, n_x = blocks.shape[0] // cell, blocks.shape[1] // cell
     cells = blocks[: n_y * cell, : n_x * cell].reshape(n_y, cell, n_x, cell).swapaxes(1, 2).reshape(n_y, n_x, cell**2)
     ordered = np.sort(cells, axis=2)
@@ -174,5 +177,6 @@ def _levels(blocks: Float32Array, cell: int) -> tuple[FloatArray, FloatArray]:
     )
     middle = 0.5 * (below + above)
     level = np.where(4 * n >= cell**2, middle, np.nan).astype(np.float64)
-    error = MEDIAN_ERROR * robust_sigma(thinned(blocks, 100_000)) / np.sqrt(np.maximum(n, 1))
+    scatter = max(robust_sigma(thinned(blocks, 100_000)), LEAST_SCATTER)
+    error = MEDIAN_ERROR * scatter / np.sqrt(np.maximum(n, 1))
     return level, error

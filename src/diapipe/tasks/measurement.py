@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from astropy.table import Table
 from lsst.pex.config import ConfigField, ListField
 from lsst.pipe.base import Struct, Task
@@ -12,33 +11,14 @@ from lsst.pipe.base import Struct, Task
 from diapipe.catalogs.dia_sources import without_flagged
 from diapipe.catalogs.stars import StarList
 from diapipe.images import Detections, Difference, Exposure, Footprints
-from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.steps.measure import ApertureCorrections, Glints, Measure, measure, with_sky_sources
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.trails import Trails
-from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
+from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.measurement_plugins import DIPOLES, TRAILS, emptied, plugins, without_columns_of_others
 
 FORCED = ("scienceFlux", "templateFlux", "forced_")
 """Beginnings of the columns of forced photometry."""
-
-
-def in_sigma(fwhm: float) -> float:
-    """FWHM as sigmas of a Gaussian."""
-    return float(fwhm * SIGMA_TO_FWHM)
-
-
-def in_fwhm(sigma: float) -> float:
-    """Sigmas as FWHM of a Gaussian."""
-    return float(sigma / SIGMA_TO_FWHM)
-
-
-class TrailsConfig(OptionConfig):
-    """Config of the fit of sources that moved while the shutter was open."""
-
-    searchRadius: Any = option(Trails, "search_fwhm")
-    minLengthSigma: Any = option(Trails, "least_length_sigma")
-    minGain: Any = option(Trails, "least_gain")
-    suspectLength: Any = option(Trails, "suspect_fwhm")
 
 
 class GlintsConfig(OptionConfig):
@@ -49,39 +29,12 @@ class GlintsConfig(OptionConfig):
     threshold: Any = option(Glints, "max_rms_px")
 
 
-class DipoleFitPluginConfig(OptionConfig):
-    """Config of the dipole fit, under the names of LSST's plugin."""
-
-    relWeight: Any = option(Dipoles, "image_weight")
-    fitSeparateNegParams: Any = option(Dipoles, "separate_fluxes")
-    minSn: Any = option(Dipoles, "least_snr")
-    maxFluxRatio: Any = option(Dipoles, "largest_share")
-    maxSeparation: Any = option(
-        Dipoles,
-        "reach_fwhm",
-        into=in_fwhm,
-        shown=in_sigma,
-        doc="A lobe that moves farther from the middle has run away, in sigma of the PSF.",
-    )
-    fitAllDiaSources: Any = fixed(
-        False, "Fit a dipole to every source.", "a source without a lobe of the other sign beside it is none"
-    )
-    fitBackground: Any = idle(1, "Fit the background of the stamps.", "the three images have none left")
-    tolerance: Any = idle(1e-7, "Where the iterations end.", "they end where the errors say that more is noise")
-    maxChi2DoF: Any = idle(0.05, "Limit that was never applied.", "a dipole is judged by separation and balance")
-    maxFootprintArea: Any = idle(
-        1200, "Larger footprints were not fitted.", "stamps are fitted, whatever the footprint"
-    )
-
-
 class DipoleFitConfig(OptionConfig):
     """Config of the measurement."""
 
-    dipole: Any = ConfigField(doc="The dipole fit.", dtype=DipoleFitPluginConfig)
+    plugins: Any = plugins()
     apertureRadius: Any = option(Measure, "aperture_fwhm")
     maxDistToPeak: Any = option(Measure, "max_shift_px")
-    doTrails: Any = option(Measure, "fit_trails")
-    trails: Any = ConfigField(doc="The trail fit.", dtype=TrailsConfig)
     glints: Any = ConfigField(doc="Which sources stand in a row, as glints of a satellite do.", dtype=GlintsConfig)
     badSourceFlags: Any = ListField(
         dtype=str,
@@ -90,14 +43,20 @@ class DipoleFitConfig(OptionConfig):
     )
     psfStampSize: Any = option(Measure, "stamp_fwhm")
 
+    @property
+    def algorithms(self) -> Any:
+        """The plugins, by their older name."""
+        return self.plugins
+
     def options(self, *, fitDipoles: bool, corrections: ApertureCorrections | None = None) -> Measure:
         """The options of the core; without ``corrections`` no aperture correction is applied."""
         return options_of(
             self,
             Measure,
-            fit_dipoles=fitDipoles,
-            dipoles=options_of(self.dipole, Dipoles),
-            trails=options_of(self.trails, Trails),
+            fit_dipoles=fitDipoles and DIPOLES in self.plugins.names,
+            dipoles=options_of(self.plugins[DIPOLES], Dipoles),
+            fit_trails=TRAILS in self.plugins.names,
+            trails=options_of(self.plugins[TRAILS], Trails),
             glints=options_of(self.glints, Glints),
             aperture_corrections=corrections or ApertureCorrections(fluxes=()),
         )
@@ -157,9 +116,7 @@ class DipoleFitTask(Task):
                 stars=stars,
                 options=options,
             )
-        for name in table.colnames:
-            if name.startswith(FORCED):
-                table[name][:] = np.nan if table[name].dtype.kind == "f" else False
+        table = emptied(without_columns_of_others(table, self.config.plugins.names), FORCED)
         self.metadata["nSources"] = len(table)
         self.metadata["nDipoles"] = int(table["isDipole"].sum())
         return Struct(diaSources=table)

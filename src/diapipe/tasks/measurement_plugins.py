@@ -1,0 +1,157 @@
+"""What the measurement measures, by the names of LSST's plugins: which columns of the table each of them fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from lsst.pex.config import Config, RegistryField, makeRegistry
+
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.steps.measure.dipoles import Dipoles
+from diapipe.steps.measure.trails import Trails
+from diapipe.tasks.fields import OptionConfig, idle, option
+
+measurementPluginRegistry = makeRegistry("What is measured at a source, by the names of LSST's plugins.")
+
+DIPOLES = "ip_diffim_DipoleFit"
+TRAILS = "ext_trailedSources_Naive"
+
+_COLUMNS = {
+    "base_PsfFlux": ("psfFlux", "psfChi2", "psfNdata", "snr"),
+    "base_CircularApertureFlux": ("apFlux",),
+    "base_SdssShape": ("ixx", "iyy", "ixy", "shape_flag"),
+    "base_PixelFlags": ("pixelFlags",),
+    "base_ClassificationSizeExtendedness": ("extendedness",),
+}
+"""Beginnings of the columns that a plugin fills; the fits of dipoles and trails are left out by the measurement."""
+
+_ALWAYS = {
+    **dict.fromkeys(
+        ("base_SdssCentroid", "base_NaiveCentroid", "base_PeakCentroid", "ip_diffim_NaiveDipoleCentroid"),
+        "x and y are those of the PSF fit, with errors",
+    ),
+    "base_SkyCoord": "ra and dec are always there",
+    **dict.fromkeys(("base_LocalPhotoCalib", "base_LocalWcs"), "fluxes are in nJy and positions on the sky already"),
+    **dict.fromkeys(
+        ("base_PeakLikelihoodFlux", "base_GaussianFlux"), "psfFlux is measured where the source is, on white noise"
+    ),
+    **dict.fromkeys(
+        ("ip_diffim_NaiveDipoleFlux", "ip_diffim_PsfDipoleFlux", "ip_diffim_ClassificationDipole"),
+        f"the columns of {DIPOLES} hold it",
+    ),
+    "base_LocalBackground": "the background of a difference is fitted and taken out before",
+}
+"""Plugins that change nothing here, and why."""
+
+
+class PluginConfig(Config):
+    """Config of a plugin without parameters."""
+
+
+def in_sigma(fwhm: float) -> float:
+    """FWHM as sigmas of a Gaussian."""
+    return float(fwhm * SIGMA_TO_FWHM)
+
+
+def in_fwhm(sigma: float) -> float:
+    """Sigmas as FWHM of a Gaussian."""
+    return float(sigma / SIGMA_TO_FWHM)
+
+
+_BACKGROUNDS = {"none": 0, "prefit": 1, "joint": 2}
+
+
+def background_of(number: int) -> str:
+    """How the light under a dipole is fitted, by the number that the plugin has for it."""
+    return {value: name for name, value in _BACKGROUNDS.items()}[number]
+
+
+class TrailsConfig(OptionConfig):
+    """Config of the fit of sources that moved while the shutter was open."""
+
+    searchRadius: Any = option(Trails, "search_fwhm")
+    minLengthSigma: Any = option(Trails, "least_length_sigma")
+    minGain: Any = option(Trails, "least_gain")
+    suspectLength: Any = option(Trails, "suspect_fwhm")
+
+
+class DipoleFitPluginConfig(OptionConfig):
+    """Config of the dipole fit, under the names of LSST's plugin."""
+
+    relWeight: Any = option(Dipoles, "image_weight")
+    fitSeparateNegParams: Any = option(Dipoles, "separate_fluxes")
+    minSn: Any = option(Dipoles, "least_snr")
+    maxFluxRatio: Any = option(Dipoles, "largest_share")
+    maxSeparation: Any = option(
+        Dipoles,
+        "reach_fwhm",
+        into=in_fwhm,
+        shown=in_sigma,
+        doc="A lobe that moves farther from the middle has run away, in sigma of the PSF.",
+    )
+    fitAllDiaSources: Any = option(
+        Dipoles,
+        "candidates",
+        into=lambda every: "all" if every else "opposite",
+        shown=lambda candidates: bool(candidates == "all"),
+        doc="Fit a dipole to every source, not to those alone that have a lobe of the other sign beside them.",
+    )
+    fitBackground: Any = option(
+        Dipoles,
+        "background",
+        into=background_of,
+        shown=_BACKGROUNDS.__getitem__,
+        doc="The light under the star: 0 not fitted, 1 fitted to the pixels around before, 2 fitted together with it.",
+    )
+    maxFootprintArea: Any = option(Dipoles, "largest_footprint_px")
+    tolerance: Any = idle(1e-7, "Where the iterations end.", "they end where the errors say that more is noise")
+    maxChi2DoF: Any = idle(0.05, "Limit that was never applied.", "a dipole is judged by separation and balance")
+
+
+for _name in (DIPOLES, TRAILS, *_COLUMNS, *_ALWAYS):
+    _config = {DIPOLES: DipoleFitPluginConfig, TRAILS: TrailsConfig}.get(_name, PluginConfig)
+    measurementPluginRegistry.register(_name, PluginConfig, _config)
+
+
+def plugins() -> Any:
+    """The field that chooses among them; all that fill columns by default."""
+    why = "; ".join(f"{name}: {reason}" for name, reason in _ALWAYS.items())
+    return RegistryField(
+        doc="What is measured; the columns of what is not named are left empty. Without effect, for what they give is "
+        f"there in any case: {why}.",
+        registry=measurementPluginRegistry,
+        multi=True,
+        default=[DIPOLES, TRAILS, *_COLUMNS],
+    )
+
+
+def without_columns_of_others(table: Table, chosen: Iterable[str]) -> Table:
+    """The table, in which the columns of plugins that were not chosen are empty.
+
+    Parameters
+    ----------
+    table
+        As measured; not changed.
+    chosen
+        Names of plugins.
+
+    Returns
+    -------
+    Table
+        With the same columns.
+    """
+    left_out = _COLUMNS.keys() - set(chosen)
+    return emptied(table, tuple(begin for name in left_out for begin in _COLUMNS[name]))
+
+
+def emptied(table: Table, begins: tuple[str, ...]) -> Table:
+    """A copy in which the columns whose names begin so hold nothing: NaN, 0, False, and True where a flag says so."""
+    found = table.copy()
+    for name in found.colnames:
+        if begins and name.startswith(begins):
+            kind = found[name].dtype
+            found[name][:] = np.nan if kind.kind == "f" else kind.type(name.endswith("_flag"))
+    return found

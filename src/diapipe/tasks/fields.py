@@ -62,7 +62,7 @@ def option(
     shown: Callable[[Any], Any] = same,
     doc: str | None = None,
     default: Any = dataclasses.MISSING,
-    choices: dict[str, Any] | None = None,
+    choices: dict[Any, Any] | None = None,
 ) -> Any:
     """A field for one parameter of the core: its type, default and meaning are those of the dataclass.
 
@@ -99,7 +99,8 @@ def option(
     if origin is typing.Literal:
         names = choices or typing.get_args(hint)
         allowed = dict.fromkeys(names, f"see {owner.__name__}.{parameter}")
-        field = ChoiceField(doc=meaning, dtype=str, allowed=allowed, default=shown_value, optional=optional)
+        kind = type(next(iter(allowed)))
+        field = ChoiceField(doc=meaning, dtype=kind, allowed=allowed, default=shown_value, optional=optional)
     elif origin is tuple or isinstance(shown_value, list):
         element = typing.get_args(hint)[0] if origin is tuple else str
         chosen = None if shown_value is None else list(shown_value)

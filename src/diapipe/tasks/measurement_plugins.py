@@ -61,14 +61,6 @@ def in_fwhm(sigma: float) -> float:
     return float(sigma / SIGMA_TO_FWHM)
 
 
-_BACKGROUNDS = {"none": 0, "prefit": 1, "joint": 2}
-
-
-def background_of(number: int) -> str:
-    """How the light under a dipole is fitted, by the number that the plugin has for it."""
-    return {value: name for name, value in _BACKGROUNDS.items()}[number]
-
-
 class TrailsConfig(OptionConfig):
     """Config of the fit of sources that moved while the shutter was open."""
 
@@ -95,15 +87,13 @@ class DipoleFitPluginConfig(OptionConfig):
     fitAllDiaSources: Any = option(
         Dipoles,
         "candidates",
-        into=lambda every: "all" if every else "opposite",
-        shown=lambda candidates: bool(candidates == "all"),
+        choices={False: "opposite", True: "all"},
         doc="Fit a dipole to every source, not to those alone that have a lobe of the other sign beside them.",
     )
     fitBackground: Any = option(
         Dipoles,
         "background",
-        into=background_of,
-        shown=_BACKGROUNDS.__getitem__,
+        choices={0: "none", 1: "prefit", 2: "joint"},
         doc="The light under the star: 0 not fitted, 1 fitted to the pixels around before, 2 fitted together with it.",
     )
     maxFootprintArea: Any = option(Dipoles, "largest_footprint_px")

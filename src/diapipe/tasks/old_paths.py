@@ -38,7 +38,8 @@ _OLD: dict[str, dict[str, str]] = {
     "decorrelate": {
         "lsst.ip.diffim.imageDecorrelation": "DecorrelateALKernelSpatialTask DecorrelateALKernelSpatialConfig"
     },
-    "measurement": {"lsst.ip.diffim.dipoleFitTask": "DipoleFitTask DipoleFitPluginConfig"},
+    "measurement": {"lsst.ip.diffim.dipoleFitTask": "DipoleFitTask"},
+    "measurement_plugins": {"lsst.ip.diffim.dipoleFitTask": "DipoleFitPluginConfig"},
     "aperture_corrections": {"lsst.meas.base.applyApCorr": "ApplyApCorrTask ApplyApCorrConfig"},
     "forced_measurement": {"lsst.meas.base.forcedMeasurement": "ForcedMeasurementTask ForcedMeasurementConfig"},
     "astrometer": {"lsst.meas.astrom.astrometry": "AstrometryTask AstrometryConfig"},

@@ -155,6 +155,11 @@ class ZogyFilterConfig(OptionConfig):
     inImageSpace: Any = idle(False, "Filter in pixels.", "the filters are smooth fields of small kernels")
     padSize: Any = idle(7, "Padding in pixels.", "the filters have the size that they need")
     doTrimKernels: Any = idle(False, "Trim the filters.", "the filters have the size that they need")
+    ignoreMaskPlanes: Any = idle(
+        ["INTRP", "EDGE", "DETECTED", "SAT", "CR", "BAD", "NO_DATA", "DETECTED_NEGATIVE"],
+        "Planes left out of the mean variance.",
+        "the filters take the variance of the sky around, from pixels that can be used",
+    )
     doFilterPsfs: Any = idle(True, "Smooth the PSF images.", "PSF models have no noisy borders")
 
 

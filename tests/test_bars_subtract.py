@@ -44,7 +44,10 @@ def seen(difference):
 
 
 def assert_noise(difference, expected, *, scatter=0.10, plane=0.10):
-    """Mean of zero to five errors; scatter and variance plane as expected."""
+    """Mean of zero to five errors; scatter and variance plane as expected, the plane by what went into it: a factor
+    that brings it to the scatter of the pixels would hide that it is wrong.
+    """
+    assert difference.variance_factor == pytest.approx(1.0, abs=0.05)
     values, variance = seen(difference)
     assert np.isfinite(difference.exposure.masked_image.image).all()
     assert abs(values.mean()) < 5.0 * expected / np.sqrt(len(values))
@@ -358,7 +361,9 @@ def test_decorrelated_variance(svar, tvar):
     """
     plain, _ = seen(known_difference(svar, tvar, whitened=False))
     assert plain.var() < 0.8 * (svar + tvar)
-    values, variance = seen(known_difference(svar, tvar, whitened=True))
+    found = known_difference(svar, tvar, whitened=True)
+    assert found.variance_factor == pytest.approx(1.0, abs=0.01)
+    values, variance = seen(found)
     assert values.var() == pytest.approx(svar + tvar, rel=0.02)
     assert variance.mean() == pytest.approx(svar + tvar, rel=0.02)
     assert values.var() == pytest.approx(variance.mean(), rel=0.02)

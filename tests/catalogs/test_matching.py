@@ -102,3 +102,18 @@ def test_associations_are_counted():
     assert [association_counts(found)[f"NFalsePositives{name}"] for name in names] == [3, 1, 2, 0]
     found = with_matches(DIA, sources=SOURCES, pixel_scale_arcsec=0.2)
     assert [association_counts(found)[f"NFalsePositives{name}"] for name in names] == [3, 0, 2, 1]
+
+
+def test_sky_sources_are_no_false_positives():
+    """The first of three is a sky source that happens to lie by a known one: two are left, of which one is known."""
+    table = DIA.copy()
+    table["sky_source"] = [True, False, False]
+    found = with_matches(table, sources=SOURCES, reference=REFERENCE, pixel_scale_arcsec=0.2)
+    every = with_matches(DIA, sources=SOURCES, reference=REFERENCE, pixel_scale_arcsec=0.2)
+    on_reference, on_source = ((every[name] > 0)[1:] for name in ("refMatchId", "srcMatchId"))
+    assert association_counts(found) == {
+        "NFalsePositivesTotal": 2,
+        "NFalsePositivesRefAssociated": on_reference.sum(),
+        "NFalsePositivesSrcAssociated": on_source.sum(),
+        "NFalsePositivesUnassociated": (~on_reference & ~on_source).sum(),
+    }

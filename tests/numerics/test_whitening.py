@@ -92,3 +92,15 @@ def test_noise_gain_of_correlated_noise(rng: np.random.Generator) -> None:
     measured = np.var(signal.fftconvolve(noise, kernel, mode="same")) / np.var(noise)
     predicted = whitening.noise_gain(kernel, correlation) * (kernel**2).sum()
     assert measured == pytest.approx(predicted, rel=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_noise_gain_of_a_kernel_narrower_than_the_correlation(size: int, rng: np.random.Generator) -> None:
+    """Σ_ij K_i K_j ρ(i - j) / ΣK² as it stands, to rounding, with lags of five: nothing wraps around."""
+    kernel, correlation = rng.normal(size=(size, size)), gaussian(1.5, half=5) / gaussian(1.5, half=5).max()
+    y, x = (grid.ravel() for grid in np.mgrid[:size, :size])
+    dy, dx = y[:, None] - y, x[:, None] - x
+    near = (abs(dy) <= 5) & (abs(dx) <= 5)
+    rho = np.where(near, correlation[np.clip(dy, -5, 5) + 5, np.clip(dx, -5, 5) + 5], 0.0)
+    expected = kernel.ravel() @ rho @ kernel.ravel() / (kernel**2).sum()
+    assert whitening.noise_gain(kernel, correlation) == pytest.approx(expected, rel=1e-9)

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from astropy.table import vstack
 
 from diapipe.report import PageContent, render_page
 from diapipe.report.rows import AT_MOST_GOOD, listed, rows_of
@@ -101,6 +102,18 @@ def test_a_page_of_no_source_says_so(rng):
     parts = toy_parts(rng)
     parts["dia_sources"] = parts["dia_sources"][:0]
     assert "Nothing was found above the threshold." in render_page(content_of(parts))
+
+
+def test_sky_sources_are_neither_listed_nor_marked(rng):
+    """Forty rows at empty places leave the page as it is without them."""
+    parts = toy_parts(rng)
+    found = parts["dia_sources"]
+    found["sky_source"] = False
+    sky = found[np.resize(np.arange(len(found)), 40)]
+    sky["sky_source"] = True
+    content = content_of(parts)
+    assert len(found) > 0
+    assert render_page(replace(content, dia_sources=vstack([found, sky]))) == render_page(content)
 
 
 def test_names_of_files_are_escaped(rng):

@@ -117,11 +117,15 @@ def association_counts(dia_sources: Table) -> dict[str, int]:
     """How many DIA sources stand on known ones, after `with_matches`: most of those are residuals, no changes.
 
     ``NFalsePositivesTotal``: all; ``...RefAssociated``, ``...SrcAssociated``: with an entry of the reference catalogue,
-    or a source of the science image; ``...Unassociated``: with neither.
+    or a source of the science image; ``...Unassociated``: with neither. Sky sources, where nothing was detected, are
+    not counted.
     """
-    on_reference, on_source = (np.asarray(dia_sources[name]) > 0 for name in ("refMatchId", "srcMatchId"))
+    detected = dia_sources
+    if "sky_source" in dia_sources.colnames:
+        detected = dia_sources[~np.asarray(dia_sources["sky_source"], dtype=np.bool_)]
+    on_reference, on_source = (np.asarray(detected[name]) > 0 for name in ("refMatchId", "srcMatchId"))
     return {
-        "NFalsePositivesTotal": len(dia_sources),
+        "NFalsePositivesTotal": len(detected),
         "NFalsePositivesRefAssociated": int(on_reference.sum()),
         "NFalsePositivesSrcAssociated": int(on_source.sum()),
         "NFalsePositivesUnassociated": int((~on_reference & ~on_source).sum()),

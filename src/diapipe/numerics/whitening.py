@@ -86,8 +86,7 @@ def noise_gain(kernel: FloatArray, correlation: FloatArray | None) -> float:
     if correlation is None:
         return 1.0
     half = correlation.shape[0] // 2
-    size = kernel.shape[0]
-    n = 2 * size + 1
+    n = 2 * max(kernel.shape[0], half) + 1  # no lag of either wraps around
     autocorrelation = np.fft.irfft2(np.abs(np.fft.rfft2(kernel, (n, n))) ** 2, (n, n))
     lags = np.arange(-half, half + 1)
     return float((autocorrelation[np.ix_(lags, lags)] * correlation).sum() / autocorrelation[0, 0])

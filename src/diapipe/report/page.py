@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from diapipe.report import plots
 from diapipe.report.content import PageContent
 from diapipe.report.cutouts import cutout_sheet, cutout_side
 from diapipe.report.pictures import kernel_grid, psf_strip, triptych
-from diapipe.report.rows import column, listed, rows_of
+from diapipe.report.rows import column, detected, listed, rows_of
 from diapipe.report.words import listed_words, sentences, tiles
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def render_page(content: PageContent) -> str:
     content
         Summary, catalogue and images. What is missing (the science pixels, a PSF) is left out of the page.
     """
-    return _template().render(**_values(content))
+    return _template().render(**_values(replace(content, dia_sources=detected(content.dia_sources))))
 
 
 def _values(content: PageContent) -> dict[str, Any]:

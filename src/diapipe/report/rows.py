@@ -51,6 +51,11 @@ class Row:
         return fixed(self.snr, 1)
 
 
+def detected(dia_sources: Table) -> Table:
+    """The table without its sky sources, which stand where nothing was found."""
+    return dia_sources[~(column(dia_sources, "sky_source") > 0)]
+
+
 def listed(dia_sources: Table) -> IntArray:
     """Indices of the sources to list: the most significant good ones, then some of those with ``dp_bad``."""
     snr, bad = np.abs(column(dia_sources, "snr")), column(dia_sources, "dp_bad") > 0

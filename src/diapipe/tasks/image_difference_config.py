@@ -119,7 +119,7 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
     growFootprint: Any = Field(dtype=int, default=2, doc="By how many pixels footprints are grown for doMerge.")
     diaSourceMatchRadius: Any = Field(dtype=float, default=0.5, doc="Radius of doMatchSources in arc seconds.")
     controlStepSize: Any = Field(
-        dtype=int, default=5, doc="Every how manieth of the shuffled kernel sources becomes a control."
+        dtype=int, default=5, doc="Every n-th of the shuffled kernel sources becomes a control; this is n."
     )
     controlRandomSeed: Any = Field(dtype=int, default=10, doc="Seed of that shuffle.")
 

@@ -79,6 +79,14 @@ def bare(exposure: Exposure) -> Exposure:
     )
 
 
+def halves(exposure: Exposure) -> tuple[Exposure, Exposure]:
+    """Two parts of an exposure, left and right, that overlap in the middle."""
+    box = exposure.box
+    quarter = box.width // 8
+    left = replace(box, x1=box.x0 + box.width // 2 + quarter)
+    return exposure[left], exposure[replace(box, x0=box.x0 + box.width // 2 - quarter)]
+
+
 def recovery(dia_sources: Table, truth: Table) -> Recovery:
     """Compare a catalogue with the changes that are true."""
     good = ~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)

@@ -20,9 +20,11 @@ def warmup(quiet: bool, verbose: bool) -> None:
 
     They are kept on disk; this is needed once for every installation, and takes up to a minute.
     """
-    from diapipe.cli.truth import bare, simulated
+    from diapipe.cli.truth import bare, halves, simulated
     from diapipe.flow import difference_pair
+    from diapipe.images import CoaddPatch
     from diapipe.steps.characterize import characterize
+    from diapipe.steps.template import MultiTract, template_for
 
     begun = time.perf_counter()
     with progress_for(quiet=quiet) as progress:
@@ -31,5 +33,8 @@ def warmup(quiet: bool, verbose: bool) -> None:
         difference_pair(pair.science, pair.template, progress=lambda stage: progress(f"compile: {stage}"))
         progress("compile: characterize an image without mask and variance")
         characterize(bare(pair.science))
+        progress("compile: a template of several images")
+        tiles = [CoaddPatch.whole(half, number) for number, half in enumerate(halves(pair.template))]
+        template_for(pair.science, tiles, algorithm=MultiTract())
     if not quiet:
         click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")

@@ -147,7 +147,8 @@ def blended(sums: Sums, *, no_data: int) -> Planes:
     """The planes that the sums make: NaN and ``no_data`` where nothing was summed up."""
     shape = sums.value.shape
     planes = Planes(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
-    _divide(sums, planes, no_data)
+    of_one_layout = Sums._make(map(np.ascontiguousarray, sums))  # a part of larger sums would compile once more
+    _divide(of_one_layout, planes, no_data)
     return planes
 
 

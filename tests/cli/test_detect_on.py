@@ -50,4 +50,6 @@ def test_the_score_of_a_proper_difference_is_written_without_being_searched(pair
     pull = (planes.image / np.sqrt(planes.variance))[planes.usable()]
     assert np.median(planes.variance) > 2.0  # in counts, not in sigma
     assert 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) == pytest.approx(1.0, abs=0.05)
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["counts"]["searched"] == "difference"
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["counts"]["searched"] == "difference"
+    assert summary["convolved_reason"].startswith("both images were filtered")

@@ -37,7 +37,8 @@ def test_two_gaussians_give_a_gaussian(widths, convolved, rng):
     found = matched(replace(QUIET, sigma_template=narrow, sigma_science=wide), rng)
     kernel = found.kernel.image_at(**MIDDLE)
     assert found.convolved == convolved
-    assert f"the {convolved} was convolved because its PSF is the sharper one" in found.reason
+    name = {"science": "science image", "template": "template"}[convolved]
+    assert f"the {name} was convolved because its PSF is the sharper one" in found.reason
     assert width_squared(kernel) == pytest.approx(abs(wide**2 - narrow**2), rel=0.01, abs=0.05)
     ratio = 1.0 / QUIET.template_scale
     sums, background = (ratio, 7.0) if convolved == "template" else (1.0 / ratio, -7.0 / ratio)

@@ -31,6 +31,9 @@ class Direction:
         return (template, science) if self.convolved == "template" else (science, template)
 
 
+_NAMES: dict[Convolved, str] = {"science": "science image", "template": "template"}
+
+
 def median_sigma(psf: Psf, box: Box) -> float:
     """Median over a 3 x 3 grid of the PSF's Gaussian-equivalent sigma, in pixels."""
     at = (0.1, 0.5, 0.9)
@@ -47,10 +50,10 @@ def choose_direction(science: Psf, template: Psf, box: Box, *, convolve: str) ->
     )
     if convolve == "auto":
         convolved: Convolved = "template" if of_template <= of_science else "science"
-        reason = f"the {convolved} was convolved because its PSF is the sharper one ({widths})"
+        reason = f"the {_NAMES[convolved]} was convolved because its PSF is the sharper one ({widths})"
     else:
         convolved = "template" if convolve == "template" else "science"
-        reason = f"the {convolved} was convolved because that was asked for ({widths})"
+        reason = f"the {_NAMES[convolved]} was convolved because that was asked for ({widths})"
     target, reference = (of_template, of_science) if convolved == "template" else (of_science, of_template)
     return Direction(convolved, target, reference, reason)
 

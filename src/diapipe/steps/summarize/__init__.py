@@ -29,6 +29,7 @@ from diapipe.steps.summarize.parts import (
 )
 from diapipe.steps.summarize.plain import plain
 from diapipe.steps.summarize.psf_widths import describe_psf
+from diapipe.steps.summarize.reasons import why_convolved
 from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
 from diapipe.steps.summarize.tally import (
     candidate_counts,
@@ -104,7 +105,7 @@ def summarize(
         "flux_unit": _flux_unit(dia_sources, exposure),
         "pixel_unit": exposure.unit,
         "convolved": match.convolved,
-        "convolved_reason": match.reason,
+        "convolved_reason": why_convolved(match, difference),
         "alignment": _alignment_facts(aligned, registration),
         "psf": psf,
         "kernel": _kernel_facts(match, difference),

@@ -83,3 +83,22 @@ def test_the_score_of_zogy_may_be_written_with_the_difference():
     config_with(
         subtract="zogy", useScoreImageDetection=True, doWriteScoreExp=True, doWriteSubtractedExp=True
     ).validate()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("controlStepSize", 0),
+        ("diaSourceMatchRadius", -1.0),
+        ("growFootprint", -1),
+        ("requiredTemplateFraction", 2.0),
+        ("templateSipOrder", 0),
+    ],
+)
+def test_a_value_out_of_range_is_told_when_the_configuration_is_validated(name, value):
+    """In one sentence with the field's own name and the value, before an image is read."""
+    config = ImageDifferenceConfig()
+    setattr(config, name, value)
+    with pytest.raises(UsageError, match=rf"^{name}\b.* not {value:g}") as told:
+        config.validate()
+    assert told.value.fieldName == name

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lsst.pex.config import ConfigurableField, Field
 from lsst.pipe.base import PipelineTaskConfig
 
 from diapipe.errors import UsageError
+from diapipe.steps.detect import MatchedFilter
+from diapipe.steps.template import RegisterSip, WienerWarp
 from diapipe.tasks.aperture_corrections import ApplyApCorrTask
 from diapipe.tasks.astrometer import AstrometryTask
 from diapipe.tasks.connections import ImageDifferenceConnections
@@ -159,7 +162,17 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
         broken = broken_rule(self)
         if broken is not None:
             raise broken
-        try:
-            kernel_source_options(self)
-        except UsageError as error:
-            raise SettingsError(self._fields["controlStepSize"], self, f"controlStepSize: {error}") from error
+        made: dict[str, Callable[[], object]] = {
+            "controlStepSize": lambda: kernel_source_options(self),
+            "growFootprint": lambda: MatchedFilter(merge_px=self.growFootprint),
+            "requiredTemplateFraction": lambda: WienerWarp(required_template_fraction=self.requiredTemplateFraction),
+            "templateSipOrder": lambda: RegisterSip(sip_order=self.templateSipOrder),
+        }
+        for name, make in made.items():
+            try:
+                make()
+            except UsageError as error:
+                raise SettingsError(self._fields[name], self, f"{name}: {error}") from error
+        if not self.diaSourceMatchRadius > 0:
+            said = f"diaSourceMatchRadius must be positive, not {self.diaSourceMatchRadius:g}"
+            raise SettingsError(self._fields["diaSourceMatchRadius"], self, said)

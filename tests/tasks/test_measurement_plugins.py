@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.tasks.conftest import Run, configured
 
+from diapipe.errors import UsageError
 from diapipe.steps.measure import Measure
 from diapipe.tasks import ImageDifferenceConfig, ImageDifferenceTask
 from diapipe.tasks.measurement import DipoleFitConfig
@@ -105,3 +106,47 @@ def test_every_plugin_of_the_older_task_has_a_name() -> None:
     """Those that its configurations name."""
     names = "base_PeakLikelihoodFlux base_LocalPhotoCalib base_LocalWcs ext_trailedSources_Naive base_SdssCentroid"
     assert set(names.split()) <= set(measurementPluginRegistry)
+
+
+LINES = """
+config.measurement.doReplaceWithNoise = False
+config.measurement.slots.apFlux = 'base_CircularApertureFlux_12_0'
+config.measurement.slots.shape = None
+config.measurement.plugins['base_PixelFlags'].masksFpAnywhere = ['STREAK']
+config.forcedMeasurement.plugins.names = ['base_TransformedCentroid', 'base_PsfFlux']
+config.forcedMeasurement.copyColumns = {'id': 'objectId', 'parent': 'parentObjectId'}
+config.forcedMeasurement.slots.centroid = 'base_TransformedCentroid'
+config.forcedMeasurement.doReplaceWithNoise = False
+config.decorrelate.completeVarPlanePropagation = True
+config.decorrelate.ignoreMaskPlanes = ['BAD']
+"""
+
+
+@pytest.mark.parametrize("line", LINES.split("\n")[1:-1])
+def test_lines_without_effect_load(line, tmp_path) -> None:
+    """They are part of older configurations; what they ask for is there in any case, and the field says why."""
+    config = ImageDifferenceConfig()
+    config.loadFromString(line)
+    config.validate()
+    config.save(str(tmp_path / "saved.py"))
+    again = ImageDifferenceConfig()
+    again.load(str(tmp_path / "saved.py"))
+    assert again.compare(config)
+
+
+def test_the_aperture_and_the_centroid_by_their_plugins() -> None:
+    """A radius in pixels, and the distance from the peak at which a centroid is refused."""
+    config = DipoleFitConfig()
+    config.plugins["base_CircularApertureFlux"].radii = [12.0]
+    config.plugins["base_SdssCentroid"].maxDistToPeak = 5.0
+    options = config.options(fitDipoles=True)
+    assert (options.aperture_px, options.max_shift_px) == (12.0, 5.0)
+    assert DipoleFitConfig().options(fitDipoles=True).aperture_px is None
+
+
+def test_one_aperture_only() -> None:
+    """Two radii are refused in one sentence."""
+    config = DipoleFitConfig()
+    config.plugins["base_CircularApertureFlux"].radii = [3.0, 12.0]
+    with pytest.raises(UsageError, match=r"radii holds one positive radius in pixels, not \[3.0, 12.0\]"):
+        config.validate()

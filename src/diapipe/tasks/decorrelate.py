@@ -9,7 +9,7 @@ from lsst.pipe.base import Struct, Task
 from diapipe.images import Exposure
 from diapipe.steps.decorrelate import Afterburner, decorrelate
 from diapipe.steps.match import Match
-from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.fields import OptionConfig, idle, option, options_of
 
 
 class DecorrelateALKernelSpatialConfig(OptionConfig):
@@ -17,6 +17,14 @@ class DecorrelateALKernelSpatialConfig(OptionConfig):
 
     cells: Any = option(Afterburner, "cells")
     order: Any = option(Afterburner, "order")
+    ignoreMaskPlanes: Any = idle(
+        ["INTRP", "EDGE", "DETECTED", "SAT", "CR", "BAD", "NO_DATA", "DETECTED_NEGATIVE"],
+        "Planes left out of the mean variance.",
+        "a median over pixels that can be used stands in its place",
+    )
+    completeVarPlanePropagation: Any = idle(
+        False, "Filter the variance planes too, not only their mean.", "that is always done"
+    )
 
     def decorrelator(self, *, spatiallyVarying: bool) -> Afterburner:
         """The algorithm of the core: on its grid, or one filter for all."""

@@ -14,8 +14,17 @@ from diapipe.images import Detections, Difference, Exposure, Footprints
 from diapipe.steps.measure import ApertureCorrections, Glints, Measure, measure, with_sky_sources
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.trails import Trails
-from diapipe.tasks.fields import OptionConfig, option, options_of
-from diapipe.tasks.measurement_plugins import DIPOLES, TRAILS, emptied, plugins, without_columns_of_others
+from diapipe.tasks.fields import OptionConfig, idle, option, options_of
+from diapipe.tasks.measurement_plugins import (
+    APERTURE,
+    CENTROID,
+    DIPOLES,
+    TRAILS,
+    SlotConfig,
+    emptied,
+    plugins,
+    without_columns_of_others,
+)
 
 FORCED = ("scienceFlux", "templateFlux", "forced_")
 """Beginnings of the columns of forced photometry."""
@@ -34,7 +43,12 @@ class DipoleFitConfig(OptionConfig):
 
     plugins: Any = plugins()
     apertureRadius: Any = option(Measure, "aperture_fwhm")
-    maxDistToPeak: Any = option(Measure, "max_shift_px")
+    slots: Any = ConfigField(doc="Names of columns; without effect.", dtype=SlotConfig)
+    doReplaceWithNoise: Any = idle(
+        False,
+        "Put noise in the place of neighbours while a source is measured.",
+        "stamps are of white noise as they are",
+    )
     glints: Any = ConfigField(doc="Which sources stand in a row, as glints of a satellite do.", dtype=GlintsConfig)
     badSourceFlags: Any = ListField(
         dtype=str,
@@ -53,6 +67,8 @@ class DipoleFitConfig(OptionConfig):
         return options_of(
             self,
             Measure,
+            max_shift_px=self.plugins[CENTROID].maxDistToPeak,
+            aperture_px=self.plugins[APERTURE].radius,
             fit_dipoles=fitDipoles and DIPOLES in self.plugins.names,
             dipoles=options_of(self.plugins[DIPOLES], Dipoles),
             fit_trails=TRAILS in self.plugins.names,

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from lsst.pex.config import Config, RegistryField, makeRegistry
+from lsst.pex.config import Config, Field, ListField, RegistryField, makeRegistry
 
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.steps.measure import Measure
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.trails import Trails
 from diapipe.tasks.fields import OptionConfig, idle, option
@@ -18,10 +19,12 @@ measurementPluginRegistry = makeRegistry("What is measured at a source, by the n
 
 DIPOLES = "ip_diffim_DipoleFit"
 TRAILS = "ext_trailedSources_Naive"
+CENTROID = "base_SdssCentroid"
+APERTURE = "base_CircularApertureFlux"
 
 _COLUMNS = {
     "base_PsfFlux": ("psfFlux", "psfChi2", "psfNdata", "snr"),
-    "base_CircularApertureFlux": ("apFlux",),
+    APERTURE: ("apFlux",),
     "base_SdssShape": ("ixx", "iyy", "ixy", "shape_flag"),
     "base_PixelFlags": ("pixelFlags",),
     "base_ClassificationSizeExtendedness": ("extendedness",),
@@ -30,7 +33,7 @@ _COLUMNS = {
 
 _ALWAYS = {
     **dict.fromkeys(
-        ("base_SdssCentroid", "base_NaiveCentroid", "base_PeakCentroid", "ip_diffim_NaiveDipoleCentroid"),
+        (CENTROID, "base_NaiveCentroid", "base_PeakCentroid", "ip_diffim_NaiveDipoleCentroid"),
         "x and y are those of the PSF fit, with errors",
     ),
     "base_SkyCoord": "ra and dec are always there",
@@ -47,8 +50,64 @@ _ALWAYS = {
 """Plugins that change nothing here, and why."""
 
 
+_NO_SLOTS = "a column has one name, that of Rubin's table."
+
+
+class SlotConfig(Config):
+    """Which plugin stands for a kind of measurement; kept for older configurations, without effect."""
+
+    centroid: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the centroid; without effect: {_NO_SLOTS}")
+    shape: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the shape; without effect: {_NO_SLOTS}")
+    psfShape: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the PSF; without effect: {_NO_SLOTS}")
+    apFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the aperture; without effect: {_NO_SLOTS}")
+    psfFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the PSF flux; without effect: {_NO_SLOTS}")
+    modelFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of a model; without effect: {_NO_SLOTS}")
+    gaussianFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of a Gaussian; without effect: {_NO_SLOTS}")
+    calibFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of stars; without effect: {_NO_SLOTS}")
+
+
 class PluginConfig(Config):
     """Config of a plugin without parameters."""
+
+
+class CentroidConfig(OptionConfig):
+    """Config of the centroid."""
+
+    maxDistToPeak: Any = option(Measure, "max_shift_px")
+
+
+class ApertureFluxConfig(OptionConfig):
+    """Config of the aperture flux."""
+
+    radii: Any = ListField(
+        dtype=float,
+        default=[],
+        doc="Radius of the aperture in pixels, one; without, apertureRadius in FWHM of the PSF.",
+    )
+
+    @property
+    def radius(self) -> float | None:
+        """The one radius in pixels, if it was set."""
+        return self.radii[0] if self.radii else None
+
+    def validate(self) -> None:
+        """Refuse what one aperture cannot have.
+
+        Raises
+        ------
+        SettingsError
+            With one sentence.
+        """
+        OptionConfig.validate(self)
+        if len(self.radii) > 1 or any(not radius > 0 for radius in self.radii):
+            raise self.refusal("radii", f"radii holds one positive radius in pixels, not {list(self.radii)}")
+
+
+class PixelFlagsConfig(Config):
+    """Config of the pixel flags."""
+
+    masksFpAnywhere: Any = idle([""], "Further planes to flag in a footprint.", "every plane has its flags")
+    masksFpCenter: Any = idle([""], "Further planes to flag at a centre.", "every plane has its flags")
 
 
 def in_sigma(fwhm: float) -> float:
@@ -101,9 +160,16 @@ class DipoleFitPluginConfig(OptionConfig):
     maxChi2DoF: Any = idle(0.05, "Limit that was never applied.", "a dipole is judged by separation and balance")
 
 
+_CONFIGS: dict[str, type[Config]] = {
+    DIPOLES: DipoleFitPluginConfig,
+    TRAILS: TrailsConfig,
+    CENTROID: CentroidConfig,
+    APERTURE: ApertureFluxConfig,
+    "base_PixelFlags": PixelFlagsConfig,
+}
+
 for _name in (DIPOLES, TRAILS, *_COLUMNS, *_ALWAYS):
-    _config = {DIPOLES: DipoleFitPluginConfig, TRAILS: TrailsConfig}.get(_name, PluginConfig)
-    measurementPluginRegistry.register(_name, PluginConfig, _config)
+    measurementPluginRegistry.register(_name, PluginConfig, _CONFIGS.get(_name, PluginConfig))
 
 
 def plugins() -> Any:

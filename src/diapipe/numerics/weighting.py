@@ -60,25 +60,33 @@ def load_block(
 
 
 @jit
+def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
+    """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
+    half, side, zero = MEAN_HALF, 2 * MEAN_HALF + 1, np.float32(0.0)
+    total, number = np.empty((2, spread.shape[1]), np.float32)
+    for r in range(weights.shape[0]):
+        for c in range(spread.shape[1]):
+            total[c], number[c] = spread[r, c], good[r, c]
+        for k in range(1, side):
+            for c in range(spread.shape[1]):
+                total[c] += spread[r + k, c]
+                number[c] += good[r + k, c]
+        for c in range(weights.shape[1]):
+            sum_v = total[c] + total[c + 1] + total[c + 2] + total[c + 3] + total[c + 4]
+            n = number[c] + number[c + 1] + number[c + 2] + number[c + 3] + number[c + 4]
+            weights[r, c] = n / sum_v if good[r + half, c + half] > zero else zero
+
+
+@jit
 def weigh(
     values: Float32Array, spread: Float32Array, good: Float32Array, d_w: Float32Array, v_w2: Float32Array
 ) -> None:
-    """Fill ``d_w`` = w D and ``v_w2`` = w² V, smaller by `MEAN_HALF` a side, with w = 1 / (mean of usable V around)."""
-    n_rows, n_columns = d_w.shape
-    half, side = MEAN_HALF, 2 * MEAN_HALF + 1
-    sum_v = np.empty(n_columns + 2 * half, np.float32)
-    sum_g = np.empty(n_columns + 2 * half, np.float32)
-    for r in range(n_rows):
-        for c in range(n_columns + 2 * half):
-            sum_v[c], sum_g[c] = spread[r, c], good[r, c]
-        for k in range(1, side):
-            for c in range(n_columns + 2 * half):
-                sum_v[c] += spread[r + k, c]
-                sum_g[c] += good[r + k, c]
-        for c in range(n_columns):
-            total = sum_v[c] + sum_v[c + 1] + sum_v[c + 2] + sum_v[c + 3] + sum_v[c + 4]
-            n = sum_g[c] + sum_g[c + 1] + sum_g[c + 2] + sum_g[c + 3] + sum_g[c + 4]
-            weight = n / max(total, np.float32(1e-30))
+    """Fill ``d_w`` = w D and ``v_w2`` = w² V, smaller by `MEAN_HALF` a side, with the weights of `_mean_weights`."""
+    half = MEAN_HALF
+    _mean_weights(spread, good, d_w)
+    for r in range(d_w.shape[0]):
+        for c in range(d_w.shape[1]):
+            weight = d_w[r, c]
             d_w[r, c] = weight * values[r + half, c + half]
             v_w2[r, c] = weight * weight * spread[r + half, c + half]
 
@@ -120,24 +128,6 @@ def cut_blocks(
     good &= (np.abs(values) < _HUGE) & (spread > 0.0) & (spread < _HUGE)
     values[~good], spread[~good] = 0.0, 0.0
     return values, spread, good
-
-
-@jit
-def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
-    """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
-    half, side, zero = MEAN_HALF, 2 * MEAN_HALF + 1, np.float32(0.0)
-    total, number = np.empty((2, spread.shape[1]), np.float32)
-    for r in range(weights.shape[0]):
-        for c in range(spread.shape[1]):
-            total[c], number[c] = spread[r, c], good[r, c]
-        for k in range(1, side):
-            for c in range(spread.shape[1]):
-                total[c] += spread[r + k, c]
-                number[c] += good[r + k, c]
-        for c in range(weights.shape[1]):
-            sum_v = total[c] + total[c + 1] + total[c + 2] + total[c + 3] + total[c + 4]
-            n = number[c] + number[c + 1] + number[c + 2] + number[c + 3] + number[c + 4]
-            weights[r, c] = n / sum_v if good[r + half, c + half] > zero else zero
 
 
 @jit

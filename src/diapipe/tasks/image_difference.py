@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from astropy.table import Table
 from lsst.pipe.base import PipelineTask, Struct
@@ -18,7 +18,6 @@ from diapipe.flow import flagged, masked_as
 from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
-from diapipe.steps.detect import detect
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.ids import IdFactory, renumbered
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
@@ -188,12 +187,10 @@ class ImageDifferenceTask(PipelineTask):
         return Pair(science=characterize(science), template=characterize(image))
 
     def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
-        """The template with the variance that its pixels show where there are no sources."""
-        known, given = characterize(template).exposure, template.masked_image
-        sky = replace(given, mask=detect(known).score.mask)
-        scaled = self.scaleVariance.run(replace(template, masked_image=sky))
+        """The template with the variance that its pixels show."""
+        scaled = self.scaleVariance.run(template)
         self.metadata["scaleTemplateVarianceFactor"] = scaled.factor
-        return replace(template, masked_image=replace(given, variance=scaled.exposure.masked_image.variance))
+        return cast(Exposure, scaled.exposure)
 
     def _subtracted(self, pair: Pair, selectSources: Table | None, templateSources: Table | None) -> tuple[Pair, Made]:
         """Register, choose stars, align, match, whiten, subtract."""

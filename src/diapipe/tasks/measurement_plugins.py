@@ -50,20 +50,23 @@ _ALWAYS = {
 """Plugins that change nothing here, and why."""
 
 
-_NO_SLOTS = "a column has one name, that of Rubin's table."
+def _slot(what: str) -> Any:
+    """The field of one slot."""
+    meaning = f"Plugin that measures the {what}; without effect: a column has one name, that of Rubin's table."
+    return Field(dtype=str, default=None, optional=True, doc=meaning)
 
 
 class SlotConfig(Config):
     """Which plugin stands for a kind of measurement; kept for older configurations, without effect."""
 
-    centroid: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the centroid; without effect: {_NO_SLOTS}")
-    shape: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the shape; without effect: {_NO_SLOTS}")
-    psfShape: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the PSF; without effect: {_NO_SLOTS}")
-    apFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the aperture; without effect: {_NO_SLOTS}")
-    psfFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of the PSF flux; without effect: {_NO_SLOTS}")
-    modelFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of a model; without effect: {_NO_SLOTS}")
-    gaussianFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of a Gaussian; without effect: {_NO_SLOTS}")
-    calibFlux: Any = Field(dtype=str, default=None, optional=True, doc=f"Of stars; without effect: {_NO_SLOTS}")
+    centroid: Any = _slot("centroid")
+    shape: Any = _slot("shape")
+    psfShape: Any = _slot("shape of the PSF")
+    apFlux: Any = _slot("aperture flux")
+    psfFlux: Any = _slot("PSF flux")
+    modelFlux: Any = _slot("flux of a model")
+    gaussianFlux: Any = _slot("flux of a Gaussian")
+    calibFlux: Any = _slot("flux of stars for calibration")
 
 
 class PluginConfig(Config):

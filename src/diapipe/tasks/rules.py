@@ -159,37 +159,23 @@ def broken_rule(config: Any) -> SettingsError | None:
     return None
 
 
+def _idle_without(field: str, needed: str) -> tuple[str, Condition, str]:
+    """A field that says something about what another one would do."""
+    sentence = f"{field} = True is without effect as long as {needed} = False"
+    return field, _both(_on(field), _off(needed)), sentence
+
+
 IDLE: tuple[tuple[str, Condition, str], ...] = (
     (
         "doDecorrelation",
         _both(_is("zogy"), _on("doDecorrelation")),
         "doDecorrelation = True has nothing to do with subtract.name = 'zogy': a proper difference is white by itself",
     ),
-    (
-        "kernelSourcesFromRef",
-        _both(_on("kernelSourcesFromRef"), _off("doSelectSources")),
-        "kernelSourcesFromRef = True is without effect as long as doSelectSources = False",
-    ),
-    (
-        "doAddMetrics",
-        _both(_on("doAddMetrics"), _off("doSelectSources")),
-        "doAddMetrics = True is without effect as long as doSelectSources = False",
-    ),
-    (
-        "doDebugRegister",
-        _both(_on("doDebugRegister"), _off("doUseRegister")),
-        "doDebugRegister = True is without effect as long as doUseRegister = False",
-    ),
-    (
-        "doSelectDcrCatalog",
-        _both(_on("doSelectDcrCatalog"), _off("doSelectSources")),
-        "doSelectDcrCatalog = True is without effect as long as doSelectSources = False",
-    ),
-    (
-        "doSelectVariableCatalog",
-        _both(_on("doSelectVariableCatalog"), _off("doSelectSources")),
-        "doSelectVariableCatalog = True is without effect as long as doSelectSources = False",
-    ),
+    _idle_without("kernelSourcesFromRef", "doSelectSources"),
+    _idle_without("doAddMetrics", "doSelectSources"),
+    _idle_without("doDebugRegister", "doUseRegister"),
+    _idle_without("doSelectDcrCatalog", "doSelectSources"),
+    _idle_without("doSelectVariableCatalog", "doSelectSources"),
 )
 """Settings that are allowed, do nothing, and are told of once: field, whether it is so, the sentence."""
 

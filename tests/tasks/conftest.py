@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.table import Table
 from lsst.pipe.base import Struct
+from tests.tasks.small_repository import SmallRepository, make_small_repository
 
 import diapipe
 from diapipe.images import Exposure
@@ -141,3 +144,16 @@ def run(scene: Scene) -> Callable[..., Run]:
         return done[key]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pristine_repository(tmp_path_factory: pytest.TempPathFactory) -> SmallRepository:
+    """The small repository, made once: for reading only."""
+    return make_small_repository(tmp_path_factory.mktemp("repositories") / "small")
+
+
+@pytest.fixture
+def small_repository(pristine_repository: SmallRepository, tmp_path: Path) -> SmallRepository:
+    """A copy of the small repository to write into."""
+    copytree(pristine_repository.root, tmp_path / "repository")
+    return replace(pristine_repository, root=tmp_path / "repository")

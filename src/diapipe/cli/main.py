@@ -15,6 +15,7 @@ import click
 import diapipe
 from diapipe.cli import interrupts
 from diapipe.cli.demo import demo
+from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
 from diapipe.cli.simulate import simulate
@@ -41,7 +42,7 @@ def cli() -> None:
     """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
-for command in (subtract, demo, simulate, report, warmup):
+for command in (subtract, demo, init, simulate, report, warmup):
     cli.add_command(command)
 
 

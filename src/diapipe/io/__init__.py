@@ -4,6 +4,7 @@ from diapipe.io.atomic import replacing, write_text
 from diapipe.io.difference_layout import write_difference, write_exposure
 from diapipe.io.exposures import ReadOptions, read_difference, read_exposure
 from diapipe.io.psfex_file import read_psfex
+from diapipe.io.stored import stored_difference, stored_exposure, stored_part
 from diapipe.io.tables import read_parquet, write_parquet
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "read_parquet",
     "read_psfex",
     "replacing",
+    "stored_difference",
+    "stored_exposure",
+    "stored_part",
     "write_difference",
     "write_exposure",
     "write_parquet",

@@ -227,7 +227,6 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
     psf, calib = read_record(file, "PSF"), read_record(file, "PHOTOCALIB")
     noise, corrections = read_record(file, "NOISE_CORRELATION"), read_record(file, "APERTURE_CORRECTIONS")
     visits = read_record(file, "INPUTS")
-    given = {name: header[card] for name, card in _INFO.items() if card in header}
     return replace(
         exposure,
         name=str(header["DPNAME"]),
@@ -241,17 +240,23 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
             for part in (corrections.parts.values() if corrections else ())
         },
         inputs=() if visits is None or visits.array is None else tuple(int(visit) for visit in visits.array),
-        info=ObservationInfo(**given),
+        info=info_of(file),
         metadata=_mapping(header, "DPMETA"),
     )
+
+
+def info_of(file: FitsFile) -> ObservationInfo:
+    """What the primary header says of the observation."""
+    header = file.header(0)
+    return ObservationInfo(**{name: header[card] for name, card in _INFO.items() if card in header})
 
 
 def _mapping(header: fits.Header, prefix: str) -> dict[str, Any]:
     return {key[len(prefix) + 1 :]: header[key] for key in header if key.startswith(f"{prefix} ")}
 
 
-def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
-    """The difference of a file whose exposure is read; ReadError if the file holds none."""
+def difference_of(exposure: Exposure, file: FitsFile, part: tuple[slice, slice] | None = None) -> Difference:
+    """The difference of a file whose exposure, or a part of it, is read; ReadError if the file holds none."""
     kernel, background = read_record(file, "KERNEL"), read_record(file, "BACKGROUND")
     if kernel is None or background is None:
         raise ReadError(f"{file.name} is no difference of diapipe: it has no KERNEL or no BACKGROUND")
@@ -262,7 +267,7 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
         kernel=models.kernel_of(kernel),
         background=models.field_of(background),
         convolved=str(file.header(0)["CONVOLVD"]),
-        matched_template=_matched_template(file, exposure.box),
+        matched_template=_matched_template(file, exposure.box, part),
         whitening=None if whitening is None else models.kernel_of(whitening),
         template_filter=None if of_template is None else models.kernel_of(of_template),
         residual_background=None if residual is None else models.mesh_of(residual),
@@ -271,10 +276,14 @@ def difference_of(exposure: Exposure, file: FitsFile) -> Difference:
     )
 
 
-def _matched_template(file: FitsFile, box: Box) -> MaskedImage | None:
+def _matched_template(file: FitsFile, box: Box, part: tuple[slice, slice] | None) -> MaskedImage | None:
     numbers = [file.find(f"TEMPLATE_{name}") for name in ("IMAGE", "MASK", "VARIANCE")]
     if None in numbers:
         return None
     image, mask, variance = (number for number in numbers if number is not None)
-    flags, _ = mask_planes.translate(file.pixels(mask), mask_planes.bits_by_name(file.header(mask)))
-    return MaskedImage(file.pixels(image, np.float32), flags, file.pixels(variance, np.float32), box)
+
+    def pixels(number: int, dtype: type[np.generic]) -> Any:
+        return file.pixels(number, dtype) if part is None else file.part(number, *part, dtype)
+
+    flags, _ = mask_planes.translate(pixels(mask, np.int32), mask_planes.bits_by_name(file.header(mask)))
+    return MaskedImage(pixels(image, np.float32), flags, pixels(variance, np.float32), box)

@@ -89,6 +89,34 @@ class FitsFile:
         except Exception as error:  # the decompressors raise classes of their own, some of them private
             raise ReadError(f"{self.name}: HDU {number} is damaged ({_one_line(error)})", path=self.name) from error
 
+    def part(self, number: int, rows: slice, columns: slice, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+        """Some pixels of an image of two dimensions, the rest of which is neither read nor decompressed.
+
+        Parameters
+        ----------
+        number
+            Which HDU.
+        rows, columns
+            Where they lie; inside the image.
+        dtype
+            Type to convert to.
+
+        Raises
+        ------
+        ReadError
+            If the data are cut short, missing or damaged.
+        """
+        self._check_length(number)
+        hdu = self.hdus[number]
+        try:
+            if isinstance(hdu, fits.CompImageHDU):
+                found = hdu.section[rows, columns]
+            else:
+                found = hdu.section[rows, :][:, columns]  # whole rows are one read, parts of rows one for each
+        except Exception as error:  # as in `data`
+            raise ReadError(f"{self.name}: HDU {number} is damaged ({_one_line(error)})", path=self.name) from error
+        return np.ascontiguousarray(found, dtype=dtype)
+
     def pixels(self, number: int, dtype: type[np.generic] | None = None) -> np.ndarray[Any, Any]:
         """Pixels of an HDU as a C-contiguous array of native byte order, axes of length 1 before the last two dropped.
 

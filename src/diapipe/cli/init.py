@@ -1,0 +1,23 @@
+"""``diapipe init``: an empty repository for a survey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from diapipe.cli.options import FILE, talk
+
+
+@click.command(short_help="Make an empty repository for a survey.")
+@click.argument("repository", type=FILE, metavar="REPO")
+@click.option("--db", metavar="URL", help="PostgreSQL database, as postgresql://user@host/name.  [default: SQLite]")
+@talk
+def init(repository: Path, db: str | None, quiet: bool, verbose: bool) -> None:
+    """Make an empty Butler repository in the folder REPO, which must not exist or be empty."""
+    from diapipe.tasks.repository import create_repository
+
+    place = create_repository(repository, db=db)
+    if not quiet:
+        click.echo(f"{place}: an empty repository in {'PostgreSQL' if db else 'SQLite'}")
+        click.echo(f"Next: diapipe ingest {repository} FILES")

@@ -1,0 +1,58 @@
+"""How a repository reads and writes exposures and differences: FITS files of diapipe's own layout.
+
+Repositories hold the paths of these classes with every file: they never move.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from lsst.daf.butler import FormatterV2
+from lsst.resources import ResourcePath
+
+from diapipe.images.box import Box
+from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
+
+
+class ExposureFormatter(FormatterV2):
+    """`Exposure` as a FITS file; a component or a box is read without the rest of the pixels."""
+
+    can_read_from_local_file = True
+    default_extension = ".fits"
+    supported_write_parameters: ClassVar[frozenset[str]] = frozenset({"compress"})
+
+    def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
+        """The exposure, its part in the parameter ``bbox``, or a component."""
+        if component is not None:
+            return stored_part(path, component, box=self.box)
+        return self.read_whole(path)
+
+    def read_whole(self, path: str) -> Any:
+        """The object of the file, or its part in the parameter ``bbox``."""
+        return stored_exposure(path, box=self.box)
+
+    def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
+        """Write the exposure."""
+        write_exposure(in_memory_dataset, uri.ospath, compress=self.is_compressed)
+
+    @property
+    def box(self) -> Box | None:
+        """What part of the pixels is asked for."""
+        return (self.file_descriptor.parameters or {}).get("bbox")
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the repository's configuration asks for compressed pixels."""
+        return bool(self.write_parameters.get("compress", False))
+
+
+class DifferenceFormatter(ExposureFormatter):
+    """`Difference` as a FITS file, with its kernels, its background and the template that was subtracted."""
+
+    def read_whole(self, path: str) -> Any:
+        """The object of the file, or its part in the parameter ``bbox``."""
+        return stored_difference(path, box=self.box)
+
+    def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
+        """Write the difference with everything that it holds."""
+        write_difference(in_memory_dataset, uri.ospath, compress=self.is_compressed, with_template=True)

@@ -1,0 +1,71 @@
+"""What is put into a repository is what comes out, whole, cut out or by component."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from lsst.daf.butler import Butler
+from tests.tasks.small_repository import SmallRepository, data_id, visit_exposure
+
+from diapipe.errors import BoundsError
+from diapipe.images import Box, Exposure
+from diapipe.io.fits_file import FitsFile
+
+WHERE = data_id(11, 1)
+
+
+def get(butler: Butler, name: str = "visit_image", **parameters: Any) -> Any:
+    return butler.get(name, WHERE, collections="visits", parameters=parameters or None)
+
+
+def test_an_exposure_comes_back(pristine_repository: SmallRepository) -> None:
+    """The planes bit for bit."""
+    put = visit_exposure(11, 1)
+    with pristine_repository.opened() as butler:
+        found = get(butler)
+    assert isinstance(found, Exposure)
+    for plane in ("image", "mask", "variance"):
+        np.testing.assert_array_equal(getattr(found.masked_image, plane), getattr(put.masked_image, plane))
+
+
+def test_a_cut_out_is_the_part_of_the_whole(pristine_repository: SmallRepository) -> None:
+    """By the parameter bbox, also of the mask alone; the sky stays where it is."""
+    box = Box(10, 30, 200, 256)
+    with pristine_repository.opened() as butler:
+        whole, part = get(butler), get(butler, bbox=box)
+        mask = get(butler, "visit_image.mask", bbox=box)
+    assert part.box == box
+    for plane in ("image", "mask", "variance"):
+        np.testing.assert_array_equal(getattr(part.masked_image, plane), getattr(whole[box].masked_image, plane))
+    np.testing.assert_array_equal(mask, whole[box].masked_image.mask)
+    assert part.wcs.wcs.crpix == pytest.approx(whole.wcs.wcs.crpix, abs=0)
+
+
+def test_a_cut_out_beyond_the_image_is_refused(pristine_repository: SmallRepository) -> None:
+    """Both boxes are in the message, as where an exposure in memory is cut."""
+    with pristine_repository.opened() as butler, pytest.raises(Exception, match=r"\[0:10, 250:260\]") as caught:
+        get(butler, bbox=Box(0, 10, 250, 260))
+    assert isinstance(caught.value.__cause__ or caught.value, BoundsError)
+
+
+@pytest.mark.parametrize("component", ["bbox", "wcs", "psf", "photo_calib", "info"])
+def test_components_read_no_pixels(
+    pristine_repository: SmallRepository, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image, the mask and the variance are not touched for what stands beside them."""
+    read: list[str] = []
+    plain = FitsFile.data
+
+    def watched(self: FitsFile, number: int) -> Any:
+        read.append(self.names[number])
+        return plain(self, number)
+
+    with pristine_repository.opened() as butler:
+        whole = get(butler)
+        monkeypatch.setattr(FitsFile, "data", watched)
+        found = get(butler, f"visit_image.{component}")
+    assert not {"IMAGE", "MASK", "VARIANCE"} & set(read)
+    expected = whole.box if component == "bbox" else getattr(whole, component)
+    assert type(found) is type(expected)

@@ -1,0 +1,93 @@
+"""A repository is made whole or not at all, and opened or refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lsst.daf.butler import Butler
+
+from diapipe.cli.main import main
+from diapipe.errors import UsageError, WriteError
+from diapipe.tasks.repository import CONFIG_FOLDER, create_repository, open_repository
+from diapipe.tasks.repository import creation as module
+
+
+@pytest.mark.parametrize("name", ["survey", "survey.1"])
+def test_init_makes_a_repository_that_the_butler_opens(tmp_path: Path, name: str) -> None:
+    """Also in a folder with a dot in its name, which the Butler would take for a file format."""
+    assert main(["init", str(tmp_path / name), "--quiet"]) == 0
+    with Butler.from_config(str(tmp_path / name)) as butler:
+        assert butler.storageClasses.getStorageClass("DiaExposure").pytype.__name__ == "Exposure"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_init_refuses_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second init leaves the repository as it is and exits with 2 and one sentence."""
+    root = tmp_path / "survey"
+    assert main(["init", str(root), "--quiet"]) == 0
+    before = (root / "butler.yaml").read_text()
+    assert main(["init", str(root)]) == 2
+    assert capsys.readouterr().err == f"diapipe: {root} is a repository already; choose another folder\n"
+    assert (root / "butler.yaml").read_text() == before
+
+
+def test_init_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
+    """A repository gets a folder of its own; an empty one will do."""
+    (tmp_path / "night1.fits").touch()
+    with pytest.raises(UsageError, match="not an empty folder"):
+        create_repository(tmp_path)
+    (tmp_path / "empty").mkdir()
+    create_repository(tmp_path / "empty")
+
+
+def test_init_needs_the_folder_above(tmp_path: Path) -> None:
+    """A path mistyped makes no tree of folders."""
+    with pytest.raises(UsageError, match="does not exist"):
+        create_repository(tmp_path / "nights" / "survey")
+
+
+def test_nothing_is_left_of_a_repository_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full half-way leaves no folder behind."""
+
+    def fail(root: str, **_: object) -> None:
+        Path(root).mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.Butler, "makeRepo", fail)
+    with pytest.raises(WriteError, match="No space left"):
+        create_repository(tmp_path / "survey")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_repository_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Missing folder, and folder without a repository."""
+    with pytest.raises(UsageError, match="does not exist; `diapipe init"):
+        open_repository(tmp_path / "survey")
+    with pytest.raises(UsageError, match=r"has no butler\.yaml"):
+        open_repository(tmp_path)
+
+
+def test_a_foreign_repository_is_told_how_to_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One made by `butler create` lacks our storage classes until DAF_BUTLER_CONFIG_PATH names our folder."""
+    Butler.makeRepo(str(tmp_path / "foreign"))
+    with pytest.raises(UsageError, match=r"DAF_BUTLER_CONFIG_PATH to .*config"):
+        open_repository(tmp_path / "foreign")
+    monkeypatch.setenv("DAF_BUTLER_CONFIG_PATH", str(CONFIG_FOLDER))
+    with open_repository(tmp_path / "foreign") as butler:
+        assert butler.storageClasses.getStorageClass("DiaDifference").allComponents().keys() >= {"kernel", "psf"}
+
+
+def test_class_paths_fit_the_repository() -> None:
+    """The Butler keeps them in columns of limited width; longer ones fail in PostgreSQL alone."""
+    config = module.seed()
+    paths = list(config["datastore", "formatters"].toDict().values())
+    assert max(map(len, paths)) <= 64
+
+
+def test_a_repository_moves_with_its_folder(tmp_path: Path) -> None:
+    """Nothing in it says where it stands."""
+    root = create_repository(tmp_path / "survey")
+    root.rename(tmp_path / "moved")
+    assert str(tmp_path) not in (tmp_path / "moved" / "butler.yaml").read_text()
+    open_repository(tmp_path / "moved").close()

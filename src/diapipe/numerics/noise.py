@@ -5,6 +5,7 @@ Both work on a stack of tiles: a sample of a large image, or a small image as on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -92,3 +93,18 @@ def white_variance(tiles: Float32Array, good: BoolArray) -> float:
         count.
     """
     return stats.robust_sigma(_fourth_differences(tiles, good)) ** 2 / FOURTH_DIFFERENCE_GAIN
+
+
+def mean_correlation(found: Iterable[tuple[float, FloatArray | None]]) -> FloatArray | None:
+    """Weighted mean of noise autocorrelations of any size, white where None; None if all are."""
+    found = list(found)
+    half = max((len(c) // 2 for _, c in found if c is not None), default=0)
+    total = sum(weight for weight, _ in found)
+    if half == 0 or total == 0:
+        return None
+    mean = np.zeros((2 * half + 1, 2 * half + 1))
+    for weight, correlation in found:
+        image = np.ones((1, 1)) if correlation is None else correlation
+        margin = half - len(image) // 2
+        mean += weight / total * np.pad(image, margin)
+    return mean

@@ -1,10 +1,8 @@
 """template: get a template and bring it onto the science grid, as the WCSs and the stars say."""
 
 from diapipe.steps.family import Family
-from diapipe.steps.template.base import AbstractWarp
 from diapipe.steps.template.dcr import Dcr
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
-from diapipe.steps.template.lanczos import LanczosWarp
 from diapipe.steps.template.mapping import template_positions
 from diapipe.steps.template.multi_tract import MultiTract
 from diapipe.steps.template.one_visit import OneVisit
@@ -20,9 +18,8 @@ from diapipe.steps.template.sip_registration import (
 )
 from diapipe.steps.template.template_for import template_for
 from diapipe.steps.template.warp import AlignedTemplate, warp_onto
-from diapipe.steps.template.wiener import WienerWarp
+from diapipe.steps.warp import WARPS, AbstractWarp, LanczosWarp, WienerWarp
 
-WARPS: Family[AbstractWarp] = Family("warp", {"wiener": WienerWarp, "lanczos": LanczosWarp})
 REGISTERS: Family[AbstractRegister] = Family("register", {"displacement": Register, "sip": RegisterSip})
 TEMPLATES: Family[AbstractTemplate] = Family(
     "get a template",

@@ -11,11 +11,10 @@ from diapipe.images import CoaddPatch, Exposure
 from diapipe.images.sky import box_around, icrs_of, outline_between
 from diapipe.numerics.holes import MAX_GAP
 from diapipe.numerics.sphere import unit_vectors
-from diapipe.steps.template.base import AbstractWarp
 from diapipe.steps.template.grid import Grid
 from diapipe.steps.template.layers import Blend
 from diapipe.steps.template.scales import FluxScale
-from diapipe.steps.template.warp import through
+from diapipe.steps.warp import AbstractWarp, through
 
 
 def nearest_first(

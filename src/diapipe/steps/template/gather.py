@@ -13,9 +13,8 @@ from diapipe.errors import InputError, NoOverlapError
 from diapipe.images import CoaddPatch, Exposure
 from diapipe.images.sky import between
 from diapipe.steps.limits import Limited
-from diapipe.steps.template.base import AbstractWarp
 from diapipe.steps.template.registration import Registration
-from diapipe.steps.template.wiener import WienerWarp
+from diapipe.steps.warp import AbstractWarp, WienerWarp
 
 type TemplateInput = CoaddPatch | Exposure
 

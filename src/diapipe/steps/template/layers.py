@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +12,7 @@ from diapipe.images.psf import BlendedPart, BlendedPsf
 from diapipe.images.weight_map import WeightMap
 from diapipe.numerics import blending
 from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.noise import mean_correlation
 from diapipe.numerics.resample_rows import Planes
 from diapipe.numerics.stats import median, thinned
 from diapipe.numerics.threads import over_bands
@@ -144,18 +144,3 @@ class Blend:
 
     def _psf(self) -> BlendedPsf | None:
         return BlendedPsf(tuple(self.parts)) if self._has_psf and self.parts else None
-
-
-def mean_correlation(found: Iterable[tuple[float, FloatArray | None]]) -> FloatArray | None:
-    """Weighted mean of noise autocorrelations of any size, white where None; None if all are."""
-    found = list(found)
-    half = max((len(c) // 2 for _, c in found if c is not None), default=0)
-    total = sum(weight for weight, _ in found)
-    if half == 0 or total == 0:
-        return None
-    mean = np.zeros((2 * half + 1, 2 * half + 1))
-    for weight, correlation in found:
-        image = np.ones((1, 1)) if correlation is None else correlation
-        margin = half - len(image) // 2
-        mean += weight / total * np.pad(image, margin)
-    return mean

@@ -1,4 +1,4 @@
-"""What every way to interpolate a template has in common."""
+"""What every way to interpolate an image has in common."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class AbstractWarp(Limited, ABC):
     ----------
     max_hole_share
         Share of a pixel's information (Σ w² over the kernel) that may be made up from the neighbours of unusable
-        template pixels before the pixel counts as unusable itself; 0.04 is a single pixel of weight 0.2.
+        source pixels before the pixel counts as unusable itself; 0.04 is a single pixel of weight 0.2.
     stretch_from_scale
-        From this many template pixels per science pixel (along an axis) on, a Lanczos-3 stretched by that number takes
-        over: all template pixels count, and nothing finer than the science grid is aliased.
+        From this many source pixels per target pixel (along an axis) on, a Lanczos-3 stretched by that number takes
+        over: all source pixels count, and nothing finer than the target grid is aliased.
     same_grid_px
         Positions that agree to this everywhere are the same: nothing is interpolated.
     required_template_fraction
@@ -49,7 +49,7 @@ class AbstractWarp(Limited, ABC):
 
     @abstractmethod
     def plain_interpolant(self) -> Interpolant:
-        """The interpolant where the template is not much finer than the science image."""
+        """The interpolant where the source is not much finer than the target."""
 
     def interpolant(self, pixel_map: PixelMap) -> Interpolant:
         """The interpolant for a map."""

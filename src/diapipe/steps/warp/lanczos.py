@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diapipe.numerics.interpolant import Interpolant
-from diapipe.steps.template.base import AbstractWarp
+from diapipe.steps.warp.base import AbstractWarp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

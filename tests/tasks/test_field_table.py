@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "image-difference-task.md"
 
 DOCUMENTED = {
-    "coaddName": "deep", "controlRandomSeed": 10, "controlStepSize": 5, "convolveTemplate": True,
+    "coaddName": "template", "controlRandomSeed": 10, "controlStepSize": 5, "convolveTemplate": True,
     "diaSourceMatchRadius": 0.5, "doAddCalexpBackground": False, "doAddMetrics": False, "doApCorr": True,
     "doDebugRegister": False, "doDecorrelation": True, "doDetection": True, "doDipoleFitting": True,
     "doForcedMeasurement": True, "doMatchSources": False, "doMeasurement": True, "doMerge": True,
@@ -25,7 +25,7 @@ DOCUMENTED = {
     "saveMetadata": True, "templateSipOrder": 2, "useGaussianForPreConvolution": False,
     "useScoreImageDetection": False,
 }  # fmt: skip
-"""Defaults on the page of the older task; with ``connections`` there are forty fields."""
+"""Defaults on the page of the older task, but for coaddName; with ``connections`` there are forty fields."""
 
 SUBTASKS = {
     "applyApCorr", "astrometer", "decorrelate", "detection", "forcedMeasurement", "getTemplate", "measurement",

@@ -114,7 +114,7 @@ def test_doAddMetrics(run, tmp_path):
     """Stars of the kernel and controls are judged, the others not; the averages are in the metadata, χ² near 1."""
     judged, plain = (run(doSelectSources=True, doAddMetrics=value) for value in (True, False))
     judged.task.write(judged.result, tmp_path)
-    assert len(diapipe.read_parquet(tmp_path / "deepDiff_kernelSrc.parquet")) == len(judged.result.selectSources)
+    assert len(diapipe.read_parquet(tmp_path / "difference_kernel_source.parquet")) == len(judged.result.selectSources)
     table = judged.result.selectSources
     assert "KCDiffimChiSq_SPATIAL" not in plain.result.selectSources.colnames
     roles = np.asarray(table["kernelRole"])

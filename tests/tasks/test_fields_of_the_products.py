@@ -12,12 +12,12 @@ import diapipe
 from diapipe.tasks import ImageDifferenceConfig, ImageDifferenceTask
 
 FIELD_OF = {
-    "doWriteSubtractedExp": "deepDiff_differenceExp.fits",
-    "doWriteWarpedExp": "deepDiff_warpedExp.fits",
-    "doWriteMatchedExp": "deepDiff_matchedExp.fits",
-    "doWriteSources": "deepDiff_diaSrc.parquet",
-    "saveMetadata": "deepDiff_metadata.json",
-    "saveLogOutput": "deepDiff_log.log",
+    "doWriteSubtractedExp": "difference_image.fits",
+    "doWriteWarpedExp": "template_aligned.fits",
+    "doWriteMatchedExp": "template_matched.fits",
+    "doWriteSources": "dia_source.parquet",
+    "saveMetadata": "imageDifference_metadata.json",
+    "saveLogOutput": "imageDifference_log.log",
 }
 
 
@@ -84,23 +84,24 @@ def test_saveLogOutput(scene, tmp_path, caplog):
 
 
 def test_coaddName(run, tmp_path):
-    """It begins the names of all datasets."""
-    names = files_of(run, tmp_path, coaddName="goodSeeing", getTemplate__coaddName="goodSeeing")
+    """It begins the older names of all datasets; left alone they have those of Data Preview 1."""
+    names = files_of(run, tmp_path / "older", coaddName="goodSeeing", getTemplate__coaddName="goodSeeing")
     assert {name.partition("_")[0] for name in names} == {"goodSeeingDiff"}
     assert "goodSeeingDiff_differenceExp.fits" in names
+    assert {"difference_image.fits", "dia_source.parquet"} <= files_of(run, tmp_path / "dp1")
 
 
 def test_connections(run, tmp_path):
     """The name of a dataset can be another; its templates are filled in."""
     names = files_of(run, tmp_path, connections__diaSources="{fakesType}changes", connections__fakesType="fakes_")
     assert "fakes_changes.parquet" in names
-    assert "fakes_deepDiff_differenceExp.fits" in names
+    assert "fakes_difference_image.fits" in names
 
 
 def test_the_configuration_that_is_written_makes_the_same_task(run, tmp_path):
     files_of(run, tmp_path, growFootprint=6)
     config = ImageDifferenceConfig()
-    config.load(str(tmp_path / "deepDiff_config.py"))
+    config.load(str(tmp_path / "imageDifference_config.py"))
     assert config.compare(configured(growFootprint=6))
 
 

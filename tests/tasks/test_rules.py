@@ -32,7 +32,7 @@ BROKEN_BY = {
     "doAddMetrics_needs_doSubtract": {"doSubtract": False, "doAddMetrics": True},
     "doAddMetrics_needs_stars": {"doAddMetrics": True, "subtract__kernel": "PSF"},
     "useGaussianForPreConvolution_needs_useScoreImageDetection": {"useGaussianForPreConvolution": True},
-    "one_coaddName": {"coaddName": "goodSeeing"},
+    "one_coaddName": {"coaddName": "goodSeeing", "getTemplate__coaddName": "deep"},
 }  # fmt: skip
 
 
@@ -43,6 +43,8 @@ def config_with(**values: object) -> ImageDifferenceConfig:
             config.subtract.name = value
         elif name == "subtract__kernel":
             config.subtract["al"].kernel.name = value
+        elif name == "getTemplate__coaddName":
+            config.getTemplate.coaddName = value
         else:
             setattr(config, name, value)
     return config

@@ -63,10 +63,8 @@ def test_a_configuration_survives_copies_and_pickles():
 
 def test_a_pipeline_takes_the_task():
     """As a node of LSST's pipeline graph: datasets are those that the fields ask for, by the names of their coadd."""
-    config = configured(
-        coaddName="goodSeeing", getTemplate__coaddName="goodSeeing", doWriteSources=False, saveLogOutput=False
-    )
+    config = configured(coaddName="goodSeeing", doWriteSources=False, saveLogOutput=False)
     node = PipelineGraph().add_task("imageDifference", ImageDifferenceTask, config)
     assert {edge.dataset_type_name for edge in node.outputs.values()} == {"goodSeeingDiff_differenceExp"}
-    assert "goodSeeingCoadd" in {edge.dataset_type_name for edge in node.inputs.values()}
+    assert "goodSeeingCoadd_calexp" in {edge.dataset_type_name for edge in node.inputs.values()}
     assert node.log_output is None

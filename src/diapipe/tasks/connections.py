@@ -1,87 +1,173 @@
-"""What an image difference reads and writes, by the dataset names of LSST: the ``connections`` of the configuration."""
+"""What an image difference reads and writes, by the names of Rubin: the ``connections`` of the configuration."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lsst.pipe.base import PipelineTaskConnections
-from lsst.pipe.base.connectionTypes import Input, Output
+from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
-EXPOSURE, DIFFERENCE, TABLE = "DiaExposure", "DiaDifference", "ArrowAstropy"
+from diapipe.tasks.dataset_names import connection_names, use_names
+
+EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstropy", "StructuredDataDict"
 """Storage classes; those of LSST's compiled stack have other names."""
 
 _VISIT = ("instrument", "visit", "detector")
-_TEMPLATES = {"coaddName": "deep", "warpTypeSuffix": "", "fakesType": "", "skyMapName": "deep"}
+_PATCH = ("skymap", "tract", "patch", "band")
+_TEMPLATES = {"coaddName": "template", "warpTypeSuffix": "", "fakesType": "", "skyMapName": ""}
+
+COADDS, SUBFILTERS, VISIT, READY = "coaddExposures", "dcrCoadds", "exposure", "templateExposure"
+"""Connections of which a template can be made; ``reads`` of the subtask getTemplate says which."""
 
 
 class ImageDifferenceConnections(PipelineTaskConnections, dimensions=(*_VISIT, "skymap"), defaultTemplates=_TEMPLATES):
     """Datasets of an image difference."""
 
-    exposure: Any = Input(doc="Science image.", name="{fakesType}calexp", storageClass=EXPOSURE, dimensions=_VISIT)
+    exposure: Any = Input(doc="Science image.", name="{fakesType}visit_image", storageClass=EXPOSURE, dimensions=_VISIT)
     calexpBackgroundExposure: Any = Input(
-        doc="Background that was taken out of the science image.",
-        name="calexpBackground",
+        doc="Sky that was taken out of the science image.",
+        name="visit_image_background",
         storageClass=EXPOSURE,
         dimensions=_VISIT,
         minimum=0,
     )
     selectSources: Any = Input(
-        doc="Sources of the science image.", name="src", storageClass=TABLE, dimensions=_VISIT, minimum=0
+        doc="Sources of the science image.", name="single_visit_star", storageClass=TABLE, dimensions=_VISIT, minimum=0
+    )
+    visitSummary: Any = Input(
+        doc="A row for each detector, with its final flux scale.",
+        name="visit_summary",
+        storageClass=TABLE,
+        dimensions=("instrument", "visit"),
+        minimum=0,
+    )
+    skyMap: Any = Input(
+        doc="How the sky is cut into tracts and patches.", name="skyMap", storageClass=PLAIN, dimensions=("skymap",)
     )
     coaddExposures: Any = Input(
-        doc="Patches of the template.",
-        name="{fakesType}{coaddName}Coadd{warpTypeSuffix}",
+        doc="Patches of the template; read where they overlap the science image.",
+        name="{fakesType}template_coadd{warpTypeSuffix}",
         storageClass=EXPOSURE,
-        dimensions=("tract", "patch", "skymap", "band"),
+        dimensions=_PATCH,
         multiple=True,
         deferLoad=True,
+        minimum=0,
+    )
+    dcrCoadds: Any = Input(
+        doc="Patches of parts of the band, for GetDcrAsTemplateTask.",
+        name="{fakesType}dcr_coadd{warpTypeSuffix}",
+        storageClass=EXPOSURE,
+        dimensions=(*_PATCH, "subfilter"),
+        multiple=True,
+        deferLoad=True,
+        minimum=0,
+    )
+    templateExposure: Any = Input(
+        doc="Finished template for the science image, for GetBuiltTemplateTask.",
+        name="{fakesType}template_detector",
+        storageClass=EXPOSURE,
+        dimensions=_VISIT,
+        minimum=0,
+    )
+    refCatalog: Any = PrerequisiteInput(
+        doc="Reference catalogue.", name="reference_catalog", storageClass=TABLE, dimensions=(), minimum=0
+    )
+    storedDifference: Any = Input(
+        doc="Finished difference, for doSubtract = False.",
+        name="{fakesType}difference_image",
+        storageClass=DIFFERENCE,
+        dimensions=_VISIT,
     )
     subtractedExposure: Any = Output(
         doc="Science minus matched template.",
-        name="{fakesType}{coaddName}Diff_differenceExp",
+        name="{fakesType}difference_image",
         storageClass=DIFFERENCE,
         dimensions=_VISIT,
     )
     scoreExposure: Any = Output(
         doc="Score on which sources were found.",
-        name="{fakesType}{coaddName}Diff_scoreExp",
+        name="{fakesType}difference_score",
         storageClass=EXPOSURE,
         dimensions=_VISIT,
     )
     warpedExposure: Any = Output(
         doc="Template on the science grid.",
-        name="{fakesType}{coaddName}Diff_warpedExp",
+        name="{fakesType}template_aligned",
         storageClass=EXPOSURE,
         dimensions=_VISIT,
     )
     matchedExposure: Any = Output(
         doc="Template as it was subtracted.",
-        name="{fakesType}{coaddName}Diff_matchedExp",
+        name="{fakesType}template_matched",
         storageClass=EXPOSURE,
         dimensions=_VISIT,
     )
     diaSources: Any = Output(
-        doc="Sources of the difference.",
-        name="{fakesType}{coaddName}Diff_diaSrc",
+        doc="Sources of the difference.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=_VISIT
+    )
+    kernelSrc: Any = Output(
+        doc="Sources of the science image, with how well those of the kernel were subtracted.",
+        name="{fakesType}difference_kernel_source",
         storageClass=TABLE,
         dimensions=_VISIT,
     )
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        for name, dataset in dataset_names(config).items():
-            setattr(self, name, replace(getattr(self, name), name=dataset))
-        self.outputs -= {name for name, is_written in written(config).items() if not is_written}
-        if not config.doAddCalexpBackground:
-            self.inputs.discard("calexpBackgroundExposure")
+        use_names(self)
+        for name, is_used in (read(config) | written(config)).items():
+            if not is_used:
+                delattr(self, name)
+        if template_source(config) == VISIT:
+            self._read_two_visits(config.getTemplate.templateVisit)
+        if template_source(config) not in (COADDS, SUBFILTERS):
+            self.dimensions.discard("skymap")
+
+    def _read_two_visits(self, visit: int | None) -> None:
+        """Let the connection of the science image bring the template too: a quantum has one input of a name."""
+        known = self.exposure
+        self.exposure = PrerequisiteInput(
+            doc=f"{known.doc} And the same detector in another visit, its template; both made before this graph.",
+            name=known.name,
+            storageClass=known.storageClass,
+            dimensions=known.dimensions,
+            multiple=True,
+            lookupFunction=partial(both_visits, visit=visit),
+        )
+        self.selectSources = replace(self.selectSources, minimum=1)  # says which quanta there are
+
+
+def both_visits(datasetType: Any, registry: Any, dataId: Any, collections: Any, *, visit: int | None) -> list[Any]:
+    """The dataset of a detector in its own visit and in another, as far as they are there."""
+    detector = {"instrument": dataId["instrument"], "detector": dataId["detector"]}
+    visits = dict.fromkeys([dataId["visit"]] if visit is None else [dataId["visit"], visit])
+    found = [registry.findDataset(datasetType, detector, visit=n, collections=collections) for n in visits]
+    return [ref for ref in found if ref is not None]
 
 
 def dataset_names(config: Any) -> dict[str, str]:
-    """For every connection the name of its dataset; ``coaddName`` of the task names the coadd."""
-    values = {name: getattr(config.connections, name) for name in _TEMPLATES} | {"coaddName": config.coaddName}
-    names = ImageDifferenceConnections.allConnections
-    return {name: getattr(config.connections, name).format(**values) for name in names}
+    """For every connection the name of its dataset."""
+    return connection_names(ImageDifferenceConnections, config)
+
+
+def template_source(config: Any) -> str | None:
+    """The connection that brings what the template is made of; None where there is none."""
+    return getattr(config.getTemplate.target, "reads", COADDS) if config.doSubtract else None
+
+
+def read(config: Any) -> dict[str, bool]:
+    """For every input that not every configuration reads, whether this one does."""
+    source = template_source(config)
+    needs_reference = ("kernelSourcesFromRef", "doSelectDcrCatalog", "doSelectVariableCatalog", "doDebugRegister")
+    return {
+        **{name: name == source for name in (COADDS, SUBFILTERS, READY)},
+        "skyMap": source in (COADDS, SUBFILTERS),
+        "calexpBackgroundExposure": bool(config.doAddCalexpBackground),
+        "storedDifference": not config.doSubtract,
+        "refCatalog": config.doMatchSources or any(getattr(config, name) for name in needs_reference),
+    }
 
 
 def written(config: Any) -> dict[str, bool]:
@@ -92,4 +178,5 @@ def written(config: Any) -> dict[str, bool]:
         "warpedExposure": bool(config.doSubtract and config.doWriteWarpedExp),
         "matchedExposure": bool(config.doSubtract and config.doWriteMatchedExp),
         "diaSources": bool(config.doDetection and config.doWriteSources),
+        "kernelSrc": bool(config.doAddMetrics and config.doSelectSources),
     }

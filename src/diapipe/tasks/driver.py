@@ -16,6 +16,11 @@ class ImageDifferenceDriverConfig(Config):
     ignoreCcdList: Any = ListField(dtype=int, default=[], doc="Detectors that are left out.")
     ccdKey: Any = Field(dtype=str, default="ccd", doc="Key of a data id that names the detector.")
 
+    def setDefaults(self) -> None:
+        """The older names of datasets, which those files are written for."""
+        Config.setDefaults(self)
+        self.imageDifference.coaddName = "deep"
+
     def takes(self, dataId: dict[str, Any]) -> bool:
         """Whether the detector of a data id is to be differenced.
 

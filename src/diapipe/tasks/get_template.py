@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from astropy.table import Table
 from lsst.pex.config import Field
@@ -12,11 +12,13 @@ from lsst.pipe.base import Struct, Task
 from diapipe.images import Exposure, add_background
 from diapipe.steps.template import Dcr, MultiTract, OneVisit, SingleTract, WienerWarp, template_for
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
+from diapipe.tasks.connections import COADDS, READY, SUBFILTERS, VISIT
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of
 
 
-def _coadd_name(default: str) -> Any:
-    return Field(dtype=str, default=default, doc="Kind of coadd; must be coaddName of the main task.")
+def _coadd_name() -> Any:
+    doc = "Kind of coadd; that of the main task where left out, and no other."
+    return Field(dtype=str, default=None, optional=True, doc=doc)
 
 
 class GetTemplateConfig(OptionConfig):
@@ -30,7 +32,7 @@ class GetTemplateConfig(OptionConfig):
 class GetCoaddAsTemplateConfig(GetTemplateConfig):
     """Config of the template of one tract."""
 
-    coaddName: Any = _coadd_name("deep")
+    coaddName: Any = _coadd_name()
     templateBorderSize: Any = option(SingleTract, "border_px")
     featherSize: Any = option(SingleTract, "feather_px")
     warpType: Any = idle("direct", "Kind of warps that the coadds are made of.", "the coadds are given")
@@ -43,7 +45,7 @@ class GetCoaddAsTemplateConfig(GetTemplateConfig):
 class GetCoaddAsMultiTractTemplateConfig(GetTemplateConfig):
     """Config of the template of all tracts."""
 
-    coaddName: Any = _coadd_name("deep")
+    coaddName: Any = _coadd_name()
     templateBorderSize: Any = option(MultiTract, "border_px")
     featherSize: Any = option(MultiTract, "feather_px")
     warpType: Any = idle("direct", "Kind of warps that the coadds are made of.", "the coadds are given")
@@ -59,7 +61,7 @@ class GetCoaddAsMultiTractTemplateConfig(GetTemplateConfig):
 class GetDcrAsTemplateConfig(GetTemplateConfig):
     """Config of the template whose colours stand where the air puts them."""
 
-    coaddName: Any = _coadd_name("dcr")
+    coaddName: Any = _coadd_name()
     templateBorderSize: Any = option(Dcr, "border_px")
     featherSize: Any = option(Dcr, "feather_px")
     numSubfilters: Any = option(Dcr, "n_subfilters")
@@ -78,10 +80,17 @@ class GetCalexpAsTemplateConfig(GetTemplateConfig):
         dtype=bool, default=True, doc="Give it its sky back, where that is given; it is then found anew."
     )
     templateBorderSize: Any = option(OneVisit, "border_px")
+    templateVisit: Any = Field(
+        dtype=int, default=None, optional=True, doc="Number of that visit, of which the same detector is taken."
+    )
 
     def algorithm(self, warp: WienerWarp) -> AbstractTemplate:
         """One exposure."""
         return options_of(self, OneVisit, warp=warp)
+
+
+class GetBuiltTemplateConfig(GetTemplateConfig):
+    """Config of a finished template: nothing is left to choose."""
 
 
 class GetTemplateTask(Task):
@@ -90,6 +99,8 @@ class GetTemplateTask(Task):
     config: Any
     ConfigClass = GetTemplateConfig
     _DefaultName = "getTemplate"
+    reads: ClassVar[str] = COADDS
+    """Connection of the main task that has what the template is made of."""
 
     def run(
         self,
@@ -150,9 +161,18 @@ class GetDcrAsTemplateTask(GetTemplateTask):
     """Coadds of parts of the band give the template, displaced as the air displaces them."""
 
     ConfigClass = GetDcrAsTemplateConfig
+    reads = SUBFILTERS
 
 
 class GetCalexpAsTemplateTask(GetTemplateTask):
     """Another visit is the template."""
 
     ConfigClass = GetCalexpAsTemplateConfig
+    reads = VISIT
+
+
+class GetBuiltTemplateTask(GetTemplateTask):
+    """The template was made before, by `BuildTemplateTask`."""
+
+    ConfigClass = GetBuiltTemplateConfig
+    reads = READY

@@ -14,6 +14,7 @@ from diapipe.steps.template import RegisterSip, WienerWarp
 from diapipe.tasks.aperture_corrections import ApplyApCorrTask
 from diapipe.tasks.astrometer import AstrometryTask
 from diapipe.tasks.connections import ImageDifferenceConnections
+from diapipe.tasks.dataset_names import DP1
 from diapipe.tasks.decorrelate import DecorrelateALKernelSpatialTask
 from diapipe.tasks.detection import SourceDetectionTask
 from diapipe.tasks.fields import SettingsError
@@ -39,8 +40,9 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
 
     coaddName: Any = Field(
         dtype=str,
-        default="deep",
-        doc="Kind of coadd that is the template: deep, goodSeeing or dcr; begins the names of datasets.",
+        default=DP1,
+        doc="Kind of coadd that is the template. template gives datasets the names of Rubin's Data Preview 1; deep, "
+        "goodSeeing, dcr and any other word begins their older names.",
     )
 
     doAddCalexpBackground: Any = _yes_no(

@@ -13,6 +13,10 @@ from diapipe.errors import InternalError
 from diapipe.images import Difference, Exposure
 from diapipe.io import write_difference, write_exposure, write_parquet, write_text
 from diapipe.tasks.connections import dataset_names, written
+from diapipe.tasks.dataset_names import DP1
+
+_NAMES_IN_RESULT = {"kernelSrc": "selectSources"}
+"""Where a result calls a product by another name."""
 
 
 def datasets(config: Any, result: Struct, *, metadata: TaskMetadata, log: list[str]) -> dict[str, Any]:
@@ -34,11 +38,13 @@ def datasets(config: Any, result: Struct, *, metadata: TaskMetadata, log: list[s
     dict
         Objects; a difference goes with its kernel, so that both can be rebuilt.
     """
-    found = {name: getattr(result, name, None) for name, is_written in written(config).items() if is_written}
+    found = {
+        name: getattr(result, _NAMES_IN_RESULT.get(name, name), None)
+        for name, is_written in written(config).items()
+        if is_written
+    }
     if found.get("subtractedExposure") is not None:
         found["subtractedExposure"] = result.subtractRes.difference
-    if config.doAddMetrics and config.doSelectSources:
-        found["kernelSrc"] = result.selectSources
     if config.saveMetadata:
         found["metadata"] = metadata
     if config.saveLogOutput:
@@ -47,8 +53,9 @@ def datasets(config: Any, result: Struct, *, metadata: TaskMetadata, log: list[s
 
 
 def dataset_name(config: Any, product: str) -> str:
-    """Name of the dataset of a product, ``deepDiff_differenceExp`` and so on."""
-    return dataset_names(config).get(product, f"{config.coaddName}Diff_{product}")
+    """Name of the dataset of a product, ``difference_image``, ``deepDiff_differenceExp`` and so on."""
+    other = f"imageDifference_{product}" if config.coaddName == DP1 else f"{config.coaddName}Diff_{product}"
+    return dataset_names(config).get(product, other)
 
 
 def write(config: Any, products: dict[str, Any], folder: Path) -> dict[str, Path]:

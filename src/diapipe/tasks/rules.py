@@ -144,7 +144,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "one_coaddName",
         "coaddName",
-        lambda config: getattr(config.getTemplate, "coaddName", config.coaddName) != config.coaddName,
+        lambda config: (getattr(config.getTemplate, "coaddName", None) or config.coaddName) != config.coaddName,
         "coaddName and getTemplate.coaddName name two coadds: set both to the same",
     ),
 )

@@ -1,0 +1,63 @@
+"""The pipeline of a survey: it loads, and what one task writes is what the next one reads."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+from lsst.daf.butler import DimensionUniverse
+from lsst.pipe.base import Pipeline
+
+from diapipe.tasks.dataset_names import DP1, dataset_name
+
+FILE = str(resources.files("diapipe.tasks.pipelines") / "survey.yaml")
+DETECTOR, PATCH = {"instrument", "visit", "detector"}, {"skymap", "tract", "patch"}
+DATASETS = {
+    "post_isr_image": ({"instrument", "exposure", "detector"}, "DiaExposure"),
+    "visit_image": (DETECTOR, "DiaExposure"),
+    "single_visit_star": (DETECTOR, "ArrowAstropy"),
+    "photometric_scale": ({"instrument", "band"}, "ArrowAstropy"),
+    "visit_summary": ({"instrument", "visit"}, "ArrowAstropy"),
+    "template_visits": ({*PATCH, "band"}, "ArrowAstropy"),
+    "template_warp": ({*PATCH, "instrument", "visit"}, "DiaExposure"),
+    "template_coadd": ({*PATCH, "band"}, "DiaExposure"),
+    "template_detector": (DETECTOR, "DiaExposure"),
+    "difference_image": (DETECTOR, "DiaDifference"),
+    "difference_kernel_source": (DETECTOR, "ArrowAstropy"),
+    "dia_source": (DETECTOR, "ArrowAstropy"),
+    "skyMap": ({"skymap"}, "StructuredDataDict"),
+    "camera": ({"instrument"}, "StructuredDataDict"),
+}
+"""What a survey is made of: dimensions and storage class."""
+
+OF_A_RUN = {"_config", "_log", "_metadata"}
+
+
+def pipeline(coaddName=DP1):
+    found = Pipeline.from_uri(FILE)
+    found.addConfigOverride("parameters", "coaddName", coaddName)
+    return found
+
+
+@pytest.mark.parametrize("coaddName", [DP1, "deep", "goodSeeing"])
+def test_producers_and_consumers_agree(coaddName):
+    """Every dataset has the dimensions and the storage class of the survey, under its newer or its older name; the
+    middleware itself refuses a graph whose tasks contradict each other.
+    """
+    graph = pipeline(coaddName).to_graph()
+    graph.resolve(dimensions=DimensionUniverse(), dataset_types={})
+    wanted = {dataset_name(name, coaddName): (set(d), kind) for name, (d, kind) in DATASETS.items()}
+    found = {
+        node.name: (set(node.dimensions.required), node.storage_class_name)
+        for node in graph.dataset_types.values()
+        if not any(node.name.endswith(end) for end in OF_A_RUN)
+    }
+    assert found
+    assert found == {name: wanted.get(name) for name in found}
+
+
+def test_every_task_is_part_of_one_subset():
+    """The subsets, run one after the other, are the whole pipeline."""
+    found = pipeline()
+    subsets = list(found.subsets.values())
+    assert sorted(label for labels in subsets for label in labels) == sorted(found.task_labels)

@@ -61,11 +61,11 @@ class RingsSkyMap(SkyMap):
     def tract(self, id: int) -> Tract:
         """The square tract of that number; BoundsError if there is none."""
         self._check(id)
-        ra, dec = self._middle(id)
+        (ra,), (dec,) = self._middles(np.array([id]))
         half = self._half_side_deg
         inner = InChargeOf(sky_map=self, tract_id=id)
         return self.grid.tract(
-            id, ra_deg=ra, dec_deg=dec, half_width_deg=half, half_height_deg=half, inner_region=inner
+            id, ra_deg=float(ra), dec_deg=float(dec), half_width_deg=half, half_height_deg=half, inner_region=inner
         )
 
     def find_tracts(self, *, ra_deg: RealArray | float, dec_deg: RealArray | float) -> IntArray:
@@ -92,18 +92,16 @@ class RingsSkyMap(SkyMap):
         tangent = 0.5 * math.radians(middle.box.width * self.grid.pixel_scale_arcsec / 3600.0)
         return math.degrees(math.atan(math.sqrt(2.0) * (tangent + math.radians(self.grid.pixel_scale_arcsec / 3600))))
 
-    def _middle(self, id: int) -> tuple[float, float]:
-        """Right ascension and declination at which a tract touches the sky."""
-        if id in (0, self.n_tracts - 1):
-            return 0.0, math.copysign(90.0, id - 0.5)
+    def _middles(self, ids: IntArray | None = None) -> tuple[FloatArray, FloatArray]:
+        tracts = np.arange(self.n_tracts) if ids is None else ids
         first = _first_tracts(self.n_rings)
-        ring = int(np.searchsorted(first, id, side="right")) - 1
-        turn = 360.0 * (id - int(first[ring])) / int(_tracts_of_rings(self.n_rings)[ring])
-        return (self.ra_start_deg + turn) % 360.0, math.degrees(_height(self.n_rings)) * (ring + 1) - 90.0
-
-    def _middles(self) -> tuple[FloatArray, FloatArray]:
-        places = np.array([self._middle(id) for id in range(self.n_tracts)])
-        return places[:, 0], places[:, 1]
+        ring = np.searchsorted(first, tracts, side="right") - 1
+        row = np.clip(ring, 0, self.n_rings - 1)
+        turn = 360.0 * (tracts - first[row]) / _tracts_of_rings(self.n_rings)[row]
+        in_ring = (ring == row) & (tracts > 0)
+        dec = math.degrees(_height(self.n_rings)) * (ring + 1) - 90.0
+        pole = np.where(tracts > 0, 90.0, -90.0)
+        return np.where(in_ring, (self.ra_start_deg + turn) % 360.0, 0.0), np.where(in_ring, dec, pole)
 
 
 def _height(n_rings: int) -> float:

@@ -196,11 +196,24 @@ class Tract:
         sides = np.roll(corners, -1, axis=0) - corners
         axes = np.concatenate([np.eye(2), np.stack([sides[:, 1], -sides[:, 0]], axis=1)])
         of_image = corners @ axes.T
-        patches = self.patches
+        patches = self._patches_near(corners)
+        if not patches:
+            return ()
         at = np.array([[(x, y) for x in (p.x0, p.x1) for y in (p.y0, p.y1)] for p in (q.outer for q in patches)]) - 0.5
         of_patches = at @ axes.T
         apart = (of_patches.max(axis=1) <= of_image.min(axis=0)) | (of_patches.min(axis=1) >= of_image.max(axis=0))
         return tuple(patch for patch, away in zip(patches, apart.any(axis=1), strict=True) if not away)
+
+    def _patches_near(self, corners: FloatArray) -> tuple[Patch, ...]:
+        """The patches whose outer box can touch the box around positions, shape (n, 2)."""
+        size, border = self.patch_size_px, self.patch_border_px
+        low = np.floor((corners.min(axis=0) + 0.5 - (self.box.x0, self.box.y0) - border) / size)
+        high = np.floor((corners.max(axis=0) + 0.5 - (self.box.x0, self.box.y0) + border) / size)
+        columns, rows = (
+            range(max(0, int(first)), min(n, int(last) + 1))
+            for first, last, n in zip(low, high, (self.n_columns, self.n_rows), strict=True)
+        )
+        return tuple(self.patch(row * self.n_columns + column) for row in rows for column in columns)
 
 
 def tract_in_charge(tracts: Iterable[Tract], *, ra_deg: float, dec_deg: float) -> Tract | None:

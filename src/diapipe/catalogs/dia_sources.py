@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from astropy import units
-from astropy.table import Column as TableColumn
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from diapipe.catalogs.flag_names import flag_name
-from diapipe.catalogs.schema import AREA, DIA_SOURCE, FLUX, Column
-from diapipe.errors import InternalError, UsageError
+from diapipe.catalogs.schema import DIA_SOURCE
+from diapipe.catalogs.tables import table_of
+from diapipe.errors import UsageError
 
 BAD_FLAGS = (
     "pixelFlags_offimage",
@@ -66,28 +65,4 @@ def dia_source_table(
     InternalError
         If a name is not in the schema.
     """
-    unknown = set(measured) - {column.name for column in DIA_SOURCE}
-    if unknown:
-        raise InternalError(f"the DIA source schema has no column {', '.join(sorted(unknown))}")
-    table = Table()
-    for column in DIA_SOURCE:
-        unit = {FLUX: flux_unit, AREA: area_unit}.get(column.unit, column.unit)
-        table[column.name] = TableColumn(
-            _values(column, measured.get(column.name), n), unit=_unit(unit), description=column.description
-        )
-    return table
-
-
-def _values(column: Column, values: NDArray[np.generic] | None, n: int) -> NDArray[np.generic]:
-    """The column's array in its type."""
-    if values is not None:
-        return np.asarray(values).astype(column.dtype)
-    empty = np.zeros(n, column.dtype)
-    if empty.dtype.kind == "f":
-        empty.fill(np.nan)
-    return empty
-
-
-def _unit(name: str) -> units.UnitBase | None:
-    """Astropy's unit of a name, or the name as an unrecognised unit."""
-    return units.Unit(name, parse_strict="silent") if name else None
+    return table_of(DIA_SOURCE, measured, n=n, flux_unit=flux_unit, area_unit=area_unit)

@@ -308,6 +308,8 @@ def _summarize(models: FloatArray, stamps: _Stamps, rho: FloatArray) -> FloatArr
 def _noise_products(seen: FloatArray, rho: FloatArray) -> FloatArray:
     """Σ_ij a_i ρ(i - j) b_j of all pairs of images a, b of each stack (n, k, m, m), by FFT; shape (n, k, k)."""
     side, reach = seen.shape[-1], rho.shape[0] // 2
+    if reach == 0:
+        return np.asarray(np.einsum("nkij,nlij->nkl", seen, rho[0, 0] * seen))
     size = fft.next_fast_len(side + reach, real=True)
     wrapped = np.zeros((size, size))
     lags = np.arange(-reach, reach + 1)[np.abs(np.arange(-reach, reach + 1)) < side]

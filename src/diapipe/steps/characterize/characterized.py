@@ -58,12 +58,15 @@ class Characterized:
         What was subtracted.
     summary
         Plain numbers and words for ``summary.json``.
+    is_psf_star
+        For each of ``stars``, whether the PSF was made from it; none where the exposure brought its PSF.
     """
 
     exposure: Exposure
     stars: StarList
     background: MeshField
     summary: dict[str, Any]
+    is_psf_star: BoolArray
 
     def without_pixels(self) -> Characterized:
         """The same with an exposure of which only what was measured on it is left: it takes no memory."""
@@ -117,7 +120,9 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
         mask, n_rays = cosmic_rays.flag_cosmic_rays(image, plane, mask, psf_sigma=size, options=options.cosmic_rays)
     sources = find_sources(image, plane, mask, sigma=size, n_sigma=options.detection.n_sigma)
     pixels = MaskedImage(image, mask, plane, exposure.box)
-    model, corrections, star_list = _stars_and_psf(exposure, pixels, sources, size, saturation, options, notes)
+    model, corrections, star_list, is_psf_star = _stars_and_psf(
+        exposure, pixels, sources, size, saturation, options, notes
+    )
     notes.values |= describe(sky, checked, noise, saturation, n_rays, model, star_list, exposure.box)
     notes.warnings += [exposure.metadata[IMAGES_LEFT]] if IMAGES_LEFT in exposure.metadata else []
     notes.warnings += warnings_about(checked, noise, exposure.name)
@@ -131,7 +136,11 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
         aperture_corrections=corrections,
     )
     return Characterized(
-        exposure=done, stars=star_list, background=sky.background, summary=notes.values | {"warnings": notes.warnings}
+        exposure=done,
+        stars=star_list,
+        background=sky.background,
+        summary=notes.values | {"warnings": notes.warnings},
+        is_psf_star=is_psf_star,
     )
 
 
@@ -232,7 +241,7 @@ def _stars_and_psf(
     saturation: defects.Saturation,
     options: Characterize,
     notes: _Notes,
-) -> tuple[Psf, dict[str, ChebyshevField], StarList]:
+) -> tuple[Psf, dict[str, ChebyshevField], StarList, BoolArray]:
     """Select the stars, model the PSF where there is none, and the aperture correction with it."""
     refined, n = stars.typical_size(sources, options=options.stars)
     size = refined if n >= 3 else size
@@ -241,10 +250,10 @@ def _stars_and_psf(
     half = psf.half_size(fwhm, options=options.psf)
     neighbour = stars.contamination(sources, size=size, reach=1.5 * half, options=options.stars)
     star_list = _star_list(sources, star, neighbour < 1.0, pixels)
-    corrections = dict(exposure.aperture_corrections)
+    corrections, is_psf_star = dict(exposure.aperture_corrections), np.zeros(len(sources), np.bool_)
     if exposure.psf is not None:
         notes.values |= {"psf_source": "given", "n_psf_stars": 0}
-        return exposure.psf, corrections, star_list
+        return exposure.psf, corrections, star_list, is_psf_star
     chosen = psf.candidates(
         sources,
         star,
@@ -269,7 +278,8 @@ def _stars_and_psf(
         "psf_chi2_median": float(np.median(fit.fits.chi2)),
         "aperture_correction": float(corrections["psfFlux"].at(x=pixels.box.x_center, y=pixels.box.y_center)),
     }
-    return fit.psf, corrections, star_list
+    is_psf_star[fit.used] = True
+    return fit.psf, corrections, star_list, is_psf_star
 
 
 def _star_list(sources: Sources, star: BoolArray, isolated: BoolArray, pixels: MaskedImage) -> StarList:

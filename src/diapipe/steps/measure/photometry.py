@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from diapipe.images import MaskPlane, Psf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import apertures, psf_photometry
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.psf_photometry import Neighbours
+from diapipe.numerics.touching import touching
 from diapipe.steps.measure.planes import Planes, Sources
 
 LEAST_COVERAGE = 0.5
@@ -118,23 +118,11 @@ def fit(
     values = every(None)
     if max_shift > 0.0:
         for _ in range(_DEBLEND_PASSES):
-            neighbours = _touching(values, half)
+            neighbours = touching(values, half)
             if len(neighbours.members) == 0:
                 break
             values = every(neighbours)
     return PsfFits(values, half)
-
-
-def _touching(found: FloatArray, half: int) -> Neighbours:
-    """Pairs of sources with a flux whose stamps overlap."""
-    measured = np.flatnonzero(np.isfinite(found[:, psf_photometry.FLUX]))
-    where = found[measured][:, [psf_photometry.X, psf_photometry.Y]]
-    pairs = measured[KDTree(where).query_pairs(2.0 * half, p=np.inf, output_type="ndarray")] if len(where) else where
-    first = np.concatenate([pairs[:, 0], pairs[:, 1]]).astype(np.int64)
-    second = np.concatenate([pairs[:, 1], pairs[:, 0]]).astype(np.int64)
-    order = np.lexsort((second, first))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(first, minlength=len(found)))]).astype(np.int64)
-    return Neighbours(offsets, second[order], found)
 
 
 def _on_threads(work: Callable[[int], FloatArray], firsts: range, n_threads: int) -> list[FloatArray]:

@@ -20,7 +20,7 @@ def shape_columns(
 ) -> dict[str, FloatArray | BoolArray]:
     """Columns of the adaptive moments and the extendedness; ``area`` converts square pixels to the table's unit."""
     found = _moments_of_sources(planes, sources, bits=bits, sigma=sigma, radius=radius)
-    of_psf = _moments_of_psf(lattice, sigma=sigma)
+    of_psf = lattice.moments(sigma=sigma)
     bad = found.flag != 0
     size, psf_size = found.ixx + found.iyy, of_psf[0] + of_psf[1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -45,17 +45,3 @@ def _moments_of_sources(
     y = sources.y - rows + side // 2 + side * np.arange(n)
     shape = n * side, side
     return adaptive_moments(values.reshape(shape), spread.reshape(shape), x, y, sigma_start=sigma, radius=radius)
-
-
-def _moments_of_psf(lattice: PsfLattice, *, sigma: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Moments ixx, iyy, ixy of the PSF at every source, blended from those at the nodes."""
-    n, size = lattice.nodes.shape[0], lattice.nodes.shape[1]
-    if n == 0:
-        return np.empty(0), np.empty(0), np.empty(0)
-    image = lattice.nodes.reshape(n * size, size).astype(np.float32)
-    x = np.full(n, float(size // 2))
-    found = adaptive_moments(
-        image, np.ones_like(image), x, x + size * np.arange(n), sigma_start=sigma, radius=size // 2 - 3
-    )
-    blended = [(lattice.weights * v[lattice.index]).sum(axis=1) for v in (found.ixx, found.iyy, found.ixy)]
-    return blended[0], blended[1], blended[2]

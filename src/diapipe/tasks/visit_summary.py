@@ -1,0 +1,101 @@
+"""VisitSummaryTask: one row for each detector of a visit, from which visits are chosen and scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from lsst.pex.config import Field
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base.connectionTypes import Input, Output
+
+from diapipe.catalogs.visit_summaries import visit_summary
+from diapipe.tasks.characterize import WITH_METADATA, summary_of
+from diapipe.tasks.connections import TABLE
+from diapipe.tasks.dataset_names import DP1, use_names
+
+SCALE_COLUMNS = ("nJyPerCount", "nJyPerCountErr", "isAbsolute")
+"""What a row of ``visit_summary`` takes from ``photometric_scale``."""
+
+
+class VisitSummaryConnections(PipelineTaskConnections, dimensions=("instrument", "visit")):
+    """Datasets of a visit summary: tables only, no pixels."""
+
+    stars: Any = Input(
+        doc="Sources of each detector, with what `CharacterizeTask` found of its image.",
+        name="single_visit_star",
+        storageClass=TABLE,
+        dimensions=("instrument", "visit", "detector"),
+        multiple=True,
+        deferLoad=True,
+    )
+    photometricScale: Any = Input(
+        doc="Flux of a count, detector by detector of all visits; without it the calibrations of the files count.",
+        name="photometric_scale",
+        storageClass=TABLE,
+        dimensions=("instrument", "band"),
+        minimum=0,
+    )
+    visitSummary: Any = Output(
+        doc="A row for each detector.", name="visit_summary", storageClass=TABLE, dimensions=("instrument", "visit")
+    )
+
+    def __init__(self, *, config: Any = None) -> None:
+        super().__init__(config=config)
+        use_names(self)
+
+
+class VisitSummaryConfig(PipelineTaskConfig, pipelineConnections=VisitSummaryConnections):
+    """Config of a visit summary."""
+
+    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+
+
+class VisitSummaryTask(PipelineTask):
+    """Gather what is known of the detectors of a visit, with the final photometric scale."""
+
+    config: Any
+    ConfigClass = VisitSummaryConfig
+    _DefaultName = "visitSummary"
+
+    def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
+        """Read the tables of the detectors one after another, write one row for each."""
+        rows = (summary_of(butlerQC.get(ref).get(parameters=WITH_METADATA)) for ref in inputRefs.stars)
+        reference = getattr(inputRefs, "photometricScale", None)
+        scale = None if reference is None else butlerQC.get(reference)
+        dataId = butlerQC.quantum.dataId
+        name = str(dataId["physical_filter"]) if dataId.hasFull() else ""
+        butlerQC.put(self.run(rows, scale, physicalFilter=name), outputRefs)
+
+    def run(self, rows: Iterable[dict[str, Any]], scale: Table | None = None, *, physicalFilter: str = "") -> Struct:
+        """Make the table.
+
+        Parameters
+        ----------
+        rows
+            What `diapipe.tasks.characterize.summary_of` takes from the stars of each detector.
+        scale
+            ``photometric_scale``; without it the calibration of each file is the final one.
+        physicalFilter
+            Name of the filter.
+
+        Returns
+        -------
+        Struct
+            ``visitSummary``.
+        """
+        found = [_with_scale({**row, "physical_filter": physicalFilter}, scale) for row in rows]
+        return Struct(visitSummary=visit_summary(found))
+
+
+def _with_scale(row: dict[str, Any], scale: Table | None) -> dict[str, Any]:
+    """A row with the scale of its detector: that of the table, where there is one, NaN where it is not in it."""
+    if scale is None:
+        return {**row, "isAbsolute": bool(np.isfinite(row["nJyPerCount"]))}
+    own = (np.asarray(scale["visit"]) == row["visit"]) & (np.asarray(scale["detector"]) == row["id"])
+    if not own.any():
+        return {**row, "nJyPerCount": np.nan, "nJyPerCountErr": np.nan, "isAbsolute": False}
+    at = int(np.flatnonzero(own)[0])
+    return row | {name: np.ma.filled(scale[name][at : at + 1], 0)[0] for name in SCALE_COLUMNS}

@@ -22,7 +22,7 @@ _READ_NOISE = ("RDNOISE", "READNOIS", "READNOISE", "RON", "READNSE", "ENOISE", "
 _SATURATION = ("ESATUR", "SATURATE", "SATLEVEL", "SATURAT", "SATUR", "SATURVAL")
 _ZERO_POINT = ("MAGZP", "MAGZERO", "MAGZPT", "ZP", "PHOTZP", "ZEROPNT", "ZPT")
 _EXPOSURE_TIME = ("EXPTIME", "EXPOSURE", "EXPOSED", "TELAPSE", "ITIME")
-_FILTER = ("BAND", "FILTER", "FILTNAM", "FILTERID", "FILTER1", "FILTER2", "FILTER01", "FILT")
+FILTER_CARDS = ("BAND", "FILTER", "FILTNAM", "FILTERID", "FILTER1", "FILTER2", "FILTER01", "FILT")
 _VISIT = ("VISIT", "EXPID", "EXPNUM")
 _DETECTOR = ("DETECTOR", "CCDNUM", "DET-ID", "CCD", "CCDID")
 _AIR = {
@@ -131,9 +131,13 @@ def photo_calib(header: Mapping[str, Any]) -> PhotoCalib | None:
 
 def band(header: Mapping[str, Any]) -> str:
     """Band from the filter's name: ``"i"`` for ``"i DECam SDSS c0003"``, ``"HSC-i"``, ``"i.MP9702"``; "" if unknown."""
-    names = (str(header.get(card) or "").strip() for card in _FILTER)
-    name = next((name for name in names if name.upper() not in _NO_FILTER), "")
-    return band_of(name)
+    return band_of(filter_name(header))
+
+
+def filter_name(header: Mapping[str, Any]) -> str:
+    """The filter as the first card that names one spells it; "" if none does."""
+    names = (str(header.get(card) or "").strip() for card in FILTER_CARDS)
+    return next((name for name in names if name.upper() not in _NO_FILTER), "")
 
 
 def band_of(filter_name: str) -> str:

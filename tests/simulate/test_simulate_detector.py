@@ -13,7 +13,13 @@ SPEC = PairSpec.small(400, n_bad_columns=0, n_cosmic_rays=0)
 
 def expose(light, camera, *, spec=SPEC, seed=0, level=0.0):
     background = ChebyshevField.constant(level, spec.box)
-    return read_out(light.copy(), camera, background=background, spec=spec, rng=np.random.default_rng(seed))
+    return read_out(
+        light.copy(),
+        camera,
+        background=background,
+        unmasked_fraction=spec.cosmic_ray_unmasked_fraction,
+        rng=np.random.default_rng(seed),
+    )
 
 
 def bled_slowly(charge, full_well):

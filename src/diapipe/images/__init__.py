@@ -4,6 +4,7 @@ from diapipe.images.box import Box
 from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.detections import Detections
+from diapipe.images.discrete_sky_map import DiscreteSkyMap, TractPlace
 from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.footprints import Footprints, Peaks
@@ -24,7 +25,10 @@ from diapipe.images.psf import (
     PsfexPsf,
 )
 from diapipe.images.restored_sky import add_background
+from diapipe.images.rings_sky_map import RingsSkyMap
+from diapipe.images.sky_map import SkyMap
 from diapipe.images.sky_regions import SkyBox, SkyPolygon, SkyRegion
+from diapipe.images.tract_grid import TractGrid
 from diapipe.images.tracts import Patch, Tract
 from diapipe.images.weight_map import WeightMap
 
@@ -41,6 +45,7 @@ __all__ = [
     "ConvolvedPsf",
     "Detections",
     "Difference",
+    "DiscreteSkyMap",
     "Exposure",
     "Footprints",
     "GaussianPsf",
@@ -55,11 +60,15 @@ __all__ = [
     "PolynomialPsf",
     "Psf",
     "PsfexPsf",
+    "RingsSkyMap",
     "SkyBox",
+    "SkyMap",
     "SkyPolygon",
     "SkyRegion",
     "SpatialKernel",
     "Tract",
+    "TractGrid",
+    "TractPlace",
     "WeightMap",
     "add_background",
     "calibrated",

@@ -13,8 +13,18 @@ from diapipe.errors import BoundsError, InputError
 from diapipe.images.box import Box
 from diapipe.images.sky import box_around, icrs_of, outline_between, pixels_of_icrs
 from diapipe.images.sky_regions import SkyRegion
-from diapipe.numerics.arrays import BoolArray, RealArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray, RealArray
 from diapipe.numerics.sphere import angle_of, unit_vectors
+
+
+def tan_wcs(*, ra_deg: float, dec_deg: float, pixel_scale_arcsec: float, x: float, y: float) -> WCS:
+    """Tangent plane with north up and east left that touches the sky at a position, there being the 0-based (x, y)."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
+    wcs.wcs.crval, wcs.wcs.crpix = [ra_deg, dec_deg], [x + 1.0, y + 1.0]
+    wcs.wcs.cd = np.diag([-1.0, 1.0]) * pixel_scale_arcsec / 3600.0
+    wcs.wcs.set()
+    return wcs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +105,10 @@ class Tract:
     ) -> Tract:
         """A square tract of ``n_patches`` by ``n_patches``, north up and east left, tangent at its middle."""
         side = n_patches * patch_size_px
-        wcs = WCS(naxis=2)
-        wcs.wcs.ctype, wcs.wcs.cunit = ["RA---TAN", "DEC--TAN"], ["deg", "deg"]
-        wcs.wcs.crval, wcs.wcs.crpix = [ra_deg, dec_deg], [0.5 * (side + 1)] * 2
-        wcs.wcs.cd = np.diag([-1.0, 1.0]) * pixel_scale_arcsec / 3600.0
-        wcs.wcs.set()
+        middle = 0.5 * (side - 1)
         return cls(
             id=id,
-            wcs=wcs,
+            wcs=tan_wcs(ra_deg=ra_deg, dec_deg=dec_deg, pixel_scale_arcsec=pixel_scale_arcsec, x=middle, y=middle),
             box=Box.from_shape((side, side)),
             patch_size_px=patch_size_px,
             patch_border_px=patch_border_px,
@@ -160,24 +166,54 @@ class Tract:
         return box_around(outline_between(wcs, self.wcs, box))
 
     def patches_overlapping(self, box: Box, wcs: WCS) -> tuple[Patch, ...]:
-        """The patches whose outer box shares sky with the box of an image of another WCS.
+        """The patches whose outer box shares sky with the box of an image of another WCS."""
+        places = outline_between(wcs, self.wcs, box)
+        return self._patches_across(places[ConvexHull(places).vertices]) if len(places) > 2 else ()
+
+    def patches_under(self, *, ra_deg: RealArray, dec_deg: RealArray) -> tuple[Patch, ...]:
+        """The patches whose outer box shares sky with a convex polygon of great circles, given by its corners in order.
+
+        A great circle is a straight line on the tangent plane.
+        """
+        ra, dec = np.asarray(ra_deg, np.float64), np.asarray(dec_deg, np.float64)
+        corners = np.stack(pixels_of_icrs(self.wcs, ra, dec), axis=1)
+        return self._patches_across(corners) if np.isfinite(corners).all() else ()
+
+    def patches_at(self, *, x: RealArray, y: RealArray) -> IntArray:
+        """Number of the patch in whose inner box each position lies; -1 where there is none."""
+        column = np.floor((np.nan_to_num(x, nan=-np.inf) + 0.5 - self.box.x0) / self.patch_size_px)
+        row = np.floor((np.nan_to_num(y, nan=-np.inf) + 0.5 - self.box.y0) / self.patch_size_px)
+        inside = (x < self.box.x1 - 0.5) & (y < self.box.y1 - 0.5) & (column >= 0) & (row >= 0)
+        return np.where(inside, row * self.n_columns + column, -1).astype(np.int64)
+
+    def _patches_across(self, corners: FloatArray) -> tuple[Patch, ...]:
+        """The patches whose outer box shares pixels with a convex polygon, whose corners have shape (n, 2).
 
         Notes
         -----
         Two convex shapes are apart if and only if they are so along a normal of one of their sides.
         """
-        places = outline_between(wcs, self.wcs, box)
-        if len(places) < 3:
-            return ()
-        corners = places[ConvexHull(places).vertices]
         sides = np.roll(corners, -1, axis=0) - corners
         axes = np.concatenate([np.eye(2), np.stack([sides[:, 1], -sides[:, 0]], axis=1)])
         of_image = corners @ axes.T
-        patches = self.patches
+        patches = self._patches_near(corners)
+        if not patches:
+            return ()
         at = np.array([[(x, y) for x in (p.x0, p.x1) for y in (p.y0, p.y1)] for p in (q.outer for q in patches)]) - 0.5
         of_patches = at @ axes.T
         apart = (of_patches.max(axis=1) <= of_image.min(axis=0)) | (of_patches.min(axis=1) >= of_image.max(axis=0))
         return tuple(patch for patch, away in zip(patches, apart.any(axis=1), strict=True) if not away)
+
+    def _patches_near(self, corners: FloatArray) -> tuple[Patch, ...]:
+        """The patches whose outer box can touch the box around positions, shape (n, 2)."""
+        size, border = self.patch_size_px, self.patch_border_px
+        low = np.floor((corners.min(axis=0) + 0.5 - (self.box.x0, self.box.y0) - border) / size)
+        high = np.floor((corners.max(axis=0) + 0.5 - (self.box.x0, self.box.y0) + border) / size)
+        columns, rows = (
+            range(max(0, int(first)), min(n, int(last) + 1))
+            for first, last, n in zip(low, high, (self.n_columns, self.n_rows), strict=True)
+        )
+        return tuple(self.patch(row * self.n_columns + column) for row in rows for column in columns)
 
 
 def tract_in_charge(tracts: Iterable[Tract], *, ra_deg: float, dec_deg: float) -> Tract | None:

@@ -110,9 +110,9 @@ def _positions(
     y = np.concatenate([host_y, rng.uniform(0, spec.height - 1, n_tries)])
     seen = np.flatnonzero(_well_inside(geometry, x, y))
     hosted, field = seen[seen < len(hosts)], seen[seen >= len(hosts)]
-    hosted = hosted[_apart(x[hosted], y[hosted])][:n_hosted]
+    hosted = hosted[apart(x[hosted], y[hosted])][:n_hosted]
     both = np.concatenate([hosted, field])
-    field = both[_apart(x[both], y[both])]
+    field = both[apart(x[both], y[both])]
     field = field[field >= len(hosts)][: n_all - len(hosted)]
     both = np.concatenate([hosted, field])
     return x[both], y[both], both < len(hosts)
@@ -127,7 +127,7 @@ def _well_inside(geometry: Geometry, x: FloatArray, y: FloatArray) -> BoolArray:
     return inside
 
 
-def _apart(x: FloatArray, y: FloatArray) -> BoolArray:
+def apart(x: FloatArray, y: FloatArray) -> BoolArray:
     """Positions that keep `SEPARATION_PX` from every earlier one that is kept."""
     kept = np.ones(len(x), dtype=np.bool_)
     pairs = KDTree(np.column_stack([x, y])).query_pairs(SEPARATION_PX, output_type="ndarray") if len(x) else []

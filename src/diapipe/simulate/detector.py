@@ -84,7 +84,13 @@ class Camera:
 
 
 def read_out(
-    light: Float32Array, camera: Camera, *, background: ChebyshevField, spec: PairSpec, rng: np.random.Generator
+    light: Float32Array,
+    camera: Camera,
+    *,
+    background: ChebyshevField,
+    unmasked_fraction: float,
+    rng: np.random.Generator,
+    columns_rng: np.random.Generator | None = None,
 ) -> tuple[MaskedImage, CosmicRays]:
     """Expose and read a frame.
 
@@ -96,10 +102,12 @@ def read_out(
         What the frame does.
     background
         Smooth residual in counts that the sky subtraction leaves.
-    spec
-        For the share of cosmic rays left out of the mask.
+    unmasked_fraction
+        Share of the cosmic rays left out of the mask.
     rng
         Noise, cosmic rays and bad columns, each from a generator of its own.
+    columns_rng
+        Where the bad columns come from instead, for a detector that has the same on every exposure.
 
     Returns
     -------
@@ -111,7 +119,7 @@ def read_out(
     """
     ray_rng, photon_rng, read_rng, column_rng = rng.spawn(4)
     n_rays = int(ray_rng.poisson(camera.n_cosmic_rays))
-    rays = add_cosmic_rays(light, n=n_rays, unmasked_fraction=spec.cosmic_ray_unmasked_fraction, rng=ray_rng)
+    rays = add_cosmic_rays(light, n=n_rays, unmasked_fraction=unmasked_fraction, rng=ray_rng)
     light += np.float32(camera.sky_electrons)
     charge = _poisson(light, photon_rng)
     overflown = np.zeros(light.shape, dtype=np.bool_)
@@ -120,7 +128,7 @@ def read_out(
     mask = np.where(overflown, np.int32(MaskPlane.SAT), np.int32(0))
     mask.ravel()[rays.pixels] |= np.int32(MaskPlane.CR)
     _read(charge, camera, background, read_rng)
-    _spoil_columns(charge, mask, camera, column_rng)
+    _spoil_columns(charge, mask, camera, columns_rng or column_rng)
     return MaskedImage.from_planes(charge, mask=mask, variance=camera.variance_counts(light)), rays
 
 

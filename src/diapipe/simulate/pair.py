@@ -14,14 +14,13 @@ from diapipe.simulate import truth
 from diapipe.simulate.changes import Changes, random_transients, variables
 from diapipe.simulate.cosmic_rays import CosmicRays
 from diapipe.simulate.detector import Camera, read_out
+from diapipe.simulate.frame import FAINTEST_WING, Frame
 from diapipe.simulate.geometry import Geometry
 from diapipe.simulate.moffat import MoffatFieldPsf
 from diapipe.simulate.population import Galaxies, Points, Stars, galaxy_knots, random_galaxies, random_stars
 from diapipe.simulate.smooth_fields import smooth_field
 from diapipe.simulate.spec import PairSpec
 
-FAINTEST_WING = 0.02
-"""Wings are drawn out to this share of the sky noise of a pixel."""
 _KNOT_SPACING = 0.6  # of the sharper PSF's FWHM: leaves galaxies within 1% of their profile
 SKY_MARGIN_PX = 60
 """Sources are drawn this far outside the frames, so that their wings reach in."""
@@ -67,28 +66,6 @@ class SimulatedPair:
     def template_psf_at(self, x: float, y: float) -> FloatArray:
         """True PSF of the template at a position of it, centred, of unit sum; shape (61, 61)."""
         return self.template_psf.kernel_image(x=x, y=y)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Frame:
-    """One image while it is made: optics, detector, and the electrons that its sources are expected to leave."""
-
-    psf: MoffatFieldPsf
-    camera: Camera
-    light: Float32Array
-
-    def draw(self, points: Points) -> None:
-        """Add sources, given in this frame's pixels and in science counts."""
-        scale = self.camera.electrons_per_science_count
-        faintest = FAINTEST_WING * self.camera.sky_sigma_electrons / scale
-        radius = self.psf.wing_radius(points.wing_flux, x=points.x, y=points.y, faintest=faintest)
-        self.psf.draw(self.light, x=points.x, y=points.y, flux=points.flux * scale, radius_px=radius)
-
-    def variance_science_counts(self) -> Float32Array:
-        """Variance of a pixel in squared science counts before any pixel overflows."""
-        camera = self.camera
-        scale = (camera.electrons_per_count / camera.electrons_per_science_count) ** 2
-        return camera.variance_counts(self.light + np.float32(camera.sky_electrons)) * np.float32(scale)
 
 
 def simulate_pair(spec: PairSpec, *, rng: np.random.Generator) -> SimulatedPair:
@@ -140,17 +117,17 @@ def simulate_pair(spec: PairSpec, *, rng: np.random.Generator) -> SimulatedPair:
     )
 
 
-def _empty_science(spec: PairSpec, rng: np.random.Generator) -> _Frame:
+def _empty_science(spec: PairSpec, rng: np.random.Generator) -> Frame:
     """The science frame before any light falls on it, with optics drawn at random."""
     psf = _random_psf(spec, beta=spec.science_beta, fwhm_px=spec.science_fwhm_arcsec / spec.pixel_scale_arcsec, rng=rng)
-    return _Frame(psf, Camera.of_science(spec), np.zeros(spec.box.shape, np.float32))
+    return Frame(psf, Camera.of_science(spec), np.zeros(spec.box.shape, np.float32))
 
 
-def _empty_template(spec: PairSpec, rng: np.random.Generator) -> _Frame:
+def _empty_template(spec: PairSpec, rng: np.random.Generator) -> Frame:
     """The template frame before any light falls on it, with optics drawn at random."""
     pixel_arcsec = spec.pixel_scale_arcsec * spec.template_scale
     psf = _random_psf(spec, beta=spec.template_beta, fwhm_px=spec.template_fwhm_arcsec / pixel_arcsec, rng=rng)
-    return _Frame(psf, Camera.of_template(spec), np.zeros(spec.box.shape, np.float32))
+    return Frame(psf, Camera.of_template(spec), np.zeros(spec.box.shape, np.float32))
 
 
 def _random_psf(spec: PairSpec, *, beta: float, fwhm_px: float, rng: np.random.Generator) -> MoffatFieldPsf:
@@ -167,7 +144,7 @@ def _random_psf(spec: PairSpec, *, beta: float, fwhm_px: float, rng: np.random.G
 
 
 def _draw_static_sky(
-    stars: Stars, galaxies: Galaxies, science: _Frame, template: _Frame, geometry: Geometry, spec: PairSpec
+    stars: Stars, galaxies: Galaxies, science: Frame, template: Frame, geometry: Geometry, spec: PairSpec
 ) -> None:
     """Stars as either image has them, and galaxies, on both frames."""
     sharpest_px = min(spec.science_fwhm_arcsec, spec.template_fwhm_arcsec) / spec.pixel_scale_arcsec
@@ -178,7 +155,7 @@ def _draw_static_sky(
     template.draw(_as_seen_by_template(Points(stars.x, stars.y, stars.template_flux, stars.template_flux), geometry))
 
 
-def _draw_transients(transients: Changes, science: _Frame, template: _Frame, geometry: Geometry) -> None:
+def _draw_transients(transients: Changes, science: Frame, template: Frame, geometry: Geometry) -> None:
     """Positive transients on the science image, negative ones on the template."""
     for frame, sign in ((science, 1.0), (template, -1.0)):
         there = sign * transients.flux > 0
@@ -193,7 +170,7 @@ def _as_seen_by_template(points: Points, geometry: Geometry) -> Points:
     return Points(x, y, points.flux, points.wing_flux)
 
 
-def _ideal_variance(science: _Frame, template: _Frame, geometry: Geometry, spec: PairSpec) -> Float32Array:
+def _ideal_variance(science: Frame, template: Frame, geometry: Geometry, spec: PairSpec) -> Float32Array:
     """Variance of science minus template per science pixel, in squared science counts; off the template, science's."""
     of_template = template.variance_science_counts() / np.float32(spec.template_scale**2)
     return science.variance_science_counts() + _on_science_grid(of_template, geometry, spec, outside=np.float32(0))
@@ -211,11 +188,12 @@ def _on_science_grid[T: np.generic](plane: NDArray[T], geometry: Geometry, spec:
 
 
 def _read_out(
-    frame: _Frame, spec: PairSpec, background_scale: float, rng: np.random.Generator
+    frame: Frame, spec: PairSpec, background_scale: float, rng: np.random.Generator
 ) -> tuple[MaskedImage, CosmicRays]:
     """Expose a frame with a random residual background."""
     background = smooth_field(spec.box, rms=spec.background_residual_counts * background_scale, rng=rng)
-    return read_out(frame.light, frame.camera, background=background, spec=spec, rng=rng)
+    unmasked = spec.cosmic_ray_unmasked_fraction
+    return read_out(frame.light, frame.camera, background=background, unmasked_fraction=unmasked, rng=rng)
 
 
 def _both_masks(science: MaskedImage, template: MaskedImage, geometry: Geometry, spec: PairSpec) -> MaskArray:

@@ -9,7 +9,7 @@ from scipy import special
 
 from diapipe.images import Box
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.simulate.spec import PairSpec
+from diapipe.simulate.spec import SkySpec
 
 GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 _TRUNCATION = 5.0  # half-light radii
@@ -64,7 +64,7 @@ class Points:
     wing_flux: FloatArray
 
 
-def random_stars(spec: PairSpec, sky: Box, *, rng: np.random.Generator) -> Stars:
+def random_stars(spec: SkySpec, sky: Box, *, rng: np.random.Generator) -> Stars:
     """Stars over ``sky``, magnitudes from the luminosity function, a few of them changed since the template."""
     n = _number(spec.n_stars, sky, spec)
     x, y = _uniform_positions(sky, n, rng)
@@ -77,7 +77,7 @@ def random_stars(spec: PairSpec, sky: Box, *, rng: np.random.Generator) -> Stars
     return Stars(x, y, mag, counts(mag, spec), counts(template_mag, spec), is_variable)
 
 
-def random_galaxies(spec: PairSpec, sky: Box, *, rng: np.random.Generator) -> Galaxies:
+def random_galaxies(spec: SkySpec, sky: Box, *, rng: np.random.Generator) -> Galaxies:
     """Disks (80%) and spheroids over ``sky``, with a median half-light radius of 0.5" at mag 22, 0.8" at mag 20."""
     n = _number(spec.n_galaxies, sky, spec)
     x, y = _uniform_positions(sky, n, rng)
@@ -109,7 +109,7 @@ def power_law_magnitudes(
     return np.asarray(np.log10(low + (high - low) * rng.random(n)) / slope, dtype=np.float64)
 
 
-def counts(mag: FloatArray, spec: PairSpec) -> FloatArray:
+def counts(mag: FloatArray, spec: SkySpec) -> FloatArray:
     """Science counts of a magnitude."""
     return np.asarray(10.0 ** (0.4 * (spec.zero_point_mag - mag)), dtype=np.float64)
 
@@ -177,7 +177,7 @@ def _on_ellipse(
     )
 
 
-def _number(on_frame: float, sky: Box, spec: PairSpec) -> int:
+def _number(on_frame: float, sky: Box, spec: SkySpec) -> int:
     """Sources over ``sky`` for a number on the science frame."""
     return round(on_frame * sky.area / spec.box.area)
 

@@ -1,7 +1,8 @@
-"""PairSpec: everything that can be chosen about a simulated pair."""
+"""SkySpec, what is in a simulated sky, and PairSpec: everything that can be chosen about a simulated pair."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,76 +16,28 @@ REFERENCE_AREA_PX = 4072 * 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairSpec:
-    """What a simulated pair is like. The defaults are one LSST-like CCD in r, 30 s, with a template ten times as deep.
-
-    Numbers of objects and defects are those on the science frame; `small` scales them with the area.
+class SkySpec(ABC):
+    """What is in the sky. Numbers of objects are those on `box`.
 
     Attributes
     ----------
-    width, height
-        Pixels of both frames.
     pixel_scale_arcsec
-        Pixel of the science image.
-    science_fwhm_arcsec, template_fwhm_arcsec, science_beta, template_beta
-        Median seeing and Moffat index. An index is a multiple of one half, which makes the power a product.
-    fwhm_variation, ellipticity, ellipticity_variation
-        Over the field: relative rms of the FWHM, mean reduced shear, rms of either component of the shear about it.
-    template_depth
-        Exposures like the science image that the template holds; 1 for a single frame, which has cosmic rays as well.
-    template_flux_scale
-        Template counts for one science count of the same source.
-    misregistration_px
-        Rms along either axis of what the WCS do not know, a smooth field.
-    background_residual_counts
-        Rms of the smooth background left in either image, in science counts.
-    sky_counts, gain_electrons, read_noise_electrons, full_well_electrons, exposure_time_s
-        Of one exposure: sky per science pixel, electrons per count, Gaussian read noise, where a pixel overflows.
+        Pixel of the science images.
     zero_point_mag
-        AB magnitude of one science count.
+        AB magnitude of a flux of one: of one science count of a pair.
     n_stars, star_brightest_mag, star_faintest_mag, star_count_slope
         Luminosity function: number per magnitude grows by the slope in dex.
     n_galaxies, galaxy_brightest_mag, galaxy_faintest_mag, galaxy_count_slope
         The same for galaxies.
     variable_fraction, variable_min_mag, variable_max_mag
-        Share of the stars that changed, and by how much (log-uniform, of either sign).
-    n_transients, transient_min_snr, transient_max_snr, transient_host_fraction, transient_negative_fraction
-        New sources: S/N log-uniform; share inside the half-light ellipse of a galaxy; share seen in the template alone.
+        Share of the stars that change, and by how much (log-uniform, of either sign).
+    n_transients, transient_min_snr, transient_max_snr, transient_host_fraction
+        New sources: S/N log-uniform; share inside the half-light ellipse of a galaxy.
     host_faintest_mag
         Faintest galaxy that is given a transient.
-    n_bad_columns
-        In either image.
-    n_cosmic_rays, cosmic_ray_unmasked_fraction
-        In the science image, and in a template of depth 1.
-    template_offset_px, template_rotation_deg, template_scale, template_flip
-        Where the template's grid lies: shift of the field's centre along its x and y, rotation, template pixel over
-        science pixel, x axis mirrored. All of it is in the WCS.
-
-    Raises
-    ------
-    UsageError
-        If a value cannot be used.
     """
 
-    width: int = 4072
-    height: int = 4000
     pixel_scale_arcsec: float = 0.2
-    science_fwhm_arcsec: float = 0.8
-    template_fwhm_arcsec: float = 0.65
-    science_beta: float = 3.0
-    template_beta: float = 3.5
-    fwhm_variation: float = 0.03
-    ellipticity: float = 0.03
-    ellipticity_variation: float = 0.02
-    template_depth: float = 10.0
-    template_flux_scale: float = 1.0
-    misregistration_px: float = 0.05
-    background_residual_counts: float = 2.0
-    sky_counts: float = 470.0
-    gain_electrons: float = 1.6
-    read_noise_electrons: float = 9.0
-    full_well_electrons: float = 130_000.0
-    exposure_time_s: float = 30.0
     zero_point_mag: float = 31.4
     n_stars: float = 3000
     star_brightest_mag: float = 13.0
@@ -101,8 +54,74 @@ class PairSpec:
     transient_min_snr: float = 3.0
     transient_max_snr: float = 50.0
     transient_host_fraction: float = 0.4
-    transient_negative_fraction: float = 0.5
     host_faintest_mag: float = 24.0
+
+    @property
+    @abstractmethod
+    def box(self) -> Box:
+        """Pixels that the numbers of objects are counted on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSpec(SkySpec):
+    """What a simulated pair is like. The defaults are one LSST-like CCD in r, 30 s, with a template ten times as deep.
+
+    Numbers of objects and defects are those on the science frame; `small` scales them with the area. What is in the sky
+    is told by `SkySpec`.
+
+    Attributes
+    ----------
+    width, height
+        Pixels of both frames.
+    science_fwhm_arcsec, template_fwhm_arcsec, science_beta, template_beta
+        Median seeing and Moffat index. An index is a multiple of one half, which makes the power a product.
+    fwhm_variation, ellipticity, ellipticity_variation
+        Over the field: relative rms of the FWHM, mean reduced shear, rms of either component of the shear about it.
+    template_depth
+        Exposures like the science image that the template holds; 1 for a single frame, which has cosmic rays as well.
+    template_flux_scale
+        Template counts for one science count of the same source.
+    misregistration_px
+        Rms along either axis of what the WCS do not know, a smooth field.
+    background_residual_counts
+        Rms of the smooth background left in either image, in science counts.
+    sky_counts, gain_electrons, read_noise_electrons, full_well_electrons, exposure_time_s
+        Of one exposure: sky per science pixel, electrons per count, Gaussian read noise, where a pixel overflows.
+    transient_negative_fraction
+        Share of the transients seen in the template alone.
+    n_bad_columns
+        In either image.
+    n_cosmic_rays, cosmic_ray_unmasked_fraction
+        In the science image, and in a template of depth 1.
+    template_offset_px, template_rotation_deg, template_scale, template_flip
+        Where the template's grid lies: shift of the field's centre along its x and y, rotation, template pixel over
+        science pixel, x axis mirrored. All of it is in the WCS.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be used.
+    """
+
+    width: int = 4072
+    height: int = 4000
+    science_fwhm_arcsec: float = 0.8
+    template_fwhm_arcsec: float = 0.65
+    science_beta: float = 3.0
+    template_beta: float = 3.5
+    fwhm_variation: float = 0.03
+    ellipticity: float = 0.03
+    ellipticity_variation: float = 0.02
+    template_depth: float = 10.0
+    template_flux_scale: float = 1.0
+    misregistration_px: float = 0.05
+    background_residual_counts: float = 2.0
+    sky_counts: float = 470.0
+    gain_electrons: float = 1.6
+    read_noise_electrons: float = 9.0
+    full_well_electrons: float = 130_000.0
+    exposure_time_s: float = 30.0
+    transient_negative_fraction: float = 0.5
     n_bad_columns: float = 6
     n_cosmic_rays: float = 300
     cosmic_ray_unmasked_fraction: float = 0.1

@@ -19,6 +19,7 @@ from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
 from diapipe.cli.simulate import simulate
+from diapipe.cli.skymap import skymap
 from diapipe.cli.subtract import subtract
 from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError
@@ -42,7 +43,7 @@ def cli() -> None:
     """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
-for command in (subtract, demo, init, simulate, report, warmup):
+for command in (subtract, demo, init, skymap, simulate, report, warmup):
     cli.add_command(command)
 
 

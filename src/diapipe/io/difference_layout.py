@@ -25,7 +25,7 @@ from diapipe.io.fits_file import FitsFile, PathLike
 from diapipe.io.records import Record, hdus_of, read_record
 
 LAYOUT, LAYOUT_VERSION = "DPLAYOUT", 1
-_INFO = {
+INFO_CARDS = {
     "visit": "VISIT",
     "detector": "DETECTOR",
     "band": "BAND",
@@ -132,14 +132,20 @@ def _primary(exposure: Exposure, kind: str, provenance: Mapping[str, Any] | None
     header["DPNAME"] = (exposure.name, "name of the exposure")
     header["DPHASVAR"] = (exposure.has_variance, "the variance was brought or measured")
     header["DPHASMSK"] = (exposure.has_mask, "the mask was brought or made")
-    header["TIMESYS"] = "TAI"
-    for f in fields(ObservationInfo):
-        value = getattr(exposure.info, f.name)
-        if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-            header[_INFO[f.name]] = value
+    header.update(observation_cards(exposure.info))
     _add_mapping(header, "DPMETA", exposure.metadata)
     _add_mapping(header, "DPPROV", provenance or {})
     return hdu
+
+
+def observation_cards(info: ObservationInfo) -> dict[str, str | int | float]:
+    """Cards of what is known of an observation, times in TAI."""
+    cards: dict[str, str | int | float] = {"TIMESYS": "TAI"}
+    for f in fields(ObservationInfo):
+        value = getattr(info, f.name)
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
+            cards[INFO_CARDS[f.name]] = value
+    return cards
 
 
 def _add_mapping(header: fits.Header, prefix: str, values: Mapping[str, Any]) -> None:
@@ -248,7 +254,7 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
 def info_of(file: FitsFile) -> ObservationInfo:
     """What the primary header says of the observation."""
     header = file.header(0)
-    return ObservationInfo(**{name: header[card] for name, card in _INFO.items() if card in header})
+    return ObservationInfo(**{name: header[card] for name, card in INFO_CARDS.items() if card in header})
 
 
 def _mapping(header: fits.Header, prefix: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images.mask import OF_COADDS
 
-SCIENCE = [plane for plane in MaskPlane if not plane.name.endswith("_TEMPLATE") and plane != MaskPlane.HIGH_VARIANCE]
+SCIENCE = [plane for plane in MaskPlane if not plane.name.endswith("_TEMPLATE") and not plane & OF_COADDS]
 
 
 def test_the_planes_have_the_names_of_lsst():
@@ -22,9 +23,10 @@ def test_the_template_brings_a_plane_under_its_own_name(plane):
     assert plane.of_template is MaskPlane[f"{plane.name}_TEMPLATE"]
 
 
-def test_a_high_variance_is_the_templates_alone_and_keeps_its_name():
-    assert MaskPlane.HIGH_VARIANCE.of_template is MaskPlane.HIGH_VARIANCE
-    assert not UNUSABLE_DIFFERENCE & MaskPlane.HIGH_VARIANCE
+@pytest.mark.parametrize("plane", OF_COADDS, ids=lambda plane: plane.name)
+def test_planes_of_coadds_are_the_templates_alone_and_keep_their_names(plane):
+    assert plane.of_template is plane
+    assert not UNUSABLE_DIFFERENCE & plane
 
 
 def test_planes_of_the_template_stay_where_they_are():

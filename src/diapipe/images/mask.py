@@ -15,7 +15,8 @@ class MaskPlane(enum.IntFlag):
 
     A file's own bit numbers are translated by name when it is read; ``MP_<PLANE>`` cards tell them when written.
     A plane that the template brings to a difference has the name with ``_TEMPLATE`` and the bit 11 places higher.
-    HIGH_VARIANCE is a template's alone and keeps its name: there it is made of far fewer exposures than elsewhere.
+    Two planes are a coadd's alone and keep their names on a difference: HIGH_VARIANCE, where it is made of far fewer
+    exposures than elsewhere, and CLIPPED, where an exposure was left out for what it alone showed.
     """
 
     BAD = 1 << 0
@@ -41,12 +42,16 @@ class MaskPlane(enum.IntFlag):
     STREAK_TEMPLATE = 1 << 20
     INJECTED_TEMPLATE = 1 << 21
     HIGH_VARIANCE = 1 << 22
+    CLIPPED = 1 << 23
 
     @property
     def of_template(self) -> MaskPlane:
         """The same planes as the template brings them to a difference."""
-        return MaskPlane((int(self) & ((1 << _N_PLANES) - 1)) << _N_PLANES) | (self & MaskPlane.HIGH_VARIANCE)
+        return MaskPlane((int(self) & ((1 << _N_PLANES) - 1)) << _N_PLANES) | (self & OF_COADDS)
 
+
+OF_COADDS = MaskPlane.HIGH_VARIANCE | MaskPlane.CLIPPED
+"""Planes that a template has under the same name as the difference."""
 
 UNUSABLE = MaskPlane.BAD | MaskPlane.SAT | MaskPlane.CR | MaskPlane.EDGE | MaskPlane.NO_DATA | MaskPlane.STREAK
 """Planes whose pixels tell nothing about the sky: left out of every fit and every flux."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.images.kernel import SpatialKernel
-from diapipe.images.mask import UNUSABLE, MaskPlane
+from diapipe.images.mask import OF_COADDS, UNUSABLE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.numerics import mask_spread
 from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
@@ -64,7 +64,7 @@ def joined(science: MaskArray, template: MaskArray, *, border: int) -> MaskArray
     mask = template & np.int32((1 << 11) - 1)
     mask <<= 11
     mask |= science
-    mask |= template & np.int32(MaskPlane.HIGH_VARIANCE)
+    mask |= template & np.int32(OF_COADDS)
     if border:
         edge = np.int32(int(MaskPlane.EDGE))
         mask[:border] |= edge

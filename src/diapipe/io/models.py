@@ -21,6 +21,7 @@ from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.psf.stacked import StackedPsf
 from diapipe.images.psf.warped import WarpedPsf
 from diapipe.images.weight_map import WeightMap
 from diapipe.io.records import Record, check_version, required
@@ -203,6 +204,22 @@ def _read_part(record: Record) -> BlendedPart:
     )
 
 
+def _write_stacked(psf: StackedPsf) -> Record:
+    """Three arrays, however many images: coefficient images, boxes (y0, y1, x0, x1) and weights."""
+    cards = {"NODEX0": psf.x0, "NODEY0": psf.y0, "NODESTEP": psf.step}
+    boxes = np.array([(box.y0, box.y1, box.x0, box.x1) for box in psf.boxes], dtype=np.float64)
+    parts = {"boxes": array_record("Boxes", boxes), "weights": array_record("Weights", psf.weights)}
+    return Record(kind="StackedPsf", cards=cards, array=psf.images, parts=parts)
+
+
+def _read_stacked(record: Record) -> StackedPsf:
+    boxes = tuple(Box(*(int(end) for end in row)) for row in required(record.parts["boxes"]))
+    weights = required(record.parts["weights"])
+    return StackedPsf(
+        required(record), boxes, weights, *(float(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP"))
+    )
+
+
 _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     GaussianPsf: _write_gaussian,
     PolynomialPsf: _write_polynomial,
@@ -211,6 +228,7 @@ _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     CoaddPsf: _write_coadd,
     WarpedPsf: _write_warped,
     BlendedPsf: _write_blended,
+    StackedPsf: _write_stacked,
 }
 _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "GaussianPsf": _read_gaussian,
@@ -220,6 +238,7 @@ _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "CoaddPsf": _read_coadd,
     "WarpedPsf": _read_warped,
     "BlendedPsf": _read_blended,
+    "StackedPsf": _read_stacked,
 }
 
 

@@ -60,51 +60,45 @@ def _median(values: Float32Array, n: int) -> float:
 
 
 @jit
-def score_against(
-    image: Float32Array,
-    median: Float32Array,
+def score_beyond(
+    off: Float32Array,
     variance: Float32Array,
-    bright: Float32Array,
+    allowed: Float32Array,
     good: ByteArray,
     number: MaskArray,
-    gain: float,
-    tolerance: float,
+    scatter: float,
     least: int,
     score: Float32Array,
 ) -> None:
-    """(|I - m| - tolerance * bright) / sqrt(gain V), with the sign of I - m: what is beyond what sources may differ by.
+    """By how many sigma pixels are off by more than is allowed, with the sign of what they are off by.
 
     Parameters
     ----------
-    image, median
-        I and m.
+    off
+        Image less median.
     variance
-        V.
-    bright
-        Brightness of the static sky around each pixel.
+        Of the image.
+    allowed
+        By what sources may differ.
     good
         Not 0 where the image has a say.
     number
         Images of which the median is.
-    gain
-        By which the variance is multiplied.
-    tolerance
-        Part of the brightness by which sources may differ.
+    scatter
+        Standard deviation of the noise in units of that of ``variance``.
     least
         Where the median is of fewer images the score is 0.
     score
         Filled; all of shape (rows, columns).
     """
-    factor, part = np.float32(gain), np.float32(tolerance)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
+    scale = np.float32(1.0 / scatter)
+    for y in range(off.shape[0]):
+        for x in range(off.shape[1]):
             beyond = np.float32(0.0)
-            if good[y, x] != 0 and number[y, x] >= least:
-                off = image[y, x] - median[y, x]
-                size = abs(off) - part * bright[y, x]
-                if size > 0.0:
-                    beyond = size / math.sqrt(factor * variance[y, x])
-                    beyond = beyond if off > 0.0 else -beyond
+            size = abs(off[y, x]) - allowed[y, x]
+            if size > 0.0 and good[y, x] != 0 and number[y, x] >= least:
+                beyond = scale * size / math.sqrt(variance[y, x])
+                beyond = beyond if off[y, x] > 0.0 else -beyond
             score[y, x] = beyond
 
 

@@ -7,6 +7,7 @@ from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.psf.stacked import StackedPsf
 from diapipe.images.psf.warped import WarpedPsf
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "PolynomialPsf",
     "Psf",
     "PsfexPsf",
+    "StackedPsf",
     "WarpedPsf",
 ]

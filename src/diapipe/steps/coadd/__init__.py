@@ -5,7 +5,7 @@ from diapipe.steps.coadd.base import AbstractCoadder, Block
 from diapipe.steps.coadd.clipped import ClippedCoadder
 from diapipe.steps.coadd.inputs import CoaddInput
 from diapipe.steps.coadd.mean import MeanCoadder
-from diapipe.steps.coadd.visit_warp import warp_visit
+from diapipe.steps.coadd.visit_warp import VisitDetector, warp_visit
 from diapipe.steps.family import Family
 
 COADDERS: Family[AbstractCoadder] = Family("coadd", {"clipped": ClippedCoadder, "mean": MeanCoadder})
@@ -18,6 +18,7 @@ __all__ = [
     "Coadd",
     "CoaddInput",
     "MeanCoadder",
+    "VisitDetector",
     "coadd",
     "warp_visit",
 ]

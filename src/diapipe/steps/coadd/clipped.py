@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
+from scipy.ndimage import maximum_filter, uniform_filter
 
-from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
+from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
 from diapipe.numerics.common_psf import noise_equivalent_sigma, smoothed, smoothing_to
 from diapipe.numerics.components import grow_runs
 from diapipe.numerics.outliers import (
     count_runs,
     medians,
-    score_against,
+    score_beyond,
     seldom,
     significant_regions,
 )
-from diapipe.numerics.stats import robust_sigma, thinned
+from diapipe.numerics.stats import robust_sigma
 from diapipe.steps.coadd.base import AbstractCoadder, Block, ByteArray
 
-_SAMPLE = 50_000
-_BRIGHT_SIGMA = 50.0
-_LEAST_BRIGHT_PIXELS = 100
-_NEAR_PX = 5
+_LEAST_IMAGES = 3
+_NEAR_PX, _FAR_PX = 5, 41
+_SAMPLED_PIXELS = 50_000
+_LEAST_PIXELS = 100
+_DIM_SIGMA, _BRIGHT_SIGMA, _WING_SIGMA = 5.0, 50.0, 300.0
+_WING_SHARE = 0.05
+_USUAL_ERROR = 0.02
+_MEDIAN_SIZE = 0.6745  # of a Gaussian deviate
 
 type Regions = tuple[IntArray, IntArray, int]
 
@@ -81,122 +86,64 @@ class ClippedCoadder(AbstractCoadder):
     def rejected(self, block: Block) -> ByteArray:
         """Regions of artefacts and transients of every image."""
         rejected = np.zeros(block.image.shape, np.uint8)
-        if len(block.image) < 3:
+        if len(block.image) < _LEAST_IMAGES:
             return rejected
         number = np.zeros(block.box.shape, np.int32)
         static = np.empty(block.box.shape, np.float32)
         medians(block.image, block.usable, static, number)
-        wide = self._smoothed(block, static)
         most = self._most_epochs(number)
-        if wide is None:
-            bright = np.abs(static)
-            self._reject(rejected, self._sharp_regions(block, static, bright, number, None), most, self.grow_sharp_px)
-            return rejected
-        smooth, gains, sigma = wide
-        common = np.empty(block.box.shape, np.float32)
-        medians(smooth, block.usable, common, number.copy())
-        np.nan_to_num(common, copy=False)
-        bright = ndimage.maximum_filter(np.abs(common), _NEAR_PX)
-        regions = self._smooth_regions(block, smooth, common, bright, number, gains)
-        self._reject(rejected, regions, most, 2.355 * sigma * self.grow_fwhm)
-        self._reject(rejected, self._sharp_regions(block, static, bright, number, sigma), most, self.grow_sharp_px)
-        return rejected
-
-    def _smoothed(self, block: Block, static: Float32Array) -> tuple[Float32Array, list[float], float] | None:
-        """The images at a common PSF, the gain of each and the width of the PSF; None if no PSF is known."""
         known = [psf for psf in block.psfs if psf is not None]
         if not known:
-            return None
+            sky = _Static(static, number, np.abs(static), np.zeros_like(static))
+            self._reject(rejected, self._sharp_regions(block, sky, 1.0), most, self.grow_sharp_px)
+            return rejected
         sigma = float(np.sqrt(self.widening)) * max(noise_equivalent_sigma(psf) for psf in known)
-        smooth, gains = np.empty_like(block.image), []
-        filler = np.nan_to_num(static)
-        for i, (psf, correlation) in enumerate(zip(block.psfs, block.correlations, strict=True)):
-            matching = smoothing_to(known[0] if psf is None else psf, sigma, correlation)
-            whole = np.where(block.usable[i] != 0, block.image[i], filler)
-            smooth[i] = smoothed(whole, matching.kernel)
-            gains.append(matching.gain)
-        return smooth, gains, sigma
+        smooth, gains = _smoothed(block, sigma, static)
+        common = np.empty(block.box.shape, np.float32)
+        medians(smooth, block.usable, common, np.zeros_like(number))
+        light = np.abs(np.nan_to_num(common))
+        sky = _Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
+        regions = self._smooth_regions(block, smooth, gains, sky)
+        self._reject(rejected, regions, most, SIGMA_TO_FWHM * sigma * self.grow_fwhm)
+        sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
+        regions = self._sharp_regions(block, replace(sky, median=static), sharpest)
+        self._reject(rejected, regions, most, self.grow_sharp_px)
+        return rejected
 
-    def _smooth_regions(
-        self,
-        block: Block,
-        smooth: Float32Array,
-        common: Float32Array,
-        bright: Float32Array,
-        number: MaskArray,
-        gains: list[float],
-    ) -> list[Regions]:
+    def _smooth_regions(self, block: Block, smooth: Float32Array, gains: list[float], sky: _Static) -> list[Regions]:
         """What stands out from the median of the smoothed images, by image."""
-        score, found = np.empty(block.box.shape, np.float32), []
+        found = []
         for i, gain in enumerate(gains):
-            variance = _local_mean(block.variance[i])
-            off = smooth[i] - common
-            scatter, error = self._scatter(off, variance, bright, block.usable[i], gain)
-            score_against(
-                smooth[i],
-                common,
-                variance,
-                bright,
-                block.usable[i],
-                number,
-                gain * scatter**2,
-                self.n_sigma * error,
-                3,
-                score,
-            )
-            found.append(self._regions(score))
+            variance = np.float32(gain) * _local_mean(block.variance[i])
+            off, good = smooth[i] - sky.median, block.usable[i]
+            sample = _Sample(off, variance, sky, good)
+            near, far = max(self.least_model_error, sample.near_error), sample.far_error
+            allowed = np.float32(self.n_sigma) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
+            found.append(self._regions(off, variance, allowed, good, sky.number, sample.scatter))
         return found
 
-    def _sharp_regions(
-        self,
-        block: Block,
-        static: Float32Array,
-        bright: Float32Array,
-        number: MaskArray,
-        sigma: float | None,
-    ) -> list[Regions]:
+    def _sharp_regions(self, block: Block, sky: _Static, sharpest: float) -> list[Regions]:
         """What stands out from the median of the images as they are, where it is too bright for any star."""
-        score, found = np.empty(block.box.shape, np.float32), []
-        known = [float(psf.max()) for psf in block.psfs if psf is not None]
-        sharpest = 1.0 if sigma is None else max(known) * 2.0 * np.pi * sigma**2
+        found = []
+        allowed = np.float32(sharpest) * sky.near
         for i in range(len(block.image)):
-            variance = _local_mean(block.variance[i])
-            off = block.image[i] - static
-            scatter, _ = self._scatter(off, variance, bright, block.usable[i], 1.0)
-            score_against(
-                block.image[i],
-                static,
-                variance,
-                bright,
-                block.usable[i],
-                number,
-                scatter**2,
-                max(sharpest, 1.0),
-                3,
-                score,
-            )
-            found.append(self._regions(score))
+            variance, off, good = _local_mean(block.variance[i]), block.image[i] - sky.median, block.usable[i]
+            scatter = _Sample(off, variance, sky, good).scatter
+            found.append(self._regions(off, variance, allowed, good, sky.number, scatter))
         return found
 
-    def _scatter(
-        self, off: Float32Array, variance: Float32Array, bright: Float32Array, usable: ByteArray, gain: float
-    ) -> tuple[float, float]:
-        """By how much noise exceeds what the variance says (1 or more), and by what part of its light a source differs."""
-        step = max(1, int(np.sqrt(off.size / _SAMPLE)))
-        pick = np.s_[::step, ::step]
-        good = usable[pick] != 0
-        noise = np.sqrt(gain * variance[pick][good])
-        light, beyond = bright[pick][good], off[pick][good]
-        dim = light < _NEAR_PX * noise
-        sample = dim if np.count_nonzero(dim) > _LEAST_BRIGHT_PIXELS else np.ones(len(light), np.bool_)
-        scatter = max(1.0, float(np.nan_to_num(robust_sigma(beyond[sample] / noise[sample]), nan=1.0)))
-        shining = light > _BRIGHT_SIGMA * noise
-        if np.count_nonzero(shining) < _LEAST_BRIGHT_PIXELS:
-            return scatter, max(self.least_model_error, 0.02)
-        relative = np.abs(thinned(beyond[shining] / light[shining], _SAMPLE))
-        return scatter, max(self.least_model_error, float(np.median(relative)) / 0.6745)
-
-    def _regions(self, score: Float32Array) -> Regions:
+    def _regions(
+        self,
+        off: Float32Array,
+        variance: Float32Array,
+        allowed: Float32Array,
+        good: ByteArray,
+        number: MaskArray,
+        scatter: float,
+    ) -> Regions:
+        """Connected pixels that are off by more than is allowed, in units of their noise."""
+        score = np.empty(off.shape, np.float32)
+        score_beyond(off, variance, allowed, good, number, scatter, _LEAST_IMAGES, score)
         return significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
 
     def _most_epochs(self, number: MaskArray) -> MaskArray:
@@ -217,10 +164,69 @@ class ClippedCoadder(AbstractCoadder):
                 rejected[i, row, first:last] = 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Static:
+    """What all images agree on: the median, of how many it is, and the light within a few pixels and within a PSF."""
+
+    median: Float32Array
+    number: MaskArray
+    near: Float32Array
+    far: Float32Array
+
+
+class _Sample:
+    """What some of the pixels of one image tell about it."""
+
+    def __init__(self, off: Float32Array, variance: Float32Array, sky: _Static, good: ByteArray) -> None:
+        step = max(1, int(np.sqrt(off.size / _SAMPLED_PIXELS)))
+        pick = np.s_[::step, ::step]
+        usable = (good[pick] != 0) & np.isfinite(off[pick]) & (variance[pick] > 0)
+        self._off, self._noise = off[pick][usable], np.sqrt(variance[pick][usable])
+        self._near, self._far = sky.near[pick][usable], sky.far[pick][usable]
+
+    @property
+    def scatter(self) -> float:
+        """By how much noise exceeds what the variance says, from pixels without much light; at least 1."""
+        dim = self._near < _DIM_SIGMA * self._noise
+        chosen = dim if np.count_nonzero(dim) > _LEAST_PIXELS else np.ones(len(dim), np.bool_)
+        found = robust_sigma(self._off[chosen] / self._noise[chosen])
+        return max(1.0, float(np.nan_to_num(found, nan=1.0)))
+
+    @property
+    def near_error(self) -> float:
+        """Part of its light by which a source differs from the median, from pixels of much light."""
+        return _part(self._off, self._near, self._near > _BRIGHT_SIGMA * self._noise, unknown=_USUAL_ERROR)
+
+    @property
+    def far_error(self) -> float:
+        """Part of a source's peak by which its wings differ, which no model of a PSF reaches."""
+        wing = (self._far > _WING_SIGMA * self._noise) & (self._near < _WING_SHARE * self._far)
+        return _part(self._off, self._far, wing, unknown=0.0)
+
+
+def _part(off: Float32Array, light: Float32Array, which: BoolArray, *, unknown: float) -> float:
+    """Scatter of ``off / light``, from its median size."""
+    if np.count_nonzero(which) < _LEAST_PIXELS:
+        return unknown
+    return float(np.median(np.abs(off[which] / light[which]))) / _MEDIAN_SIZE
+
+
+def _smoothed(block: Block, sigma: float, static: Float32Array) -> tuple[Float32Array, list[float]]:
+    """The images at a Gaussian PSF, holes filled with what the others have there, and the gain in variance of each."""
+    smooth, gains = np.empty_like(block.image), []
+    filler, any_psf = np.nan_to_num(static), next(psf for psf in block.psfs if psf is not None)
+    for i, (psf, correlation) in enumerate(zip(block.psfs, block.correlations, strict=True)):
+        matching = smoothing_to(any_psf if psf is None else psf, sigma, correlation)
+        whole = np.where(block.usable[i] != 0, block.image[i], filler)
+        smooth[i] = smoothed(whole, matching.kernel)
+        gains.append(matching.gain)
+    return smooth, gains
+
+
 def _local_mean(variance: Float32Array) -> Float32Array:
     """Mean of the variance over 5 x 5 pixels, so that a pixel's own light does not excuse it."""
     finite = np.isfinite(variance)
     if finite.all():
-        return np.asarray(ndimage.uniform_filter(variance, 5), dtype=np.float32)
+        return np.asarray(uniform_filter(variance, 5), dtype=np.float32)
     typical = float(np.median(variance[finite])) if finite.any() else 1.0
-    return np.asarray(ndimage.uniform_filter(np.where(finite, variance, np.float32(typical)), 5), dtype=np.float32)
+    return np.asarray(uniform_filter(np.where(finite, variance, np.float32(typical)), 5), dtype=np.float32)

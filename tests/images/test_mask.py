@@ -43,7 +43,7 @@ def test_every_plane_is_one_bit_that_fits_the_mask():
     """No two planes share a bit and all of them together are a positive int32."""
     bits = [int(plane) for plane in MaskPlane]
     assert all(bit.bit_count() == 1 for bit in bits)
-    assert len(set(bits)) == len(bits) == 2 * len(SCIENCE) + 1
+    assert len(set(bits)) == len(bits) == 2 * len(SCIENCE) + len(list(OF_COADDS))
     assert sum(bits) <= np.iinfo(np.int32).max
 
 

@@ -17,6 +17,7 @@ from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.psfex import PsfexPsf
+from diapipe.images.psf.stacked import PsfPart, StackedPsf, stacked_psf
 from diapipe.images.psf.warped import WarpedPsf
 from diapipe.images.weight_map import WeightMap
 from diapipe.io import models, read_exposure, write_exposure
@@ -54,6 +55,13 @@ def blended() -> BlendedPsf:
     return BlendedPsf(parts)
 
 
+def stacked() -> StackedPsf:
+    weights = np.linspace(0.1, 1.0, 12, dtype=np.float32).reshape(3, 4)
+    fields = (polynomial().field, ImageField(STAMP[None, 4:17, 4:17], Box(0, 90, -5, 80)))
+    nodes = (WeightMap(weights, 3.5, -2.5, 16.0), WeightMap(weights[::-1].copy(), 3.5, -2.5, 16.0))
+    return stacked_psf([PsfPart(field=field, weight=weight) for field, weight in zip(fields, nodes, strict=True)])
+
+
 MODELS: dict[str, Psf] = {
     "GaussianPsf": GaussianPsf(np.pi / 2, 31),
     "PolynomialPsf": polynomial(),
@@ -62,6 +70,7 @@ MODELS: dict[str, Psf] = {
     "CoaddPsf": coadd(),
     "WarpedPsf of Wiener": WarpedPsf(polynomial(), PixelMap.sampled(shear, BOX), Interpolant(0.7)),
     "BlendedPsf": blended(),
+    "StackedPsf": stacked(),
     "WarpedPsf": WarpedPsf(coadd(), PixelMap.sampled(shear, BOX), Interpolant(stretch=1.25)),
 }
 

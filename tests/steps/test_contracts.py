@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from diapipe.errors import NoWorkError
 from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskedImage, MaskPlane, SpatialKernel
 from diapipe.images.pixel_map import PixelMap
+from diapipe.steps.coadd import COADDERS
 from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
 from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, StarMatcher, match
@@ -32,8 +33,8 @@ FAMILIES = {
     "warp": WARPS,
 }
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
-ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS, "template": TEMPLATES}
-OTHERS = [(family, name) for family in ("select", "register", "template") for name in ALL[family]]
+ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS, "template": TEMPLATES, "coadd": COADDERS}
+OTHERS = [(family, name) for family in ("select", "register", "template", "coadd") for name in ALL[family]]
 PLANES = ("image", "mask", "variance")
 
 

@@ -12,6 +12,7 @@ from diapipe.errors import UsageError
 from diapipe.flow import Recipe
 from diapipe.io import ReadOptions
 from diapipe.steps.characterize import ScaleVariance
+from diapipe.steps.coadd import COADDERS
 from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
 from diapipe.steps.limits import Limited
@@ -41,6 +42,7 @@ FAMILIES = (
     WARPS,
     REGISTERS,
     SELECTORS,
+    COADDERS,
 )
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
 GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)

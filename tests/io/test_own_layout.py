@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -257,15 +258,18 @@ def test_disk_full_or_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_awkward_metadata(tmp_path: Path) -> None:
-    """Long, non-ASCII, nested or non-finite values neither fail nor are lost without trace."""
+    """Long, non-ASCII, nested or non-finite values come back as they were; the provenance says them in its way."""
     values = {"LONG": "x" * 300, "UNICODE": "σ ≤ 5″", "NAN": float("nan"), "NESTED": [1, {"a": 2}], "QUOTE": "it's"}
     write_exposure(replace(exposure(), metadata=values), tmp_path / "e.fits", provenance=values)
     got = read_exposure(tmp_path / "e.fits").metadata
     assert got["LONG"] == "x" * 300
     assert got["QUOTE"] == "it's"
-    assert json.loads(got["UNICODE"]) == "σ ≤ 5″"
-    assert json.loads(got["NESTED"]) == [1, {"a": 2}]
-    assert got["NAN"] == "NaN"
+    assert got["UNICODE"] == "σ ≤ 5″"
+    assert got["NESTED"] == [1, {"a": 2}]
+    assert math.isnan(got["NAN"])
+    said = fits.getheader(tmp_path / "e.fits")
+    assert json.loads(said["DPPROV UNICODE"]) == "σ ≤ 5″"
+    assert said["DPPROV NAN"] == "NaN"
 
 
 def test_same_file_from_the_same_exposure(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.masked_image import MaskedImage
 from diapipe.io import celestial, mask_planes, models
 from diapipe.io.atomic import replacing
+from diapipe.io.exact_values import card_holds, read_text, text_hdu
 from diapipe.io.fits_file import FitsFile, PathLike
 from diapipe.io.records import Record, hdus_of, read_record
 
@@ -40,6 +41,13 @@ INFO_CARDS = {
     "pressure_hpa": "PRESSURE",
     "relative_humidity": "RELHUMID",
 }
+_OF_DIFFERENCE = {
+    "variance_factor": ("DPVARFAC", "by which the variance was raised"),
+    "relative_error": ("DPRELERR", "error of the light in the variance"),
+}
+_METADATA = "DPMETA"
+_EXACT = "EXACT"
+"""HDU of the scalars that no card holds exactly, by card."""
 _QUANTIZE_LEVEL = 16.0
 """Steps per noise sigma of compressed floats: adds 1/(12 q²), 0.03%, to the variance."""
 
@@ -66,7 +74,8 @@ def write_exposure(
     WriteError
         If the file cannot be written; nothing is left then.
     """
-    _write([_primary(exposure, "Exposure", provenance), *_exposure_hdus(exposure, compress)], path)
+    primary, exact = _primary(exposure, "Exposure", provenance)
+    _write([primary, *_exposure_hdus(exposure, compress), *_exact_hdus(exact)], path)
 
 
 def write_difference(
@@ -98,10 +107,10 @@ def write_difference(
     WriteError
         If the file cannot be written; nothing is left behind then.
     """
-    primary = _primary(difference.exposure, "Difference", provenance)
+    primary, exact = _primary(difference.exposure, "Difference", provenance)
     primary.header["CONVOLVD"] = (difference.convolved, "image that the kernel was applied to")
-    primary.header["DPVARFAC"] = (difference.variance_factor, "by which the variance was raised")
-    primary.header["DPRELERR"] = (difference.relative_error, "error of the light in the variance")
+    for name, (card, comment) in _OF_DIFFERENCE.items():
+        _keep(primary.header, exact, card, getattr(difference, name), comment)
     hdus = [primary, *_exposure_hdus(difference.exposure, compress)]
     hdus += hdus_of("KERNEL", models.kernel_record(difference.kernel))
     hdus += hdus_of("BACKGROUND", models.field_record(difference.background))
@@ -113,7 +122,7 @@ def write_difference(
         hdus += hdus_of("RESIDUAL_BACKGROUND", models.mesh_record(difference.residual_background))
     if with_template and difference.matched_template is not None:
         hdus += _plane_hdus(difference.matched_template, fits.Header(), compress, prefix="TEMPLATE_")
-    _write(hdus, path)
+    _write([*hdus, *_exact_hdus(exact)], path)
 
 
 def _write(hdus: list[Any], path: PathLike) -> None:
@@ -122,38 +131,64 @@ def _write(hdus: list[Any], path: PathLike) -> None:
         fits.HDUList(hdus).writeto(aside, output_verify="silentfix")
 
 
-def _primary(exposure: Exposure, kind: str, provenance: Mapping[str, Any] | None) -> fits.PrimaryHDU:
-    hdu = fits.PrimaryHDU()
+def _primary(
+    exposure: Exposure, kind: str, provenance: Mapping[str, Any] | None
+) -> tuple[fits.PrimaryHDU, dict[str, Any]]:
+    """The primary HDU, and by card what a card cannot hold exactly."""
+    hdu, exact = fits.PrimaryHDU(), dict[str, Any]()
     header = hdu.header
     header["DPKIND"] = (kind, "class of diapipe")
     header[LAYOUT] = (LAYOUT_VERSION, "version of the file's layout")
     header["DPVERSN"] = (diapipe.__version__, "version of diapipe that wrote the file")
     header["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "when (UTC)")
-    header["DPNAME"] = (exposure.name, "name of the exposure")
+    _keep(header, exact, "DPNAME", exposure.name, "name of the exposure")
     header["DPHASVAR"] = (exposure.has_variance, "the variance was brought or measured")
     header["DPHASMSK"] = (exposure.has_mask, "the mask was brought or made")
-    header.update(observation_cards(exposure.info))
-    _add_mapping(header, "DPMETA", exposure.metadata)
-    _add_mapping(header, "DPPROV", provenance or {})
-    return hdu
+    header["TIMESYS"] = "TAI"
+    for card, value in _known(exposure.info):
+        _keep(header, exact, card, value)
+    if not exposure.unit or not card_holds("BUNIT", exposure.unit):
+        exact["BUNIT"] = exposure.unit
+    for key, value in exposure.metadata.items():
+        _keep(header, exact, f"HIERARCH {_METADATA} {key}", value)
+    _add_provenance(header, provenance or {})
+    return hdu, exact
+
+
+def _known(info: ObservationInfo) -> Iterator[tuple[str, Any]]:
+    """Cards and values of what is not unknown, which None and a default of NaN stand for."""
+    for f in fields(ObservationInfo):
+        value = getattr(info, f.name)
+        if not (value is None or (value != value and f.default != f.default)):
+            yield INFO_CARDS[f.name], value
 
 
 def observation_cards(info: ObservationInfo) -> dict[str, str | int | float]:
     """Cards of what is known of an observation, times in TAI."""
-    cards: dict[str, str | int | float] = {"TIMESYS": "TAI"}
-    for f in fields(ObservationInfo):
-        value = getattr(info, f.name)
-        if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
-            cards[INFO_CARDS[f.name]] = value
-    return cards
+    finite = {card: value for card, value in _known(info) if not isinstance(value, float) or math.isfinite(value)}
+    return {"TIMESYS": "TAI", **finite}
 
 
-def _add_mapping(header: fits.Header, prefix: str, values: Mapping[str, Any]) -> None:
+def _keep(header: fits.Header, exact: dict[str, Any], card: str, value: Any, comment: str = "") -> None:
+    """A value as a card, or among those that no card holds exactly."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        if card_holds(card, value):
+            header[card] = (value, comment)
+        else:
+            exact[card.removeprefix("HIERARCH ")] = value
+
+
+def _exact_hdus(exact: Mapping[str, Any]) -> list[fits.ImageHDU]:
+    return [text_hdu(_EXACT, exact)] if exact else []
+
+
+def _add_provenance(header: fits.Header, values: Mapping[str, Any]) -> None:
     """One HIERARCH card per entry; what is no scalar of FITS is written as JSON."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         for key, value in values.items():
-            name = f"HIERARCH {prefix} {key}"
+            name = f"HIERARCH DPPROV {key}"
             header[name] = (
                 value if isinstance(value, bool | int) or _is_plain(value) else json.dumps(value, default=str)
             )
@@ -199,7 +234,7 @@ def _plane_hdus(
         for name, pixels in planes.items():
             header = sky.copy()
             header.extend(fits.Header([fits.Card(*card) for card in celestial.box_cards(image.box)]), update=True)
-            if unit and name != "MASK":
+            if unit and name != "MASK" and card_holds("BUNIT", f"({unit})**2"):
                 header["BUNIT"] = unit if name == "IMAGE" else f"({unit})**2"
             if name == "MASK":
                 for card in mask_planes.plane_cards():
@@ -227,7 +262,7 @@ def _plane_hdu(pixels: Any, header: fits.Header, name: str, compress: bool) -> f
 
 def completed(exposure: Exposure, file: FitsFile) -> Exposure:
     """An exposure whose planes and WCS are read, with everything else that diapipe wrote beside them."""
-    header = file.header(0)
+    header, exact = file.header(0), _exact_values(file)
     if int(header[LAYOUT]) > LAYOUT_VERSION:
         raise ReadError(f"{file.name} has layout version {header[LAYOUT]}; this diapipe reads up to {LAYOUT_VERSION}")
     psf, calib = read_record(file, "PSF"), read_record(file, "PHOTOCALIB")
@@ -235,7 +270,8 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
     visits = read_record(file, "INPUTS")
     return replace(
         exposure,
-        name=str(header["DPNAME"]),
+        name=str(exact.get("DPNAME", header.get("DPNAME", ""))),
+        unit=str(exact.get("BUNIT", exposure.unit)),
         has_variance=bool(header["DPHASVAR"]),
         has_mask=bool(header["DPHASMSK"]),
         psf=None if psf is None else models.psf_of(psf),
@@ -247,18 +283,24 @@ def completed(exposure: Exposure, file: FitsFile) -> Exposure:
         },
         inputs=() if visits is None or visits.array is None else tuple(int(visit) for visit in visits.array),
         info=info_of(file),
-        metadata=_mapping(header, "DPMETA"),
+        metadata=_metadata(header, exact),
     )
+
+
+def _exact_values(file: FitsFile) -> dict[str, Any]:
+    found: dict[str, Any] = read_text(file, _EXACT) or {}
+    return found
 
 
 def info_of(file: FitsFile) -> ObservationInfo:
     """What the primary header says of the observation."""
-    header = file.header(0)
-    return ObservationInfo(**{name: header[card] for name, card in INFO_CARDS.items() if card in header})
+    values = {**file.header(0), **_exact_values(file)}
+    return ObservationInfo(**{name: values[card] for name, card in INFO_CARDS.items() if card in values})
 
 
-def _mapping(header: fits.Header, prefix: str) -> dict[str, Any]:
-    return {key[len(prefix) + 1 :]: header[key] for key in header if key.startswith(f"{prefix} ")}
+def _metadata(header: fits.Header, exact: Mapping[str, Any]) -> dict[str, Any]:
+    values, prefix = {**header, **exact}, f"{_METADATA} "
+    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
 
 
 def difference_of(exposure: Exposure, file: FitsFile, part: tuple[slice, slice] | None = None) -> Difference:
@@ -266,19 +308,19 @@ def difference_of(exposure: Exposure, file: FitsFile, part: tuple[slice, slice] 
     kernel, background = read_record(file, "KERNEL"), read_record(file, "BACKGROUND")
     if kernel is None or background is None:
         raise ReadError(f"{file.name} is no difference of diapipe: it has no KERNEL or no BACKGROUND")
+    values = {**file.header(0), **_exact_values(file)}
     whitening, residual = read_record(file, "WHITENING"), read_record(file, "RESIDUAL_BACKGROUND")
     of_template = read_record(file, "TEMPLATE_FILTER")
     return Difference(
         exposure=exposure,
         kernel=models.kernel_of(kernel),
         background=models.field_of(background),
-        convolved=str(file.header(0)["CONVOLVD"]),
+        convolved=str(values["CONVOLVD"]),
         matched_template=_matched_template(file, exposure.box, part),
         whitening=None if whitening is None else models.kernel_of(whitening),
         template_filter=None if of_template is None else models.kernel_of(of_template),
         residual_background=None if residual is None else models.mesh_of(residual),
-        variance_factor=float(file.header(0).get("DPVARFAC", 1.0)),
-        relative_error=float(file.header(0).get("DPRELERR", 0.0)),
+        **{name: float(values[card]) for name, (card, _) in _OF_DIFFERENCE.items() if card in values},
     )
 
 

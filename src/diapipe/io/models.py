@@ -106,6 +106,20 @@ def psf_of(record: Record) -> Psf:
     return reader(record)
 
 
+class _Shared:
+    """The PSFs of a stack as they are read: what was one object when it was written is one again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Psf] = {}
+
+    def psf_of(self, holder: Record) -> Psf:
+        """The PSF of a component or part."""
+        record = holder.parts["psf"]
+        if id(record) not in self._known:
+            self._known[id(record)] = psf_of(record)
+        return self._known[id(record)]
+
+
 def _write_gaussian(psf: GaussianPsf) -> Record:
     return Record(kind="GaussianPsf", cards={"SIGMA": psf.sigma, "WIDTH": psf.width})
 
@@ -156,13 +170,14 @@ def _write_component(part: CoaddComponent) -> Record:
 
 def _read_coadd(record: Record) -> CoaddPsf:
     check_version(record)
-    return CoaddPsf(tuple(_read_component(part) for part in record.parts.values()))
+    shared = _Shared()
+    return CoaddPsf(tuple(_read_component(part, shared) for part in record.parts.values()))
 
 
-def _read_component(record: Record) -> CoaddComponent:
+def _read_component(record: Record, shared: _Shared) -> CoaddComponent:
     affine = required(record)
     weight = float(record.cards["WEIGHT"])
-    return CoaddComponent(psf_of(record.parts["psf"]), weight, _box(record), affine[:, :2].copy(), affine[:, 2].copy())
+    return CoaddComponent(shared.psf_of(record), weight, _box(record), affine[:, :2].copy(), affine[:, 2].copy())
 
 
 def _write_warped(psf: WarpedPsf) -> Record:
@@ -193,14 +208,15 @@ def _write_part(part: BlendedPart) -> Record:
 
 def _read_blended(record: Record) -> BlendedPsf:
     check_version(record)
-    return BlendedPsf(tuple(_read_part(part) for part in record.parts.values()))
+    shared = _Shared()
+    return BlendedPsf(tuple(_read_part(part, shared) for part in record.parts.values()))
 
 
-def _read_part(record: Record) -> BlendedPart:
+def _read_part(record: Record, shared: _Shared) -> BlendedPart:
     values = required(record).astype(np.float32)
     weight = WeightMap(values, *(float(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP")))
     return BlendedPart(
-        psf=psf_of(record.parts["psf"]), weight=weight, dx=float(record.cards["DX"]), dy=float(record.cards["DY"])
+        psf=shared.psf_of(record), weight=weight, dx=float(record.cards["DX"]), dy=float(record.cards["DY"])
     )
 
 

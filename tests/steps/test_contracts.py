@@ -15,6 +15,7 @@ from diapipe.errors import NoWorkError
 from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskedImage, MaskPlane, SpatialKernel
 from diapipe.images.pixel_map import PixelMap
 from diapipe.steps.coadd import COADDERS
+from diapipe.steps.coadd.selection import SELECTIONS
 from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
 from diapipe.steps.detect import DETECTORS, detect
 from diapipe.steps.match import MATCHERS, StarMatcher, match
@@ -33,8 +34,15 @@ FAMILIES = {
     "warp": WARPS,
 }
 MEMBERS = [(family, name) for family, members in FAMILIES.items() for name in members]
-ALL = FAMILIES | {"select": SELECTORS, "register": REGISTERS, "template": TEMPLATES, "coadd": COADDERS}
-OTHERS = [(family, name) for family in ("select", "register", "template", "coadd") for name in ALL[family]]
+CHOICES = {
+    "select": SELECTORS,
+    "register": REGISTERS,
+    "template": TEMPLATES,
+    "coadd": COADDERS,
+    "select visits": SELECTIONS,
+}
+ALL = FAMILIES | CHOICES
+OTHERS = [(family, name) for family, members in CHOICES.items() for name in members]
 PLANES = ("image", "mask", "variance")
 
 

@@ -179,6 +179,33 @@ class Tract:
         corners = np.stack(pixels_of_icrs(self.wcs, ra, dec), axis=1)
         return self._patches_across(corners) if np.isfinite(corners).all() else ()
 
+    def touched_by(self, box: Box, *, ra_deg: RealArray, dec_deg: RealArray) -> BoolArray:
+        """Which convex polygons of great circles share sky with a box of the tract's pixels.
+
+        Parameters
+        ----------
+        box
+            Of pixels.
+        ra_deg, dec_deg
+            Corners of the polygons in any order, shape (n, k).
+
+        Returns
+        -------
+        bool array
+            Shape (n,); False for a polygon with a corner that is nowhere.
+
+        Notes
+        -----
+        As `patches_under`, for many polygons and one box at a time.
+        """
+        ra, dec = np.asarray(ra_deg, np.float64), np.asarray(dec_deg, np.float64)
+        corners = np.stack(pixels_of_icrs(self.wcs, ra.ravel(), dec.ravel()), axis=1).reshape(*ra.shape, 2)
+        known = np.isfinite(corners).all(axis=(1, 2))
+        found = np.zeros(len(ra), dtype=np.bool_)
+        if known.any():
+            found[known] = _share_pixels(corners[known], box)
+        return found
+
     def patches_at(self, *, x: RealArray, y: RealArray) -> IntArray:
         """Number of the patch in whose inner box each position lies; -1 where there is none."""
         column = np.floor((np.nan_to_num(x, nan=-np.inf) + 0.5 - self.box.x0) / self.patch_size_px)
@@ -214,6 +241,20 @@ class Tract:
             for first, last, n in zip(low, high, (self.n_columns, self.n_rows), strict=True)
         )
         return tuple(self.patch(row * self.n_columns + column) for row in rows for column in columns)
+
+
+def _share_pixels(corners: FloatArray, box: Box) -> BoolArray:
+    """Which convex polygons, corners in any order with shape (n, k, 2), have an area in common with a box."""
+    away = corners - corners.mean(axis=1, keepdims=True)
+    order = np.argsort(np.arctan2(away[..., 1], away[..., 0]), axis=1)
+    ring = np.take_along_axis(corners, order[..., None], axis=1)
+    sides = np.roll(ring, -1, axis=1) - ring
+    normals = np.stack([sides[..., 1], -sides[..., 0]], axis=-1)
+    axes = np.concatenate([np.broadcast_to(np.eye(2), (len(ring), 2, 2)), normals], axis=1)
+    of_box = np.array([(x - 0.5, y - 0.5) for x in (box.x0, box.x1) for y in (box.y0, box.y1)])
+    a, b = np.einsum("nkc,nac->nka", ring, axes), np.einsum("mc,nac->nma", of_box, axes)
+    apart = (a.max(axis=1) <= b.min(axis=1)) | (b.max(axis=1) <= a.min(axis=1))
+    return np.asarray(~apart.any(axis=1))
 
 
 def tract_in_charge(tracts: Iterable[Tract], *, ra_deg: float, dec_deg: float) -> Tract | None:

@@ -20,6 +20,7 @@ OLD_NAMES: Mapping[str, str] = {
     "template_visits": "{coaddName}Visits",
     "template_warp": "{coaddName}Coadd_directWarp",
     "template_coadd": "{coaddName}Coadd_calexp",
+    "template_coadd_n_image": "{coaddName}Coadd_nImage",
     "template_detector": "{coaddName}Diff_templateExp",
     "template_aligned": "{coaddName}Diff_warpedExp",
     "template_matched": "{coaddName}Diff_matchedExp",

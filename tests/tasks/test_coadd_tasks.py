@@ -28,6 +28,7 @@ from diapipe.steps.coadd import ClippedCoadder, CoaddInput, MeanCoadder, VisitDe
 from diapipe.tasks.assemble_coadd import AssembleCoaddConfig, CompareWarpAssembleCoaddTask
 from diapipe.tasks.make_warp import MakeWarpConfig, MakeWarpTask
 from diapipe.tasks.repository.sky_map_records import register_sky_map
+from diapipe.tasks.scaled import scaled
 
 SKY = DiscreteSkyMap(
     name="coadds",
@@ -81,8 +82,7 @@ def done(survey):
     with butler:
         where = f"instrument='{INSTRUMENT}' AND skymap='{SKY.name}'"
         executor = SimplePipelineExecutor.from_pipeline(pipeline, where=where, butler=butler)
-        quanta = list(executor.run(register_dataset_types=True, save_versions=False))
-    return quanta
+        return list(executor.run(register_dataset_types=True, save_versions=False))
 
 
 def test_warps_and_coadds_are_what_the_core_makes(survey, done):
@@ -92,9 +92,8 @@ def test_warps_and_coadds_are_what_the_core_makes(survey, done):
     grid = {"box": tract.patch(0).outer, "wcs": tract.wcs}
     with survey.opened() as butler:
         found = butler.get("template_coadd", PATCH | {"band": BAND}, collections="coadds")
-        warps = {
-            v: butler.get("template_warp", PATCH, instrument=INSTRUMENT, visit=v, collections="coadds") for v in VISITS
-        }
+        key = PATCH | {"instrument": INSTRUMENT}
+        warps = {v: butler.get("template_warp", key, visit=v, collections="coadds") for v in VISITS}
         numbers = butler.get("template_coadd_n_image", PATCH | {"band": BAND}, collections="coadds")
         exposures = {
             visit: [
@@ -104,8 +103,6 @@ def test_warps_and_coadds_are_what_the_core_makes(survey, done):
             ]
             for visit in VISITS
         }
-    from diapipe.tasks.scaled import scaled
-
     inputs = []
     for visit, images in exposures.items():
         detectors = [VisitDetector.whole(scaled(image, summary(visit))) for image in images]
@@ -125,9 +122,8 @@ def test_warps_and_coadds_are_what_the_core_makes(survey, done):
 def test_a_visit_that_is_not_selected_is_no_work(survey, done):
     """The patch is made of the other one alone."""
     with survey.opened() as butler:
-        there = {
-            ref.dataId["visit"] for ref in butler.query_datasets("template_warp", "coadds", patch=1, skymap=SKY.name)
-        }
+        refs = butler.query_datasets("template_warp", "coadds", patch=1, skymap=SKY.name)
+        there = {ref.dataId["visit"] for ref in refs}
         found = butler.get("template_coadd", PATCH | {"patch": 1, "band": BAND}, collections="coadds")
     assert there == {VISITS[0]}
     assert found.inputs == VISITS[:1]

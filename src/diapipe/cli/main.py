@@ -14,12 +14,15 @@ import click
 
 import diapipe
 from diapipe.cli import interrupts
+from diapipe.cli.coadd import coadd
 from diapipe.cli.demo import demo
 from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
+from diapipe.cli.run import run
 from diapipe.cli.simulate import simulate
 from diapipe.cli.skymap import skymap
+from diapipe.cli.status import status
 from diapipe.cli.subtract import subtract
 from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError
@@ -43,7 +46,7 @@ def cli() -> None:
     """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
-for command in (subtract, demo, init, skymap, simulate, report, warmup):
+for command in (subtract, demo, init, skymap, run, coadd, status, simulate, report, warmup):
     cli.add_command(command)
 
 

@@ -1,0 +1,114 @@
+"""The quantum graph of one step: what is asked for, less what was done before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from astropy.table import Table
+from lsst.daf.butler import Butler, DimensionGroup
+from lsst.pipe.base.all_dimensions_quantum_graph_builder import AllDimensionsQuantumGraphBuilder
+from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraphComponents
+
+from diapipe.errors import UsageError
+from diapipe.tasks.running.selection import DataSelection
+
+
+def plan(
+    pipeline: PipelineGraph,
+    butler: Butler,
+    data: DataSelection,
+    *,
+    inputs: Sequence[str],
+    done_in: Sequence[str],
+    run: str,
+) -> PredictedQuantumGraphComponents:
+    """The graph of a step.
+
+    Parameters
+    ----------
+    pipeline
+        The tasks of the step; its dataset types are resolved in place.
+    butler
+        Of the repository.
+    data
+        What is asked for.
+    inputs
+        Collections with what the step reads.
+    done_in
+        Collections in which a quantum's metadata says that it was done.
+    run
+        The RUN that will hold what the step writes; it need not exist.
+
+    Notes
+    -----
+    A step with a task that gathers visits, as a coadd does, gathers all that there are: the visits asked for choose the
+    patches (or bands) it works on, not what goes into them. Otherwise one visit, asked for alone, would become its own
+    template.
+    """
+    pipeline.resolve(butler.registry)
+    names = named(butler, data, pipeline.get_all_dimensions())
+    gathered = gathered_dimensions(pipeline)
+    tables: list[Table] = []
+    if gathered is not None and names.restricts_visits:
+        tables = [touched(butler, names, gathered)]
+        if not len(tables[0]):
+            return _nothing(pipeline, inputs, run)
+        names = replace(names, visits="", detectors="", where="")
+    builder = AllDimensionsQuantumGraphBuilder(
+        pipeline,
+        butler,
+        where=names.expression(),
+        data_id_tables=tables,
+        input_collections=inputs,
+        skip_existing_in=done_in,
+        output_run=run,
+    )
+    return builder.finish(attach_datastore_records=True)
+
+
+def gathered_dimensions(pipeline: PipelineGraph) -> DimensionGroup | None:
+    """The dimensions of the tasks that take several visits at once; None without such a task."""
+    gathering = [task.dimensions for task in pipeline.tasks.values() if _gathers_visits(task, pipeline)]
+    return DimensionGroup.union(*gathering, universe=pipeline.universe) if gathering else None
+
+
+def _gathers_visits(task: TaskNode, pipeline: PipelineGraph) -> bool:
+    """Whether the task has no visit of its own, but inputs that have."""
+    kinds = (pipeline.dataset_types[edge.parent_dataset_type_name] for edge in task.inputs.values())
+    return "visit" not in task.dimensions and any("visit" in kind.dimensions for kind in kinds)
+
+
+def touched(butler: Butler, data: DataSelection, dimensions: DimensionGroup) -> Table:
+    """Data ids of some dimensions that the data asked for overlap, one a row."""
+    with butler.query() as query:
+        found = list(query.where(data.expression()).data_ids(dimensions))
+    names = list(dimensions.required)
+    return Table(rows=[tuple(data_id[name] for name in names) for data_id in found], names=names)
+
+
+def named(butler: Butler, data: DataSelection, dimensions: DimensionGroup) -> DataSelection:
+    """The selection with the instrument and the skymap that the dimensions need, where there is but one."""
+    for name in ("instrument", "skymap"):
+        if name in dimensions and not getattr(data, name):
+            found: Any = {name: only(butler, name)}
+            data = replace(data, **found)
+    return data
+
+
+def only(butler: Butler, dimension: str) -> str:
+    """The one instrument or skymap of a repository."""
+    names = sorted(str(record.name) for record in butler.query_dimension_records(dimension, explain=False))
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        command = {"instrument": "diapipe ingest", "skymap": "diapipe skymap"}[dimension]
+        raise UsageError(f"the repository has no {dimension}; {command} makes one")
+    raise UsageError(f"the repository has several: {', '.join(names)}; choose by --{dimension}")
+
+
+def _nothing(pipeline: PipelineGraph, inputs: Iterable[str], run: str) -> PredictedQuantumGraphComponents:
+    """A graph without quanta."""
+    return PredictedQuantumGraphComponents.make_empty(pipeline.universe, output_run=run, inputs=inputs)

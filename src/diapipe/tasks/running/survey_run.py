@@ -1,0 +1,301 @@
+"""run_survey: the steps of a pipeline one after the other, each on a graph of its own, on one pool of workers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from lsst.daf.butler import Butler, MissingCollectionError
+from lsst.daf.butler._collection_type import CollectionType
+from lsst.pex.config import FieldValidationError
+from lsst.pipe.base import Pipeline
+from lsst.pipe.base.pipeline import LabelSpecifier
+from lsst.pipe.base.pipeline_graph import PipelineGraph
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+from sqlalchemy.exc import OperationalError
+
+from diapipe.errors import InputError, UsageError, WriteError
+from diapipe.tasks.running.execution import execute
+from diapipe.tasks.running.graph import only, plan
+from diapipe.tasks.running.journal import Journal
+from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
+from diapipe.tasks.running.pool import WorkerPool
+from diapipe.tasks.running.reasons import first_line, sentence_of
+from diapipe.tasks.running.registering import Registrar, recover
+from diapipe.tasks.running.selection import DataSelection
+from diapipe.tasks.running.settings import Settings, check_unchanged
+
+CHAINS = "diapipe"
+"""Outputs are collections of this folder, where their name has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to run.
+
+    Parameters
+    ----------
+    repo
+        Root of the repository.
+    pipeline
+        Pipeline file whose subsets are the steps.
+    steps
+        Names of subsets in the order in which they run.
+    output
+        Name of the chain of collections that holds the results.
+    inputs
+        Collections with what the first step reads; where empty, what was ingested.
+    n_workers
+        Processes at once.
+    limit_seconds
+        A quantum that takes longer has failed; None for no limit.
+    wait
+        Wait for another run of the same output instead of refusing.
+    """
+
+    repo: str
+    pipeline: str
+    steps: tuple[str, ...]
+    output: str = "default"
+    data: DataSelection = field(default_factory=DataSelection)
+    settings: Settings = field(default_factory=Settings)
+    inputs: tuple[str, ...] = ()
+    n_workers: int = 1
+    limit_seconds: float | None = None
+    wait: bool = False
+
+    @property
+    def chain(self) -> str:
+        """Full name of the output."""
+        return self.output if "/" in self.output else f"{CHAINS}/{self.output}"
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What came of a run.
+
+    Parameters
+    ----------
+    run
+        The RUN that holds the new datasets; empty where nothing was to be done.
+    outcomes
+        One for each quantum that was planned.
+    interrupted
+        Whether it was stopped before its end.
+    stopped
+        Why the run gave up by itself; empty where it did not.
+    """
+
+    chain: str
+    run: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+    stopped: str = ""
+
+    def n(self, ended: Ended) -> int:
+        """How many quanta ended so."""
+        return sum(outcome.ended is ended for outcome in self.outcomes)
+
+    def counts(self) -> dict[str, Counter[Ended]]:
+        """For each task, how many ended how."""
+        counts: dict[str, Counter[Ended]] = {}
+        for outcome in self.outcomes:
+            counts.setdefault(outcome.task, Counter())[outcome.ended] += 1
+        return counts
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done or without work, 1 something failed, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 1 if self.n(Ended.FAILED) or self.stopped else 0
+
+
+def run_survey(request: RunRequest, watcher: Watcher | None = None) -> RunSummary:
+    """Run the steps; do only what is missing in the output.
+
+    Raises
+    ------
+    UsageError
+        If the request cannot be understood, another run writes the same output, or its configuration is not that of
+        what the output holds.
+    """
+    shown = watcher or Silence()
+    pool = WorkerPool(request.n_workers, limit_seconds=request.limit_seconds)
+    with opened(request.repo) as butler:
+        journal = Journal.of(request.repo, request.chain)
+        with journal.locked(wait=request.wait):
+            try:
+                return _Run(request, butler, journal, pool, shown).all_steps()
+            finally:
+                pool.close()
+
+
+@contextmanager
+def opened(repo: str, *, writeable: bool = True) -> Iterator[Butler]:
+    """A butler, or a sentence why there is none."""
+    try:
+        butler = Butler.from_config(repo, writeable=writeable)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{repo} is no Butler repository; diapipe init makes one") from error
+    with butler:
+        yield butler
+
+
+class _Run:
+    """One run, from the lock to the history."""
+
+    def __init__(
+        self, request: RunRequest, butler: Butler, journal: Journal, pool: WorkerPool, watcher: Watcher
+    ) -> None:
+        self._request, self._butler, self._journal = request, butler, journal
+        self._pool, self._watcher = pool, watcher
+        self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
+        self._run = self._free_name()
+
+    def all_steps(self) -> RunSummary:
+        """Recover what a killed run left, then one step after the other."""
+        begun = time.perf_counter()
+        if not self._own_runs():
+            self._pool.start()  # there is work for certain: workers import while it is planned
+        pipelines = {step: self._pipeline(step) for step in self._request.steps}
+        self._recover()
+        for pipeline in pipelines.values():
+            check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)
+        try:
+            for step, pipeline in pipelines.items():
+                self._step(step, pipeline)
+                if self._summary.stopped:
+                    break
+        except (KeyboardInterrupt, SystemExit) as stop:
+            self._summary.interrupted = True
+            if isinstance(stop, SystemExit):
+                raise
+        except (OSError, OperationalError) as error:
+            raise WriteError(
+                f"the repository could not be written ({sentence_of(error)}); what was done is kept, "
+                "and the same command goes on from there"
+            ) from error
+        finally:
+            self._summary.seconds = time.perf_counter() - begun
+            self._record()
+        return self._summary
+
+    def _pipeline(self, step: str) -> PipelineGraph:
+        """The tasks of a step with the settings of the run."""
+        pipeline = Pipeline.from_uri(self._request.pipeline)
+        known = sorted(pipeline.subsets) + sorted(pipeline.task_labels)
+        if step not in known:
+            raise UsageError(f"the pipeline has no step {step!r}; it has {', '.join(known)}")
+        self._request.settings.put_on(pipeline)
+        labels = LabelSpecifier(labels=set(pipeline.subsets.get(step, {step})))
+        try:
+            return pipeline.subsetFromLabels(labels, pipeline.PipelineSubsetCtrl.EDIT).to_graph()
+        except (FieldValidationError, AttributeError, ValueError, SyntaxError) as error:
+            raise UsageError(f"the configuration of step {step} is wrong: {first_line(error)}") from error
+
+    def _step(self, step: str, pipeline: PipelineGraph) -> None:
+        """Plan, register what a step will write, execute."""
+        self._watcher.say(f"planning {step}")
+        own = self._own_runs()
+        graph = plan(
+            pipeline, self._butler, self._request.data, inputs=[*own, *self._inputs()], done_in=own, run=self._run
+        )
+        if not graph.quantum_datasets:
+            self._watcher.say(f"{step}: nothing left to do")
+            return
+        assembled = graph.assemble()
+        self._open_run(assembled)
+        graph_file = self._journal.open_step(self._run, step, graph)
+        totals = {task: len(quanta) for task, quanta in graph.thin_graph.quanta.items() if quanta}
+        self._watcher.begin_step(step, totals)
+        try:
+            self._summary.stopped = execute(
+                assembled,
+                Registrar(self._butler, self._request.repo, self._ledger),
+                self._pool,
+                self._watcher,
+                self._summary.outcomes,
+                graph_file=graph_file,
+            )
+        finally:
+            self._watcher.end_step()
+
+    def _recover(self) -> None:
+        """Finish the bookkeeping of runs that were killed."""
+        for graph_file in self._journal.unfinished():
+            n_registered, n_removed = recover(self._butler, self._request.repo, graph_file, self._ledger)
+            self._watcher.say(
+                f"an earlier run was killed: {n_registered} finished quanta of it are registered now, "
+                f"{n_removed} files of unfinished ones removed"
+            )
+            graph_file.unlink()
+
+    def _open_run(self, graph: PredictedQuantumGraph) -> None:
+        """Make the RUN, the chain, the dataset types, and keep configurations and versions."""
+        graph.pipeline_graph.register_dataset_types(self._butler)
+        if not self._summary.run:
+            inputs = self._inputs()
+            self._butler.collections.register(self._run, CollectionType.RUN)
+            if self._butler.collections.register(self._request.chain, CollectionType.CHAINED):
+                self._butler.collections.extend_chain(self._request.chain, inputs)
+            self._butler.collections.prepend_chain(self._request.chain, self._run)
+            self._summary.run = self._run
+        graph.init_output_run(self._butler)
+
+    def _own_runs(self) -> list[str]:
+        """The RUNs of this output, newest first."""
+        return own_runs(self._butler, self._request.chain)
+
+    def _inputs(self) -> list[str]:
+        """The collections that hold what was not made here."""
+        collections = self._butler.collections
+        if self._request.inputs:
+            return list(collections.query(self._request.inputs, flatten_chains=True))
+        instrument = self._request.data.instrument or only(self._butler, "instrument")
+        wanted = (f"{instrument}/raw", f"{instrument}/calib", "skymaps", "refcats")
+        return _existing(self._butler, wanted)
+
+    def _free_name(self) -> str:
+        """A RUN named by the time, that is not there yet."""
+        name = f"{self._request.chain}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        taken, number, free = set(self._own_runs()), 1, name
+        while free in taken:
+            number += 1
+            free = f"{name}-{number}"
+        return free
+
+    def _record(self) -> None:
+        """A line for `diapipe status`; a full disk must not hide what the run says."""
+        counts = Counter(outcome.ended for outcome in self._summary.outcomes)
+        with suppress(OSError):
+            self._journal.record(
+                {
+                    "run": self._summary.run,
+                    "steps": list(self._request.steps),
+                    "data": self._request.data.expression(),
+                    "seconds": round(self._summary.seconds, 1),
+                    "interrupted": self._summary.interrupted,
+                    "stopped": self._summary.stopped,
+                    **{ended.value: counts[ended] for ended in Ended},
+                }
+            )
+
+
+def own_runs(butler: Butler, chain: str) -> list[str]:
+    """The RUNs that an output was made in, newest first."""
+    return [name for name in _existing(butler, [chain]) if name.startswith(f"{chain}/")]
+
+
+def _existing(butler: Butler, names: Iterable[str]) -> list[str]:
+    """Those of some collections that are there."""
+    found = []
+    for name in names:
+        with suppress(MissingCollectionError):
+            found += [item for item in butler.collections.query(name, flatten_chains=True) if item not in found]
+    return found

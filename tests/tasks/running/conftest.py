@@ -1,0 +1,23 @@
+"""A small toy survey, built once and copied for each test that changes it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from benchmarks.toy_survey import ToySurvey
+from toy_runs import N_DETECTORS, N_VISITS
+
+
+@pytest.fixture(scope="session")
+def toy_survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that nothing was run on; not to be changed."""
+    survey = ToySurvey(n_visits=N_VISITS, n_detectors=N_DETECTORS)
+    return survey.build(tmp_path_factory.mktemp("toy") / "repo")
+
+
+@pytest.fixture
+def repo(toy_survey: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(toy_survey, tmp_path / "repo"))

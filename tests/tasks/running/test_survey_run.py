@@ -1,0 +1,145 @@
+"""A survey runs through all steps, and again does only what is missing."""
+
+from __future__ import annotations
+
+import pytest
+from toy_runs import N_DETECTORS, N_VISITS, counts, ended, n_registered, request, run, strays, values
+
+from diapipe.errors import UsageError
+from diapipe.tasks.running import status_of
+
+N = N_VISITS * N_DETECTORS
+
+
+def test_all_steps_run_and_again_there_is_nothing_to_do(repo):
+    """Every detector is differenced, all that was written is registered, and a second run plans no quantum."""
+    first = run(repo)
+    assert first.exit_status == 0
+    assert counts(first).keys() == {"done"}
+    assert first.counts()["imageDifference"]["done"] == N
+    images, differences = values(repo, "visit_image"), values(repo)
+    assert {key: value["value"] for key, value in images.items()} == {
+        ("ToyCam", detector, visit): 1000 * visit + detector + 1
+        for visit in range(1, N_VISITS + 1)
+        for detector in range(2)
+    }
+    assert differences.keys() == images.keys()
+    assert not strays(repo)
+    second = run(repo)
+    assert (second.exit_status, second.outcomes, second.run) == (0, [], "")
+    assert values(repo) == differences
+
+
+def test_a_failure_costs_what_needs_it_and_is_retried(repo, tmp_path):
+    """One detector fails: the others go on; what reads it inside a graph never begins; the next run makes up for it."""
+    flag = tmp_path / "repaired"
+    summary = run(repo, steps=("visits",), values=("characterize:die=['2/1']", f"characterize:dieUnless='{flag}'"))
+    assert summary.exit_status == 1
+    assert counts(summary) == {"done": N - 1, "failed": 1}
+    (lost,) = ended(summary, "failed")
+    assert lost.data_id == "visit=2 detector=1"
+    assert "SIGKILL" in lost.reason
+    flag.touch()
+    again = run(repo, steps=("visits",), values=("characterize:die=['2/1']", f"characterize:dieUnless='{flag}'"))
+    assert counts(again) == {"done": 1}
+    assert n_registered(repo, "visit_image") == N
+    assert not strays(repo)
+
+
+def test_what_needs_a_failure_is_skipped_and_counted(repo):
+    """A patch without its list of visits: no warp, no coadd, and both are told as skipped with the reason."""
+    run(repo, steps=("visits", "scale"))
+    summary = run(repo, steps=("coadds",), values=("selectVisits:fail=['0/0']",))
+    failed, skipped = ended(summary, "failed"), ended(summary, "skipped")
+    assert {outcome.task for outcome in failed} == {"selectVisits"}
+    assert {outcome.task for outcome in skipped} == {"makeWarp", "assembleCoadd"}
+    assert all("selectVisits failed for tract=0 patch=0" in outcome.reason for outcome in skipped)
+    assert all("patch=0" in outcome.data_id for outcome in skipped)
+
+
+def test_no_work_is_no_failure_and_keeps_its_reason(repo):
+    """The exit status is 0, the reason is told by the run and by the status, and a second run does not try again."""
+    settings = ("characterize:noWork=['1/0']",)
+    summary = run(repo, values=settings)
+    assert summary.exit_status == 0
+    (idle,) = [outcome for outcome in ended(summary, "no work") if outcome.task == "characterize"]
+    assert idle.reason == "nothing to do at 1/0, as it was told"
+    assert not run(repo, values=settings).outcomes
+    (output,) = status_of(str(repo)).outputs
+    (kept,) = [outcome for outcome in output.outcomes if outcome.task == "characterize" and outcome.reason]
+    assert (kept.reason, kept.data_id) == (idle.reason, "visit=1 detector=0")
+
+
+def test_status_knows_from_the_repository_what_the_ledger_does_not(repo):
+    """Without the ledger, as for quanta that `pipetask` ran, counts and reasons are those of metadata and logs."""
+    run(
+        repo,
+        steps=("visits",),
+        values=("characterize:noWork=['1/0']", "characterize:fail=['2/0']", "characterize:die=['3/0']"),
+    )
+    (with_ledger,) = status_of(str(repo)).outputs
+    for path in (repo / ".diapipe").rglob("ledger.jsonl"):
+        path.unlink()
+    (without,) = status_of(str(repo)).outputs
+    told = {outcome.data_id: (outcome.ended, outcome.reason) for outcome in with_ledger.outcomes}
+    assert told == {outcome.data_id: (outcome.ended, outcome.reason) for outcome in without.outcomes}
+    assert len(told) == N
+    assert sum(ended != "done" for ended, _ in told.values()) == 3
+
+
+def test_only_the_data_asked_for(repo):
+    """Ranges of visits and lists of detectors; the conditions of the butler's language beside them."""
+    assert counts(run(repo, steps=("visits",), visits="1..2", detectors="1")) == {"done": 2}
+    assert counts(run(repo, steps=("visits",), where="visit.seq_num = 3")) == {"done": N_DETECTORS}
+    assert counts(run(repo, steps=("visits",))) == {"done": N - 2 - N_DETECTORS}
+
+
+def test_one_visit_asked_for_is_not_its_own_template(repo):
+    """Coadds gather all visits of the patches that the visits asked for overlap."""
+    run(repo, steps=("visits", "scale"))
+    one = run(repo, steps=("coadds",), visits="1")
+    gathered = {key: value["n"] for key, value in values(repo, "template_coadd").items()}
+    rest = run(repo, steps=("coadds",))
+    everything = {key: value["n"] for key, value in values(repo, "template_coadd").items()}
+    assert one.outcomes
+    assert rest.outcomes
+    assert gathered.items() <= everything.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"visits": "1-4"}, "--visits takes numbers and ranges such as 1..10,12, and not '1-4'"),
+        ({"steps": ("visit",)}, "the pipeline has no step 'visit'; it has "),
+        ({"values": ("characterise:addend=2",)}, "the pipeline has no task 'characterise'"),
+        ({"values": ("characterize:addend=many",)}, "the configuration of step visits is wrong: Field 'addend' failed"),
+        ({"values": ("characterize:adend=1",)}, "the configuration of step visits is wrong: "),
+        ({"values": ("characterize",)}, "-c takes label:field=value, and not 'characterize'"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_a_sentence(toy_survey, options, sentence):
+    """Before anything is written."""
+    with pytest.raises(UsageError) as error:
+        run(toy_survey, **options)
+    assert sentence in str(error.value)
+
+
+def test_two_configurations_never_mix_in_one_output(repo):
+    """Another configuration is refused with the field, its values and what to do; with another output it runs."""
+    run(repo, steps=("visits",))
+    with pytest.raises(UsageError) as error:
+        run(repo, steps=("visits",), values=("characterize:addend=5",))
+    assert "the configuration of characterize is not that of the results in diapipe/default" in str(error.value)
+    assert "addend was 1, now 5" in str(error.value)
+    assert "--output NAME" in str(error.value)
+    assert counts(run(repo, steps=("visits",), values=("characterize:addend=5",), output="five")) == {"done": N}
+    other = values(repo, "visit_image", "diapipe/five")
+    assert {key: value["value"] + 4 for key, value in values(repo, "visit_image").items()} == {
+        key: value["value"] for key, value in other.items()
+    }
+
+
+def test_a_request_names_its_chain(toy_survey):
+    """A name alone stands in the folder of our chains; a full name is taken as it is."""
+    assert request(toy_survey, output="deep").chain == "diapipe/deep"
+    assert request(toy_survey, output="u/me/deep").chain == "u/me/deep"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from lsst.pipe.base import Struct
+from tests.postgres_server import postgres_server
 from tests.tasks.small_repository import SmallRepository, make_small_repository
 
 import diapipe
@@ -157,3 +158,22 @@ def small_repository(pristine_repository: SmallRepository, tmp_path: Path) -> Sm
     """A copy of the small repository to write into."""
     copytree(pristine_repository.root, tmp_path / "repository")
     return replace(pristine_repository, root=tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """A PostgreSQL server of the session's own: the address of its database ``postgres``; skips where none starts."""
+    pytest.importorskip("psycopg", reason="no PostgreSQL: psycopg is not installed")
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_database(postgres_address: str, request: pytest.FixtureRequest) -> str:
+    """Address of an empty database for one test."""
+    import psycopg
+
+    name = f"d{abs(hash(request.node.nodeid))}"
+    with psycopg.connect(postgres_address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres_address.replace("/postgres?", f"/{name}?")

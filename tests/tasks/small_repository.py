@@ -193,9 +193,11 @@ class SmallRepository:
             yield butler
 
 
-def make_small_repository(root: Path, *, db: str | None = None, with_images: bool = True) -> SmallRepository:
+def make_small_repository(
+    root: Path, *, db: str | None = None, with_images: bool = True, compress: bool = False
+) -> SmallRepository:
     """Make it in the folder ``root``; about a second."""
-    made = SmallRepository(create_repository(root, db=db))
+    made = SmallRepository(create_repository(root, db=db, compress=compress))
     with made.opened(writeable=True) as butler:
         insert_records(butler)
         if with_images:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from lsst.daf.butler import Butler
-from tests.tasks.small_repository import SmallRepository, data_id, visit_exposure
+from tests.tasks.small_repository import SmallRepository, data_id, make_small_repository, visit_exposure
 
 from diapipe.errors import BoundsError
 from diapipe.images import Box, Exposure
@@ -69,3 +70,16 @@ def test_components_read_no_pixels(
     assert not {"IMAGE", "MASK", "VARIANCE"} & set(read)
     expected = whole.box if component == "bbox" else getattr(whole, component)
     assert type(found) is type(expected)
+
+
+def test_a_repository_may_keep_compressed_images(pristine_repository: SmallRepository, tmp_path: Path) -> None:
+    """By choice at its making: half a quantisation step, 1/32 of the noise, and subtractive dither, away at most."""
+    packed = make_small_repository(tmp_path / "packed", compress=True)
+    with pristine_repository.opened() as one, packed.opened() as other:
+        size = {butler: butler.getURI("visit_image", WHERE, collections="visits").size() for butler in (one, other)}
+        before, after = get(one).masked_image, get(other).masked_image
+        cut_out = get(other, bbox=Box(100, 110, 20, 40)).masked_image
+    assert size[other] < size[one] / 4
+    np.testing.assert_array_equal(before.mask, after.mask)
+    assert np.abs(before.image - after.image).max() < 10.0 / 16
+    np.testing.assert_array_equal(cut_out.image, after[Box(100, 110, 20, 40)].image)

@@ -11,11 +11,12 @@ from lsst.daf.butler import Butler, Config
 
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository.opening import CONFIG_FOLDER
+from diapipe.tasks.repository.postgres import prepare_database
 
 _SEEDS = ("storageClasses.yaml", "datastores/fileDatastore.yaml")
 
 
-def create_repository(root: str | os.PathLike[str], *, db: str | None = None) -> Path:
+def create_repository(root: str | os.PathLike[str], *, db: str | None = None, compress: bool = False) -> Path:
     """Make an empty repository, whole or not at all.
 
     Parameters
@@ -23,7 +24,9 @@ def create_repository(root: str | os.PathLike[str], *, db: str | None = None) ->
     root
         Its folder; it must not exist, or be empty.
     db
-        Address of a PostgreSQL database (``postgresql://user@host/name``); None is SQLite in the folder itself.
+        Address of an empty PostgreSQL database (``postgresql://user@host/name``); None is SQLite in the folder itself.
+    compress
+        Write images Rice-compressed, quantised to 1/16 of the noise: a seventh of the size for 25 times the time.
 
     Returns
     -------
@@ -33,15 +36,19 @@ def create_repository(root: str | os.PathLike[str], *, db: str | None = None) ->
     Raises
     ------
     UsageError
-        If something is there already.
+        If something is there already, or the address cannot be used as it is.
+    InputError
+        If the database cannot.
     WriteError
         If the folder cannot be written.
     """
     place = Path(root).absolute()
     _check_free(place)
+    if db is not None:
+        prepare_database(db)
     aside = place.with_name(f"diapipe-init-{secrets.token_hex(4)}")  # the Butler takes what follows a dot for a format
     try:
-        Butler.makeRepo(str(aside), config=seed(db))
+        Butler.makeRepo(str(aside), config=seed(db, compress=compress))
         os.replace(aside, place)
     except OSError as error:
         raise WriteError(f"cannot make the repository {place}: {error.strerror or error}") from error
@@ -50,13 +57,16 @@ def create_repository(root: str | os.PathLike[str], *, db: str | None = None) ->
     return place
 
 
-def seed(db: str | None = None) -> Config:
+def seed(db: str | None = None, *, compress: bool = False) -> Config:
     """What the configuration of a repository of diapipe says beyond the Butler's own."""
     config = Config()
     for name in _SEEDS:
         config.update(Config(str(CONFIG_FOLDER / name)))
     if db is not None:
         config["registry", "db"] = db
+    if compress:
+        for kind, formatter in config["datastore", "formatters"].toDict().items():
+            config["datastore", "formatters", kind] = {"formatter": formatter, "parameters": {"compress": True}}
     return config
 
 

@@ -180,6 +180,7 @@ def postgres_database(postgres_address: str, request: pytest.FixtureRequest) -> 
     return postgres_address.replace("/postgres?", f"/{name}?")
 
 
+@pytest.fixture(scope="session")
 def border_survey(tmp_path_factory: pytest.TempPathFactory) -> BorderSurvey:
     """The survey across the border of two tracts, made once; each test writes collections of its own."""
     return make_border_survey(tmp_path_factory.mktemp("surveys") / "border")

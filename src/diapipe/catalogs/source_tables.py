@@ -12,6 +12,7 @@ from diapipe.catalogs.columns import ColumnReader
 from diapipe.catalogs.flag_names import flag_name, is_flag
 from diapipe.catalogs.sources import ReferenceList, SourceList
 from diapipe.errors import InputError
+from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.images.sky import icrs_of, pixel_scale_deg, pixels_of_icrs
 from diapipe.numerics.arrays import BoolArray, FloatArray
 
@@ -107,7 +108,11 @@ def source_table(sources: SourceList) -> Table:
 
 
 def reference_list(
-    table: Table, *, fluxes: dict[str, str] | None = None, name: str = "the reference catalogue"
+    table: Table,
+    *,
+    fluxes: dict[str, str] | None = None,
+    magnitudes: dict[str, str] | None = None,
+    name: str = "the reference catalogue",
 ) -> ReferenceList:
     """Stars of a reference catalogue.
 
@@ -119,6 +124,8 @@ def reference_list(
     fluxes
         Column of the flux in each band, or of its stem as LSST's filter maps have it (``{"g": "lsst_g_smeared"}`` for
         ``lsst_g_smeared_flux``). Bands left out are looked for as ``g_flux``, ``gFlux`` and ``g_psfFlux``.
+    magnitudes
+        Column of the AB magnitude in each band, which becomes a flux in nJy.
     name
         What messages call the catalogue.
 
@@ -130,6 +137,8 @@ def reference_list(
     read = ColumnReader(table, name)
     ra, dec = _sky(read)
     named = {band: read.numbers((column, column + "_flux")) for band, column in (fluxes or {}).items()}
+    for band, column in (magnitudes or {}).items():
+        named[band] = ZERO_POINT_NJY * 10.0 ** (-0.4 * read.numbers((column,)))
     for band in "ugrizy":
         aliases = (f"{band}_flux", f"{band}Flux", f"{band}_psfFlux")
         if band not in named and read.name_of(aliases) is not None:

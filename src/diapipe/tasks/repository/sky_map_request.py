@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lsst.daf.butler import Butler
 
-from diapipe.errors import UsageError
+from diapipe.errors import UsageError, counted
 from diapipe.images.discrete_sky_map import DiscreteSkyMap, TractPlace
 from diapipe.images.rings_sky_map import RingsSkyMap
 from diapipe.images.sky_map import SkyMap
@@ -139,15 +139,11 @@ def make_sky_map(path: str | os.PathLike[str], request: SkyMapRequest) -> list[s
 def _report(done: Registered, beyond: list[int]) -> list[str]:
     """What was done and what is left out."""
     sky_map, grid = done.sky_map, done.sky_map.grid
-    what = f"{_count(done.n_tracts, 'tract')} with {_count(done.n_patches, 'patch', 'patches')}"
+    patches = counted(done.n_patches, "patch").replace("patchs", "patches")
+    what = f"{counted(done.n_tracts, 'tract')} with {patches}"
     state = "was there" if done.is_known else f"{sky_map.kind}, {grid.pixel_scale_arcsec:.4g} arcsec/px"
-    lines = [f"sky map {sky_map.name}: {state}; {what} registered now, of {_count(sky_map.n_tracts, 'tract')}"]
+    lines = [f"sky map {sky_map.name}: {state}; {what} registered now, of {counted(sky_map.n_tracts, 'tract')}"]
     if beyond:
         shown = ", ".join(str(visit) for visit in beyond[:5]) + (", ..." if len(beyond) > 5 else "")
-        lines.append(f"{_count(len(beyond), 'visit')} outside it ({shown}): a map of another --name can hold them")
+        lines.append(f"{counted(len(beyond), 'visit')} outside it ({shown}): a map of another --name can hold them")
     return lines
-
-
-def _count(n: int, one: str, several: str | None = None) -> str:
-    """A number of things, in words."""
-    return f"{n} {one if n == 1 else several or one + 's'}"

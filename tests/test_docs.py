@@ -19,6 +19,7 @@ from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
 from diapipe.steps import decorrelate, detect, match, select, subtract, template
+from diapipe.steps.coadd import selection
 from diapipe.steps.measure.quality import Cuts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,6 +146,7 @@ def test_the_default_threshold_is_on_its_page():
         template.REGISTERS,
         template.TEMPLATES,
         select.SELECTORS,
+        selection.SELECTIONS,
         match.MATCHERS,
         match.CANDIDATES,
         match.REDUCTIONS,

@@ -21,9 +21,9 @@ from diapipe.io.fits_file import FitsFile, PathLike, opened
 from diapipe.numerics.arrays import Float32Array, MaskArray
 from diapipe.steps.limits import Limited
 
-_IMAGE = ("IMAGE", "SCI")
-_MASK = ("MASK", "DQ", "MSK")
-_VARIANCE = ("VARIANCE", "VAR", "ERR", "UNCERT", "WGT", "WEIGHT", "IVAR", "INVVAR")
+IMAGE_NAMES = ("IMAGE", "SCI")
+MASK_NAMES = ("MASK", "DQ", "MSK")
+VARIANCE_NAMES = ("VARIANCE", "VAR", "ERR", "UNCERT", "WGT", "WEIGHT", "IVAR", "INVVAR")
 _OF_ERROR: dict[str, Callable[[Float32Array], Float32Array]] = {
     "VARIANCE": lambda plane: plane,
     "ERROR": np.square,
@@ -33,6 +33,9 @@ _KIND_OF_NAME = {"ERR": "ERROR", "ERROR": "ERROR", "SIGMA": "ERROR", "RMS": "ERR
     ("WGT", "WEIGHT", "IVAR", "INVVAR"), "INVERSE"
 )
 _KIND_OF_UTYPE = {"STDDEVUNCERTAINTY": "ERROR", "VARIANCEUNCERTAINTY": "VARIANCE", "INVERSEVARIANCE": "INVERSE"}
+
+type Part = tuple[slice, slice] | None
+"""Rows and columns to be read; None for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,31 +113,63 @@ def read_exposure(
     return _overridden(_checked(exposure), options)
 
 
-def _read(file: FitsFile, number: int, *, has_own_planes: bool) -> Exposure:
+def described(file: FitsFile, number: int) -> Exposure:
+    """Everything but the pixels of the image in an HDU: WCS, PSF, calibration, cards; its planes are empty.
+
+    Raises
+    ------
+    ReadError
+        If the HDU has no image of two dimensions.
+    """
     primary, own = cards.sound(file.header(0)), cards.sound(file.header(number))
     header = own.copy()
     if number:
         header.extend(primary, unique=True, strip=True)
-    image = file.pixels(number, np.float32)
-    box = celestial.box_of(header, image.shape)
-    has_own_planes = has_own_planes or file.names[number] in _IMAGE
-    flags, dropped = _mask_plane(file, number, image.shape) if has_own_planes else (None, ())
-    spread = _variance_plane(file, number, image.shape) if has_own_planes else None
+    box = celestial.box_of(header, file.shape(number))
     exposure = Exposure(
         name=file.name,
-        masked_image=MaskedImage.from_planes(image, mask=flags, variance=1.0 if spread is None else spread, box=box),
-        has_variance=spread is not None,
-        has_mask=flags is not None,
+        masked_image=MaskedImage.empty(box),
+        has_variance=False,
+        has_mask=False,
         wcs=celestial.read_wcs(own, box, file.hdus),
         psf=_ccddata_psf(file, box),
         photo_calib=cards.photo_calib(header),
         info=cards.info(header),
         unit=cards.unit(header),
-        metadata=cards.metadata(primary, own) | ({"MASK_PLANES_DROPPED": " ".join(dropped)} if dropped else {}),
+        metadata=cards.metadata(primary, own),
     )
     if difference_layout.is_ours(file):
         return difference_layout.completed(exposure, file)
     return afw.completed(exposure, file) if afw.has_archive(file) else exposure
+
+
+def with_planes(
+    exposure: Exposure,
+    image: Float32Array,
+    mask: tuple[MaskArray | None, tuple[str, ...]],
+    variance: Float32Array | None,
+    *,
+    is_ours: bool = False,
+) -> Exposure:
+    """A described exposure with its pixels; a file of diapipe says itself whether it brought mask and variance."""
+    flags, dropped = mask
+    spread = 1.0 if variance is None else variance
+    return replace(
+        exposure,
+        masked_image=MaskedImage.from_planes(image, mask=flags, variance=spread, box=exposure.box),
+        has_mask=exposure.has_mask if is_ours else flags is not None,
+        has_variance=exposure.has_variance if is_ours else variance is not None,
+        metadata={**exposure.metadata, **({"MASK_PLANES_DROPPED": " ".join(dropped)} if dropped else {})},
+    )
+
+
+def _read(file: FitsFile, number: int, *, has_own_planes: bool) -> Exposure:
+    exposure = described(file, number)
+    image = file.pixels(number, np.float32)
+    has_own_planes = has_own_planes or file.names[number] in IMAGE_NAMES
+    flags = found_mask(file, number, image.shape) if has_own_planes else (None, ())
+    spread = found_variance(file, number, image.shape) if has_own_planes else None
+    return with_planes(exposure, image, flags, spread, is_ours=difference_layout.is_ours(file))
 
 
 def _image_number(file: FitsFile, wanted: int | str | None) -> int:
@@ -148,7 +183,7 @@ def _image_number(file: FitsFile, wanted: int | str | None) -> int:
         if not 0 <= wanted < len(file.hdus):
             raise ReadError(f"{file.name} has no HDU {wanted}; it has {file.content}")
         return wanted
-    named = file.find(*_IMAGE)
+    named = file.find(*IMAGE_NAMES)
     if named is not None and file.is_image(named):
         return named
     for number in range(len(file.hdus)):
@@ -160,20 +195,25 @@ def _image_number(file: FitsFile, wanted: int | str | None) -> int:
 def _number_of_images(file: FitsFile) -> int:
     """How many HDUs are as good as the one that is taken unasked: those called IMAGE or SCI, else all but planes."""
     numbers = [number for number in range(len(file.hdus)) if file.is_image(number)]
-    named = [number for number in numbers if file.names[number] in _IMAGE]
-    return len(named) or len([number for number in numbers if file.names[number] not in (*_MASK, *_VARIANCE)])
+    named = [number for number in numbers if file.names[number] in IMAGE_NAMES]
+    return len(named) or len([number for number in numbers if file.names[number] not in (*MASK_NAMES, *VARIANCE_NAMES)])
 
 
-def _mask_plane(file: FitsFile, image: int, shape: tuple[int, ...]) -> tuple[MaskArray | None, tuple[str, ...]]:
-    number = file.find_beside(image, *_MASK)
+def found_mask(
+    file: FitsFile, image: int, shape: tuple[int, ...], part: Part = None
+) -> tuple[MaskArray | None, tuple[str, ...]]:
+    """The mask that belongs to an image by its name, or the part of it, and the planes that it has beyond ours."""
+    number = file.find_beside(image, *MASK_NAMES)
     if number is None or not file.is_image(number):
         return None, ()
-    return _mask_of(file, number, shape)
+    return mask_of(file, number, shape, part)
 
 
-def _mask_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> tuple[MaskArray, tuple[str, ...]]:
-    pixels = file.pixels(number)
-    _check_shape(pixels.shape, shape, f"mask of {file.name}")
+def mask_of(
+    file: FitsFile, number: int, shape: tuple[int, ...], part: Part = None
+) -> tuple[MaskArray, tuple[str, ...]]:
+    """The mask in an HDU by its ``MP_`` cards, and the names of the planes that were dropped."""
+    pixels = plane_of(file, number, shape, part, what="mask")
     if pixels.dtype.kind == "f":
         pixels = np.nan_to_num(pixels, nan=1.0) != 0
     if pixels.dtype.kind == "b":
@@ -181,21 +221,38 @@ def _mask_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> tuple[MaskA
     return mask_planes.translate(pixels, mask_planes.bits_by_name(file.header(number)))
 
 
-def _variance_plane(file: FitsFile, image: int, shape: tuple[int, ...]) -> Float32Array | None:
-    number = file.find_beside(image, *_VARIANCE)
+def found_variance(file: FitsFile, image: int, shape: tuple[int, ...], part: Part = None) -> Float32Array | None:
+    """The variance that belongs to an image by its name, or the part of it; None if the file has none."""
+    number = file.find_beside(image, *VARIANCE_NAMES)
     if number is None or not file.is_image(number):
         return None
-    return _variance_of(file, number, shape)
+    return variance_of(file, number, shape, part)
 
 
-def _variance_of(file: FitsFile, number: int, shape: tuple[int, ...]) -> Float32Array:
-    pixels: Float32Array = file.pixels(number, np.float32)
-    _check_shape(pixels.shape, shape, f"variance of {file.name}")
-    kind = _KIND_OF_NAME.get(file.names[number], "VARIANCE")
-    if file.names[number] == "UNCERT":
-        kind = _KIND_OF_UTYPE.get(str(file.header(number).get("UTYPE", "")).upper(), "VARIANCE")
+def variance_of(
+    file: FitsFile, number: int, shape: tuple[int, ...], part: Part = None, *, kind: str | None = None
+) -> Float32Array:
+    """The variance in an HDU that holds a variance, an error or an inverse variance: ``kind``, or as its name says."""
+    pixels: Float32Array = plane_of(file, number, shape, part, what="variance", dtype=np.float32)
+    found = kind.upper() if kind is not None else _KIND_OF_NAME.get(file.names[number], "VARIANCE")
+    if kind is None and file.names[number] == "UNCERT":
+        found = _KIND_OF_UTYPE.get(str(file.header(number).get("UTYPE", "")).upper(), "VARIANCE")
     with np.errstate(over="ignore"):
-        return _OF_ERROR[kind](pixels)
+        return _OF_ERROR[found](pixels)
+
+
+def plane_of(
+    file: FitsFile,
+    number: int,
+    shape: tuple[int, ...],
+    part: Part = None,
+    *,
+    what: str,
+    dtype: type[np.generic] | None = None,
+) -> np.ndarray[Any, Any]:
+    """Pixels of a plane, or the part of them; InputError if it has not the shape of the image."""
+    _check_shape(file.shape(number), shape, f"{what} of {file.name}")
+    return file.pixels(number, dtype) if part is None else file.part(number, *part, dtype)
 
 
 def _check_shape(found: tuple[int, ...], needed: tuple[int, ...], what: str) -> None:
@@ -235,14 +292,14 @@ def _ccddata_psf(file: FitsFile, box: Box) -> Psf | None:
 
 def _with_variance_file(exposure: Exposure, path: PathLike) -> Exposure:
     with opened(path) as file:
-        spread = _variance_of(file, _first_of(file, _VARIANCE), exposure.box.shape)
+        spread = variance_of(file, _first_of(file, VARIANCE_NAMES), exposure.box.shape)
     old = exposure.masked_image
     return replace(exposure, masked_image=replace(old, variance=spread), has_variance=True)
 
 
 def _with_mask_file(exposure: Exposure, path: PathLike) -> Exposure:
     with opened(path) as file:
-        flags, _ = _mask_of(file, _first_of(file, _MASK), exposure.box.shape)
+        flags, _ = mask_of(file, _first_of(file, MASK_NAMES), exposure.box.shape)
     return replace(exposure, masked_image=replace(exposure.masked_image, mask=flags), has_mask=True)
 
 

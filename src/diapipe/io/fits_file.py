@@ -89,7 +89,23 @@ class FitsFile:
         except Exception as error:  # the decompressors raise classes of their own, some of them private
             raise ReadError(f"{self.name}: HDU {number} is damaged ({_one_line(error)})", path=self.name) from error
 
-    def part(self, number: int, rows: slice, columns: slice, dtype: type[np.generic]) -> np.ndarray[Any, Any]:
+    def shape(self, number: int) -> tuple[int, int]:
+        """Rows and columns of an image, axes of length 1 before them dropped; ReadError if it has not two others."""
+        found = tuple(self.hdus[number].shape) if self.is_image(number) else ()
+        while len(found) > 2 and found[0] == 1:
+            found = found[1:]
+        if not found:
+            raise ReadError(f"{self.name}: HDU {number} has no pixels", path=self.name)
+        if len(found) != 2:
+            raise ReadError(
+                f"{self.name}: HDU {number} has an image of shape {found}; one with two dimensions is needed",
+                path=self.name,
+            )
+        return found[0], found[1]
+
+    def part(
+        self, number: int, rows: slice, columns: slice, dtype: type[np.generic] | None = None
+    ) -> np.ndarray[Any, Any]:
         """Some pixels of an image of two dimensions, the rest of which is neither read nor decompressed.
 
         Parameters
@@ -99,7 +115,7 @@ class FitsFile:
         rows, columns
             Where they lie; inside the image.
         dtype
-            Type to convert to.
+            Type to convert to; None keeps the file's.
 
         Raises
         ------
@@ -110,12 +126,14 @@ class FitsFile:
         hdu = self.hdus[number]
         try:
             if isinstance(hdu, fits.CompImageHDU):
-                found = hdu.section[rows, columns]
+                found = hdu.section[(0,) * (len(hdu.shape) - 2) + (rows, columns)]
             else:
-                found = hdu.section[rows, :][:, columns]  # whole rows are one read, parts of rows one for each
+                found = hdu.section[(0,) * (len(hdu.shape) - 2) + (rows, slice(None))][
+                    :, columns
+                ]  # whole rows are one read, parts of rows one for each
         except Exception as error:  # as in `data`
             raise ReadError(f"{self.name}: HDU {number} is damaged ({_one_line(error)})", path=self.name) from error
-        return np.ascontiguousarray(found, dtype=dtype)
+        return np.ascontiguousarray(found, dtype=found.dtype.newbyteorder("=") if dtype is None else dtype)
 
     def pixels(self, number: int, dtype: type[np.generic] | None = None) -> np.ndarray[Any, Any]:
         """Pixels of an HDU as a C-contiguous array of native byte order, axes of length 1 before the last two dropped.

@@ -64,8 +64,12 @@ def translate(pixels: IntArray | MaskArray, bits: Mapping[str, int]) -> tuple[Ma
     """
     if not bits:
         return np.where(pixels != 0, np.int32(int(MaskPlane.BAD)), np.int32(0)), ()
+    return translate_bits(pixels, {bit: name for name, bit in bits.items()})
+
+
+def translate_bits(pixels: IntArray | MaskArray, names: Mapping[int, str]) -> tuple[MaskArray, tuple[str, ...]]:
+    """The same by the plane's name for each bit, where several may mean one plane; bits without a name are dropped."""
     used = int(np.bitwise_or.reduce(pixels, axis=None))
-    names = {bit: name for name, bit in bits.items()}
     moves: dict[int, int] = {}
     dropped = []
     for bit in range(63):
@@ -78,6 +82,14 @@ def translate(pixels: IntArray | MaskArray, bits: Mapping[str, int]) -> tuple[Ma
             shift = int(plane).bit_length() - 1 - bit
             moves[shift] = moves.get(shift, 0) | 1 << bit
     return _moved(pixels, moves, all_known=not dropped), tuple(dropped)
+
+
+def translate_codes(pixels: IntArray | MaskArray, planes: Mapping[int, MaskPlane]) -> MaskArray:
+    """Mask of pixels that hold one code each; a code without a plane is good."""
+    result = np.zeros(pixels.shape, np.int32)
+    for code, plane in planes.items():
+        result[pixels == code] = int(plane)
+    return result
 
 
 def _moved(pixels: IntArray | MaskArray, moves: Mapping[int, int], *, all_known: bool) -> MaskArray:

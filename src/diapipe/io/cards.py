@@ -26,7 +26,7 @@ FILTER_CARDS = ("BAND", "FILTER", "FILTNAM", "FILTERID", "FILTER1", "FILTER2", "
 _VISIT = ("VISIT", "EXPID", "EXPNUM")
 _DETECTOR = ("DETECTOR", "CCDNUM", "DET-ID", "CCD", "CCDID")
 _AIR = {
-    "airmass": ("AIRMASS", "BORE-AIRMASS"),
+    "airmass": ("AIRMASS", "BORE-AIRMASS", "SECZ"),
     "parallactic_angle": ("PARANGLE", "PARALLAC", "PARANG"),
     "temperature": ("AIRTEMP",),
     "pressure": ("AIRPRESS",),

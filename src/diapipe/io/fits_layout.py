@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from astropy.io import fits
+
 from diapipe.errors import ReadError
 from diapipe.io.fits_file import PathLike
 
@@ -142,6 +144,24 @@ def layout(path: PathLike) -> tuple[HduLayout, ...]:
         If the file is missing, empty, not FITS, or ends before its headers say.
     """
     place = Path(path)
+    with _content(place) as (file, size):
+        return _layout(file, place.name, size)
+
+
+def header_of(path: PathLike, hdu: HduLayout) -> fits.Header:
+    """The header of an HDU for astropy, as the file has it: of a tile-compressed image with the cards of its table."""
+    place = Path(path)
+    begin, end = hdu.header_span
+    with _content(place) as (file, _):
+        file.seek(begin)
+        text = file.read(end - begin)
+    stop = _end_of(text)
+    return fits.Header.fromstring(text[:stop].decode("latin-1"))
+
+
+@contextmanager
+def _content(place: Path) -> Iterator[tuple[IO[bytes], int | None]]:
+    """What a file holds, unpacked, and how much that is where it can be told."""
     try:
         with place.open("rb") as file:
             magic = file.read(_CARD)
@@ -151,9 +171,10 @@ def layout(path: PathLike) -> tuple[HduLayout, ...]:
             file.seek(0)
             packer = next((module for start, module in _PACKERS if magic.startswith(start)), None)
             if packer is None:
-                return _layout(file, place.name, size)
+                yield file, size
+                return
             with _unpacked(file, packer, place.name) as stream:
-                return _layout(stream, place.name, None)
+                yield stream, None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ReadError(f"cannot read {place}: {reason[:1].lower()}{reason[1:]}", path=str(place)) from error

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lsst.daf.butler import FormatterV2
+from lsst.daf.butler import FormatterV2, Location
 from lsst.resources import ResourcePath
 
+from diapipe.errors import WriteError
 from diapipe.images.box import Box
 from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
+from diapipe.tasks.repository.camera_files import ImageFile
+from diapipe.tasks.repository.stored_cameras import camera_for
 
 
 class ExposureFormatter(FormatterV2):
@@ -56,3 +59,38 @@ class DifferenceFormatter(ExposureFormatter):
     def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
         """Write the difference with everything that it holds."""
         write_difference(in_memory_dataset, uri.ospath, compress=self.is_compressed, with_template=True)
+
+
+class CameraFileFormatter(FormatterV2):
+    """A file of any camera as an `Exposure`, by the camera's description; what `diapipe ingest` registers."""
+
+    can_read_from_local_file = True
+    default_extension = ".fits"
+
+    def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
+        """The exposure, its part in the parameter ``bbox``, or a component."""
+        image = self.image_file(path)
+        return image.exposure(self.box) if component is None else image.part(component, self.box)
+
+    @classmethod
+    def validate_extension(cls, location: Location) -> None:
+        """Take any: files keep the endings of their names, and their content says what they are."""
+
+    def image_file(self, path: str) -> ImageFile:
+        """The detector's image in the file."""
+        found = self.data_id
+        return ImageFile(
+            path,
+            camera=camera_for(self.file_descriptor.location, str(found["instrument"])),
+            visit=int(found["exposure"] if "exposure" in found else found["visit"]),
+            detector=int(found["detector"]),
+        )
+
+    @property
+    def box(self) -> Box | None:
+        """What part of the pixels is asked for."""
+        return (self.file_descriptor.parameters or {}).get("bbox")
+
+    def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
+        """Refuse: a camera's files are only ingested."""
+        raise WriteError(f"files of a camera are ingested, not written: {uri}")

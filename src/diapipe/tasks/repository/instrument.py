@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lsst.daf.butler import Registry
+from lsst.daf.butler.registry import Registry
 from lsst.pipe.base import Instrument
 
 from diapipe.errors import UsageError
@@ -17,7 +17,7 @@ VISIT_SYSTEM = {"id": 0, "name": "one-to-one"}
 """One exposure is one visit of the same number."""
 
 
-class CameraInstrument(Instrument):  # type: ignore[misc]
+class CameraInstrument(Instrument):
     """A camera with a description; its subclasses are named after the instruments."""
 
     @classmethod

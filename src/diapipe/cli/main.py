@@ -15,7 +15,9 @@ import click
 import diapipe
 from diapipe.cli import interrupts
 from diapipe.cli.coadd import coadd
+from diapipe.cli.define_visits import define_visits
 from diapipe.cli.demo import demo
+from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.report import report
@@ -46,7 +48,7 @@ def cli() -> None:
     """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
-for command in (subtract, demo, init, skymap, run, coadd, status, simulate, report, warmup):
+for command in (subtract, demo, init, ingest, define_visits, skymap, run, coadd, status, simulate, report, warmup):
     cli.add_command(command)
 
 

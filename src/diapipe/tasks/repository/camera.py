@@ -120,9 +120,11 @@ class Camera:
     new_night_at_utc_hour: float = 12.0
 
     @property
-    def max_detector(self) -> int:
-        """The highest number of a detector."""
-        return max(self.detectors, default=MAX_DETECTOR)
+    def values_of_file_names(self) -> tuple[str, ...]:
+        """What a file's name tells beyond visit and detector, which a repository knows once it has the file."""
+        return tuple(
+            name for name, rule in self.rules.items() if rule.needs_the_name and name not in {"visit", "detector"}
+        ) + (("time",) if self.time is not None and any(r.needs_the_name for _, r in self.time.moments) else ())
 
     def detector_name(self, number: int) -> str:
         """What a detector is called: its number where it has no name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,12 @@ class FoundImage:
     span: Span
     exposure_time_s: float
     target: str = ""
+
+    def __str__(self) -> str:
+        begin = "at an unknown time" if self.span.begin_utc is None else f"{self.span.begin_utc:%Y-%m-%d %H:%M:%S} UTC"
+        length = "" if math.isnan(self.exposure_time_s) else f", {self.exposure_time_s:g} s"
+        name = self.physical_filter if self.physical_filter == self.band else f"{self.band} ({self.physical_filter})"
+        return f"visit {self.visit} detector {self.detector}, {name}, {begin}{length}"
 
 
 def images_of(path: str, camera: Camera) -> tuple[FoundImage, ...]:
@@ -230,10 +237,10 @@ class ImageFile:
 
     def _place(self) -> tuple[Source, HduLayout]:
         """Cards and HDU of the detector's image; ReadError if the file holds none of it (any more)."""
-        hdus = layout(self.path)
+        hdus, own_path = layout(self.path), os.path.realpath(self.path)
         candidates = _image_hdus(self.path, hdus, self.camera)
         for hdu in candidates:
-            source = _source(self.path, hdus, hdu)
+            source = _source(own_path, hdus, hdu)
             if len(candidates) == 1 or self._is_of_detector(source):
                 return source, hdu
         raise ReadError(f"{os.path.basename(self.path)} has no image of detector {self.detector}")

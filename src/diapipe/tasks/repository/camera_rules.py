@@ -45,6 +45,11 @@ class Rule:
         """Where it looks, for messages."""
         raise NotImplementedError
 
+    @property
+    def needs_the_name(self) -> bool:
+        """Whether it looks at the file's name, which a copy does not keep."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Card(Rule):
@@ -96,6 +101,11 @@ class FileName(Rule):
     def words(self) -> str:
         """As a person would say it."""
         return f"{'path' if self.whole_path else 'file name'} matching {self.pattern.pattern!r}"
+
+    @property
+    def needs_the_name(self) -> bool:
+        """It does."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +254,11 @@ class Changed(Rule):
         """As a person would say it."""
         return self.rule.words if self.match is None else f"{self.rule.words} matching {self.match.pattern!r}"
 
+    @property
+    def needs_the_name(self) -> bool:
+        """As the rule that it changes."""
+        return self.rule.needs_the_name
+
 
 @dataclass(frozen=True, slots=True)
 class FirstOf(Rule):
@@ -259,6 +274,11 @@ class FirstOf(Rule):
     def words(self) -> str:
         """As a person would say it."""
         return " or ".join(rule.words for rule in self.rules)
+
+    @property
+    def needs_the_name(self) -> bool:
+        """Whether one of them does."""
+        return any(rule.needs_the_name for rule in self.rules)
 
 
 def caught(pattern: re.Pattern[str], text: str) -> str | None:

@@ -15,7 +15,7 @@ from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_files import FoundImage, images_of
 from diapipe.tasks.repository.exposure_records import exposure_rows, insert_exposures, insert_parts
 from diapipe.tasks.repository.formatters import CameraFileFormatter
-from diapipe.tasks.repository.ingest_sorting import DATASET, Ingested, Plan, refusal_of, sort_out
+from diapipe.tasks.repository.ingest_sorting import DATASET, Ingested, Plan, ScannedFile, refusal_of, sort_out
 from diapipe.tasks.repository.instrument import register_camera
 from diapipe.tasks.repository.stored_cameras import (
     address_of,
@@ -28,6 +28,7 @@ from diapipe.tasks.repository.stored_cameras import (
 
 TRANSFERS = ("direct", "copy", "symlink", "hardlink", "move")
 """How a file gets into the repository; ``direct`` leaves it where it is."""
+_RENAMING = ("copy", "hardlink", "move")
 _BATCH = 200
 """Files of one transaction: what a crash can cost."""
 
@@ -96,17 +97,24 @@ def ingest(
 def _check_transfer(transfer: str, camera: Camera) -> None:
     if transfer not in TRANSFERS:
         raise UsageError(f"no transfer is called {transfer!r}; there are {', '.join(TRANSFERS)}")
+    if transfer not in _RENAMING:
+        return
     beside = next((p for p in (camera.mask, camera.variance) if p is not None and p.file is not None), None)
-    if beside is not None and transfer in {"copy", "hardlink", "move"}:
+    if beside is not None:
         raise UsageError(
             f"files of the camera {camera.name} have planes in other files beside them, which {transfer} would leave "
             "behind; use direct or symlink"
+        )
+    if camera.values_of_file_names:
+        raise UsageError(
+            f"the camera {camera.name} takes {', '.join(camera.values_of_file_names)} from the names of files, which "
+            f"{transfer} would change; use direct or symlink"
         )
 
 
 def _scanned(
     files: Sequence[str], camera: Camera, threads: int, plan: Plan, progress: Progress
-) -> Iterator[tuple[str, tuple[FoundImage, ...]]]:
+) -> Iterator[ScannedFile]:
     """The images of each file that can be read; the others are refused."""
 
     def scan(path: str) -> tuple[FoundImage, ...] | DiapipeError:
@@ -133,7 +141,7 @@ def _committed(butler: Butler, camera: Camera, plan: Plan, transfer: str, progre
     new, plan.new = plan.new, []
     root = files_root(butler)
 
-    def put(batch: Sequence[tuple[str, tuple[FoundImage, ...]]]) -> None:
+    def put(batch: Sequence[ScannedFile]) -> None:
         images = [image for _, found in batch for image in found]
         with butler.transaction():
             insert_parts(butler, camera, images)
@@ -148,12 +156,24 @@ def _committed(butler: Butler, camera: Camera, plan: Plan, transfer: str, progre
             put(batch)
         except (ConflictingDefinitionError, OSError):
             for one in batch:
-                try:
-                    put([one])
-                except (ConflictingDefinitionError, OSError) as error:
-                    plan.refuse(one[0], f"the repository does not take it: {' '.join(str(error).split())}")
+                _put_alone(put, butler, camera, one, plan)
         progress("ingesting", start + len(batch), len(new))
     return plan.result
+
+
+def _put_alone(
+    put: Callable[[Sequence[ScannedFile]], None], butler: Butler, camera: Camera, file: ScannedFile, plan: Plan
+) -> None:
+    """Put one file in after its batch failed: another process may have been faster with some of it."""
+    try:
+        put([file])
+    except (ConflictingDefinitionError, OSError) as error:
+        found = Plan()
+        sort_out(butler, camera, [file], found)
+        plan.already_there += found.already_there
+        plan.refused += found.refused
+        if found.new:
+            plan.refuse(file[0], f"the repository does not take it: {' '.join(str(error).split())}")
 
 
 def _dataset(

@@ -19,6 +19,9 @@ DATASET = "post_isr_image"
 _SAME_BEGIN_DAYS = 1.0 / 86400.0
 _END_BYTES = 1 << 16
 
+type ScannedFile = tuple[str, tuple[FoundImage, ...]]
+"""The path of a file, and the images in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -56,7 +59,7 @@ class Ingested:
         Files that were left out.
     """
 
-    files: tuple[tuple[str, tuple[FoundImage, ...]], ...]
+    files: tuple[ScannedFile, ...]
     already_there: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
 
@@ -76,7 +79,7 @@ class Ingested:
 class Plan:
     """What is known so far of the files, while they are sorted out."""
 
-    new: list[tuple[str, tuple[FoundImage, ...]]] = field(default_factory=list)
+    new: list[ScannedFile] = field(default_factory=list)
     already_there: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
@@ -98,7 +101,7 @@ def refusal_of(path: str, error: DiapipeError) -> Refusal:
     return Refusal(path, text, isinstance(error, ReadError))
 
 
-def sort_out(butler: Butler, camera: Camera, scanned: Sequence[tuple[str, tuple[FoundImage, ...]]], plan: Plan) -> None:
+def sort_out(butler: Butler, camera: Camera, scanned: Sequence[ScannedFile], plan: Plan) -> None:
     """Sort files into new, known and refused, by what the repository has and by each other."""
     visits = sorted({image.visit for _, images in scanned for image in images})
     exposures = known_exposures(butler, camera, visits)

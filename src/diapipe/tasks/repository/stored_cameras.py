@@ -109,7 +109,7 @@ def check_unchanged(camera: Camera, known: Camera) -> None:
     UsageError
         Names the keys that differ.
     """
-    names = [key for key in {**known.source, **camera.source} if not _same(known, camera, key)]
+    names = sorted(key for key in {**known.source, **camera.source} if not _same(known, camera, key))
     if names:
         raise UsageError(
             f"the repository describes the camera {camera.name} otherwise in {', '.join(names)}; files that are there "

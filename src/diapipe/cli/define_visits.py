@@ -1,0 +1,35 @@
+"""``diapipe define-visits``: what the exposures of a repository saw of the sky."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from diapipe.cli.options import FILE, talk
+
+
+@click.command("define-visits", short_help="Find what each exposure saw of the sky.")
+@click.argument("repository", type=FILE, metavar="REPO")
+@click.option("--instrument", metavar="NAME", help="Whose exposures.  [default: all]")
+@click.option("-j", "threads", type=click.IntRange(min=1), default=1, show_default=True, help="Headers read at once.")
+@talk
+def define_visits(repository: Path, instrument: str | None, threads: int, quiet: bool, verbose: bool) -> int:
+    """Define a visit for every exposure in the repository REPO, with the regions of its detectors on the sky.
+
+    Visits that are there stay as they are; detectors that were ingested since are added to theirs. A detector whose
+    place on the sky is unknown is named, and the exit status is then 1.
+    """
+    from diapipe.cli.counts import counts_for
+    from diapipe.tasks.repository import open_repository
+    from diapipe.tasks.repository.visits import define_visits as define
+
+    with open_repository(repository, writeable=True) as butler, counts_for(quiet=quiet) as progress:
+        done = define(butler, instrument=instrument, threads=threads, progress=progress)
+    for sentence in done.refused:
+        click.echo(f"diapipe: {sentence}", err=True)
+    if not quiet:
+        click.echo(done.summary)
+        if done.defined:
+            click.echo(f"Next: diapipe skymap {repository}")
+    return 1 if done.refused else 0

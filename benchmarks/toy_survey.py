@@ -6,6 +6,7 @@ machinery makes it large.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -49,6 +50,8 @@ class ToySurvey:
         Tracts beside each other in right ascension, and patches along the side of each.
     detector_deg
         Side of a detector.
+    far_visits
+        Visits that lie beside all tracts.
     """
 
     n_visits: int = 4
@@ -56,6 +59,7 @@ class ToySurvey:
     n_tracts: int = 1
     n_patches: int = 2
     detector_deg: float = 0.1
+    far_visits: tuple[int, ...] = ()
 
     def build(self, root: Path) -> Path:
         """Make the repository, with a dictionary for every post_isr_image."""
@@ -126,7 +130,7 @@ class ToySurvey:
         begin = Time(61000.0, format="mjd", scale="tai")
         for visit in range(1, self.n_visits + 1):
             x = rng.uniform(0, max(0.0, self.n_tracts - side * self.n_detectors))
-            y = rng.uniform(0, 1 - side)
+            y = rng.uniform(0, 1 - side) + 20 * (visit in self.far_visits)
             begins = begin + TimeDelta(visit * 0.01, format="jd")
             shared = {
                 "instrument": INSTRUMENT,
@@ -171,6 +175,7 @@ class ToyConfig(PipelineTaskConfig, pipelineConnections=PipelineTaskConnections)
     noWork = ListField[str](doc="Raise NoWorkFound there.", default=[])
     die = ListField[str](doc="Be killed there, once the file `dieUnless` is absent.", default=[])
     dieUnless = Field[str](doc="A file; where it exists the task does not die.", default="")
+    diskFullWhile = Field[str](doc="A file; where it exists the disk is full.", default="")
     hang = ListField[str](doc="Work for an hour there.", default=[])
     fileLimit = Field[int](doc="Largest file the process may write, in bytes; 0 = any.", default=0)
     nNumbers = Field[int](doc="Numbers written beside the sum.", default=0)
@@ -207,6 +212,8 @@ class ToyTask(PipelineTask):
             time.sleep(3600)
         if place in self.config.die and not (self.config.dieUnless and Path(self.config.dieUnless).exists()):
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.config.diskFullWhile and Path(self.config.diskFullWhile).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.config.fileLimit:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.config.fileLimit, resource.RLIM_INFINITY))

@@ -21,3 +21,9 @@ def toy_survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repo(toy_survey: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     return Path(shutil.copytree(toy_survey, tmp_path / "repo"))
+
+
+@pytest.fixture
+def far_survey(tmp_path: Path) -> Path:
+    """Two visits, the second of them far from the only tract."""
+    return ToySurvey(n_visits=2, n_detectors=2, far_visits=(2,)).build(tmp_path / "far")

@@ -9,6 +9,7 @@ from benchmarks.toy_survey import PIPELINE
 from lsst.daf.butler import Butler
 
 from diapipe.tasks.running import DataSelection, Outcome, RunRequest, RunSummary, Settings, run_survey
+from diapipe.tasks.running.outcome import Silence
 
 STEPS = ("visits", "scale", "coadds", "differences")
 N_VISITS, N_DETECTORS = 3, 2
@@ -69,3 +70,13 @@ def strays(repo: Path) -> list[Path]:
             for ref in butler.query_datasets(kind, collections="diapipe/*", find_first=False, limit=None, explain=False)
         }
     return [path for path in (repo / "diapipe").rglob("*") if path.is_file() and path not in known]
+
+
+class Heard(Silence):
+    """Keeps what a run says between its steps."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)

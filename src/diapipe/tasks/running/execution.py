@@ -11,7 +11,8 @@ from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
 
 from diapipe.tasks.running.outcome import Ended, Outcome, Watcher
 from diapipe.tasks.running.pool import WorkerPool
-from diapipe.tasks.running.registering import Registrar, remove_unregistered
+from diapipe.tasks.running.recovery import settle
+from diapipe.tasks.running.registering import Registrar
 from diapipe.tasks.running.schedule import Schedule
 from diapipe.tasks.running.worker import Bench, Job, Report
 
@@ -70,8 +71,8 @@ class _Execution:
         self._tasks = dict(graph.pipeline_graph.tasks.items())
         self._schedule = Schedule(_order(graph), graph.quantum_only_xgraph.succ)
         self._registrar, self._pool, self._watcher, self._outcomes = registrar, pool, watcher, outcomes
-        types = {node.name: node.dataset_type for node in graph.pipeline_graph.dataset_types.values()}
-        pool.equip(Bench(registrar.repo, self._tasks, types))
+        self._types = {node.name: node.dataset_type for node in graph.pipeline_graph.dataset_types.values()}
+        pool.equip(Bench(registrar.repo, self._tasks, self._types))
         self._stopped = ""
 
     def run(self) -> str:
@@ -85,14 +86,24 @@ class _Execution:
                 self._end(report)
             self._registrar.flush_if_due()
         self._registrar.flush()
+        self._registrar.sweep()
         return self._stopped
 
     def abandon(self) -> None:
         """End the workers; keep what is done, remove what was half done."""
+        for report in self._pool.wait(0.0):
+            self._end(report)
         running = self._pool.close()
-        self._registrar.flush()
-        for job in running:
-            remove_unregistered(self._registrar.butler, (ref for refs in job.quantum.outputs.values() for ref in refs))
+        registrar = self._registrar
+        registrar.flush()
+        registrar.sweep()
+        settle(
+            registrar.butler,
+            registrar.repo,
+            [(job.task, job.quantum) for job in running],
+            self._types,
+            registrar.ledger,
+        )
 
     def _begin(self, quantum_id: UUID) -> None:
         task = self._nodes[quantum_id]["task_label"]

@@ -18,11 +18,10 @@ _NO_WORK = re.compile(
 
 
 def sentence_of(error: BaseException) -> str:
-    """An error in one line; its type is told where the message is not ours."""
+    """An error in one line, its cause first; the type is told where the message is not ours."""
     message = " ".join(str(error).split())
-    if isinstance(error, DiapipeError):
-        return message
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    told = message if isinstance(error, DiapipeError) else ": ".join(filter(None, (type(error).__name__, message)))
+    return told if error.__cause__ is None else f"{sentence_of(error.__cause__)}; {told}"
 
 
 def first_line(error: BaseException) -> str:

@@ -25,7 +25,8 @@ from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
 from diapipe.tasks.running.pool import WorkerPool
 from diapipe.tasks.running.reasons import first_line, sentence_of
-from diapipe.tasks.running.registering import Registrar, recover
+from diapipe.tasks.running.recovery import recover
+from diapipe.tasks.running.registering import Registrar
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings, check_unchanged
 
@@ -229,10 +230,10 @@ class _Run:
     def _recover(self) -> None:
         """Finish the bookkeeping of runs that were killed."""
         for graph_file in self._journal.unfinished():
-            n_registered, n_removed = recover(self._butler, self._request.repo, graph_file, self._ledger)
+            recovered = recover(self._butler, self._request.repo, graph_file, self._ledger)
             self._watcher.say(
-                f"an earlier run was killed: {n_registered} finished quanta of it are registered now, "
-                f"{n_removed} files of unfinished ones removed"
+                f"an earlier run was killed: {recovered.n_registered} finished quanta of it are registered now, "
+                f"{recovered.n_removed} files of unfinished ones removed"
             )
             graph_file.unlink()
 

@@ -1,0 +1,170 @@
+"""What breaks costs what it must and no more: nothing lost, nothing doubled, and the next run finishes the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from lsst.daf.butler import Butler
+from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, Heard, counts, ended, n_registered, request, run, strays, values
+
+from diapipe.errors import UsageError
+from diapipe.tasks.running import run_survey
+from diapipe.tasks.running.journal import Journal
+
+N = N_VISITS * N_DETECTORS
+SLOWLY = "characterize:seconds=0.4"
+KEPT = ("visit_image", "characterize_metadata", "characterize_log")
+
+
+def command(repo: Path, *options: str) -> subprocess.Popen[str]:
+    """`diapipe run` of the first step in a process of its own, slowly."""
+    words = ["run", str(repo), "--pipeline", str(PIPELINE), "--steps", "visits", "--cores", "2", "-c", SLOWLY, *options]
+    return subprocess.Popen(
+        [sys.executable, "-m", "diapipe", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_images(repo: Path, n: int, process: subprocess.Popen[str]) -> None:
+    """Until so many images lie on disk, registered or not."""
+    until = time.monotonic() + 120
+    while len(list(repo.glob("diapipe/*/*/characterize_metadata/**/*.json"))) < n:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_run_killed_outright_loses_nothing(repo):
+    """Kill -9 of the whole run: what was done is registered by the next run, the rest is done, once."""
+    killed = command(repo)
+    wait_for_images(repo, 2, killed)
+    killed.kill()
+    killed.communicate()
+    n_done = len(list(repo.glob("diapipe/*/*/characterize_metadata/**/*.json")))
+    heard = Heard()
+    again = run_survey(request(repo, steps=("visits",), values=(SLOWLY,)), heard)
+    assert any("an earlier run was killed" in sentence for sentence in heard.sentences)
+    assert again.exit_status == 0
+    assert counts(again) == {"done": N - n_done}
+    assert {name: n_registered(repo, name) for name in KEPT} == dict.fromkeys(KEPT, N)
+    assert len(values(repo, "visit_image")) == N
+    assert not strays(repo)
+    assert not run(repo, steps=("visits",), values=(SLOWLY,)).outcomes
+
+
+@pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_what_is_done(repo, sign, status):
+    """Ctrl-C or the batch system's SIGTERM: a line, no traceback, nothing half-written, and the next run goes on."""
+    process = command(repo)
+    wait_for_images(repo, 2, process)
+    os.kill(process.pid, sign)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in err
+    if sign == signal.SIGINT:
+        assert "done and kept; run the same command again" in out
+    n_done = n_registered(repo, "visit_image")
+    assert 2 <= n_done < N
+    assert not strays(repo)
+    heard = Heard()
+    again = run_survey(request(repo, steps=("visits",), values=(SLOWLY,)), heard)
+    assert counts(again) == {"done": N - n_done}
+    assert not any("killed" in sentence for sentence in heard.sentences)
+
+
+def test_two_runs_at_once_never_double(repo):
+    """The second run of an output is refused with who runs the first, or waits for it; either way each is done once."""
+    first = command(repo)
+    wait_for_images(repo, 1, first)
+    with pytest.raises(UsageError) as error:
+        run(repo, steps=("visits",), values=(SLOWLY,))
+    assert f"another run writes this output (process {first.pid} on " in str(error.value)
+    waited = run(repo, steps=("visits",), values=(SLOWLY,), wait=True)
+    assert first.wait() == 0
+    first.communicate()
+    assert not waited.outcomes
+    assert n_registered(repo, "visit_image") == N
+
+
+def test_the_lock_of_a_dead_run_is_free(tmp_path):
+    """A process that dies with the lock leaves the file, but not the lock."""
+    script = "import os, sys; from pathlib import Path; from diapipe.tasks.running.journal import Journal\n"
+    script += "with Journal(Path(sys.argv[1])).locked(): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == 9
+    with Journal(tmp_path).locked():
+        assert (tmp_path / "lock").exists()
+
+
+def test_a_quantum_over_the_time_limit_is_ended(repo):
+    """A task that hangs is killed after the limit and told as such; the pool goes on with a new worker."""
+    summary = run(repo, steps=("visits",), values=("characterize:hang=['1/1']",), limit_seconds=3.0)
+    assert counts(summary) == {"done": N - 1, "failed": 1}
+    assert [outcome.reason for outcome in ended(summary, "failed")] == ["took longer than the limit of 3 s"]
+
+
+def test_a_file_too_large_for_the_disk_fails_its_quantum(repo):
+    """The limit stands for a quota: the sentence of the system is the reason, and no piece of the file is left."""
+    settings = ("characterize:nNumbers=5000", "characterize:fileLimit=15000")
+    summary = run(repo, steps=("visits",), values=settings, n_workers=1)
+    assert summary.exit_status == 1
+    assert all("File too large" in outcome.reason for outcome in ended(summary, "failed"))
+    assert n_registered(repo, "visit_image") == 0
+    assert not strays(repo)
+
+
+def test_a_full_disk_stops_the_run(repo):
+    """ENOSPC: the first quantum that meets it stops the run with a sentence; with room again the rest is done."""
+    full = repo.parent / "full"
+    full.touch()
+    settings = (f"characterize:diskFullWhile='{full}'",)
+    summary = run(repo, steps=("visits", "scale"), values=settings, n_workers=1)
+    assert (summary.stopped, summary.exit_status) == ("the disk is full", 1)
+    assert counts(summary) == {"failed": 1}
+    full.unlink()
+    assert counts(run(repo, steps=("visits",), values=settings)) == {"done": N}
+    assert not strays(repo)
+
+
+def test_a_truncated_input_fails_alone(repo):
+    """A file cut in the middle costs its detector; its reason names the file or what is wrong with it."""
+    with Butler.from_config(repo) as butler:
+        path = Path(
+            butler.getURI(
+                "post_isr_image", instrument="ToyCam", exposure=2, detector=0, collections="ToyCam/raw"
+            ).ospath
+        )
+    path.write_bytes(b"{value")
+    summary = run(repo, steps=("visits",))
+    assert counts(summary) == {"done": N - 1, "failed": 1}
+    (failed,) = ended(summary, "failed")
+    assert failed.data_id == "visit=2 detector=0"
+    assert "post_isr_image" in failed.reason
+
+
+def test_a_visit_beside_all_tracts_is_left_out(far_survey):
+    """Without overlap with the skymap a visit has no template: it is not differenced, and nothing fails."""
+    summary = run(far_survey)
+    assert summary.exit_status == 0
+    assert summary.counts()["characterize"]["done"] == 4
+    assert {key[-1] for key in values(far_survey)} == {1}
+
+
+def test_a_log_line_of_a_thread_harms_nothing(repo):
+    """Two runs on outputs of their own, at the same time, in two threads of a program: both finish."""
+    summaries = {}
+
+    def one(name: str) -> None:
+        summaries[name] = run(repo, steps=("visits",), output=name, n_workers=1)
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name: counts(summary) for name, summary in summaries.items()} == {"a": {"done": N}, "b": {"done": N}}

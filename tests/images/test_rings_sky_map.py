@@ -6,13 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from diapipe.errors import BoundsError, InputError, UsageError
 from diapipe.images import RingsSkyMap, SkyMap, TractGrid
 from diapipe.images.sky import icrs_of, pixels_of_icrs
-from diapipe.numerics.sphere import unit_vectors
+from diapipe.numerics.sphere import from_tangent_plane, unit_vectors
 
 CELLS = RingsSkyMap(name="lsst_cells_v1", grid=TractGrid(patch_size_px=3000, patch_border_px=200))
 """Tracts and inner boxes of the map of Rubin's previews."""
@@ -68,6 +68,7 @@ def test_the_rule_is_that_of_the_rings(ra, dec):
 
 
 @given(ra=ra, dec=dec, n_rings=st.sampled_from([1, 4, 17, 120]), start=st.sampled_from([0.0, 10.0, -3.5]))
+@settings(max_examples=50)
 def test_every_direction_has_one_tract_in_charge(ra, dec, n_rings, start):
     """Also at RA 0, at the poles and on the borders of rings: the inner regions touch and do not overlap."""
     coarse = TractGrid(pixel_scale_arcsec=20.0, patch_size_px=2000)
@@ -153,6 +154,27 @@ def test_find_patches_is_find_tract_and_the_inner_box_of_a_patch(rng):
         assert tracts[place] == tract.id
         assert inner.x0 - 0.5 <= x[0] < inner.x1 - 0.5
         assert inner.y0 - 0.5 <= y[0] < inner.y1 - 0.5
+
+
+def test_many_regions_at_once_are_as_one_by_one(rng):
+    """Polygons of three to seven corners, also around RA 0 and a pole: the tracts that each has by itself."""
+    regions = []
+    for ra, dec in ((0.0, -30.0), (210.0, 60.0), (40.0, -89.0), (359.0, 5.0), (12.0, 89.9)):
+        for n in (3, 4, 7):
+            plane = rng.uniform(0.2, 1.5) * np.stack(
+                [f(np.linspace(0, 2 * np.pi, n, endpoint=False)) for f in (np.cos, np.sin)]
+            )
+            regions.append(tuple(from_tangent_plane(plane, np.array([ra, dec]))))
+    region, tract = DC2.overlaps(regions)
+    for i, (ra, dec) in enumerate(regions):
+        alone = {found.id for found in DC2.tracts_overlapping(ra, dec)}
+        assert set(tract[region == i].tolist()) == alone
+        held = {int(t) for t in DC2.find_tracts(ra_deg=ra, dec_deg=dec)}
+        assert held <= alone | set(range(1, 49)) | set(range(18889, 18937)), "slivers near the poles aside"
+        patches = DC2.patches_overlapping(ra, dec)
+        assert {found.id for found, _ in patches} == alone
+        assert all(own for _, own in patches)
+    assert [len(ids) for ids in DC2.overlaps([])] == [0, 0]
 
 
 def test_a_position_that_is_none_has_no_tract():

@@ -69,12 +69,12 @@ def fields_of(regions: Sequence[Corners]) -> tuple[SkyField, ...]:
     """
     if not regions:
         return ()
-    labels = _labels(*_circles(regions))
+    labels = _labels(*circles_around(regions))
     groups = ([regions[i] for i in np.flatnonzero(labels == label).tolist()] for label in range(labels.max() + 1))
     return tuple(sorted((SkyField.around(group) for group in groups), key=lambda field: (field.ra_deg, field.dec_deg)))
 
 
-def _circles(regions: Sequence[Corners]) -> tuple[FloatArray, FloatArray]:
+def circles_around(regions: Sequence[Corners]) -> tuple[FloatArray, FloatArray]:
     """Middles as unit vectors, shape (n, 3), and radii in degrees of circles around polygons."""
     middles, radii = np.empty((len(regions), 3)), np.empty(len(regions))
     for i, (ra, dec) in enumerate(regions):

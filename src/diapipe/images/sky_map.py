@@ -6,15 +6,17 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from diapipe.errors import BoundsError, InputError
 from diapipe.images.sky import pixels_of_icrs
+from diapipe.images.sky_fields import Corners, circles_around
 from diapipe.images.sky_regions import SkyRegion
 from diapipe.images.tract_grid import TractGrid
 from diapipe.images.tracts import Patch, Tract
@@ -93,8 +95,8 @@ class SkyMap(ABC):
         return tracts, patches
 
     def tracts_overlapping(self, ra_deg: RealArray, dec_deg: RealArray) -> tuple[Tract, ...]:
-        """The tracts whose pixels share sky with a convex polygon, given by its corners in order."""
-        return tuple(tract for tract, _ in self.patches_overlapping(ra_deg, dec_deg))
+        """The tracts whose pixels share sky with a convex polygon, given by its corners."""
+        return tuple(self.tract(id) for id in self.overlaps([(ra_deg, dec_deg)])[1].tolist())
 
     def patches_overlapping(self, ra_deg: RealArray, dec_deg: RealArray) -> tuple[tuple[Tract, tuple[Patch, ...]], ...]:
         """The tracts that share sky with a convex polygon, and of each the patches whose outer boxes do.
@@ -104,15 +106,38 @@ class SkyMap(ABC):
         ra_deg, dec_deg
             Corners of the polygon in order, sides being parts of great circles; shape (n,).
         """
-        corners = unit_vectors(np.asarray(ra_deg, np.float64), np.asarray(dec_deg, np.float64))
-        middle = corners.sum(axis=0)
-        middle /= np.linalg.norm(middle)
-        radius = float(np.degrees(np.arccos(np.clip(corners @ middle, -1.0, 1.0)).max()))
-        distance = np.linalg.norm(middles_of(self) - middle, axis=1)
-        near = np.flatnonzero(distance <= chord_of(radius + self._reach_deg() + 1e-6))
-        tracts = (self.tract(id) for id in near.tolist())
-        found = ((tract, tract.patches_under(ra_deg=ra_deg, dec_deg=dec_deg)) for tract in tracts)
-        return tuple((tract, patches) for tract, patches in found if patches)
+        tracts = self.tracts_overlapping(ra_deg, dec_deg)
+        return tuple((tract, tract.patches_under(ra_deg=ra_deg, dec_deg=dec_deg)) for tract in tracts)
+
+    def overlaps(self, regions: Sequence[Corners]) -> tuple[IntArray, IntArray]:
+        """Which convex polygons share sky with the pixels of which tracts.
+
+        Parameters
+        ----------
+        regions
+            Right ascensions and declinations of the corners of each; shapes (k,), k may differ.
+
+        Returns
+        -------
+        tuple of two int64 arrays
+            Index of a polygon and id of a tract for each pair, in order of the tracts.
+        """
+        if not regions:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        middles, radii = circles_around(regions)
+        reach = [chord_of(radius + self._reach_deg() + 1e-6) for radius in radii.tolist()]
+        near = cKDTree(middles_of(self)).query_ball_point(middles, reach)
+        region = np.repeat(np.arange(len(regions)), [len(ids) for ids in near])
+        tract = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in near])
+        most = max(len(ra) for ra, _ in regions)
+        corners = np.stack([np.stack([_padded(at, most) for at in both]) for both in regions])
+        found = np.zeros(len(region), dtype=np.bool_)
+        for id in np.unique(tract).tolist():
+            own = np.flatnonzero(tract == id)
+            at, plane = corners[region[own]], self.tract(id)
+            found[own] = plane.touched_by(plane.box, ra_deg=at[:, 0], dec_deg=at[:, 1])
+        order = np.lexsort((region[found], tract[found]))
+        return region[found][order], tract[found][order]
 
     def to_dict(self) -> dict[str, Any]:
         """Parameters from which `from_dict` makes it again: texts, numbers, lists and dictionaries only."""
@@ -151,6 +176,12 @@ class SkyMap(ABC):
         """Refuse the number of a tract that there is not."""
         if not 0 <= id < self.n_tracts:
             raise BoundsError(f"sky map {self.name} has tracts 0 to {self.n_tracts - 1}, not {id}")
+
+
+def _padded(angles: RealArray, n: int) -> FloatArray:
+    """The angles of a polygon's corners, the last repeated up to n."""
+    values = np.asarray(angles, np.float64)
+    return np.concatenate([values, np.full(n - len(values), values[-1])])
 
 
 @lru_cache(maxsize=16)

@@ -254,7 +254,8 @@ def _share_pixels(corners: FloatArray, box: Box) -> BoolArray:
     of_box = np.array([(x - 0.5, y - 0.5) for x in (box.x0, box.x1) for y in (box.y0, box.y1)])
     a, b = np.einsum("nkc,nac->nka", ring, axes), np.einsum("mc,nac->nma", of_box, axes)
     apart = (a.max(axis=1) <= b.min(axis=1)) | (b.max(axis=1) <= a.min(axis=1))
-    return np.asarray(~apart.any(axis=1))
+    is_axis = (axes != 0).any(axis=-1)  # a corner that is named twice has no side of its own
+    return np.asarray(~(apart & is_axis).any(axis=1))
 
 
 def tract_in_charge(tracts: Iterable[Tract], *, ra_deg: float, dec_deg: float) -> Tract | None:

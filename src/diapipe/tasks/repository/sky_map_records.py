@@ -104,16 +104,16 @@ def load_sky_map(butler: Butler, name: str | None = None) -> SkyMap:
 
 def tracts_of_visits(butler: Butler, sky_map: SkyMap) -> list[int]:
     """Ids of the tracts on whose pixels defined visits lie."""
-    found: set[int] = set()
-    for corners in visit_corners(butler).values():
-        found.update(tract.id for tract in sky_map.tracts_overlapping(*corners))
-    return sorted(found)
+    _, tracts = sky_map.overlaps(list(visit_corners(butler).values()))
+    return [int(id) for id in np.unique(tracts)]
 
 
 def visits_beyond(butler: Butler, sky_map: SkyMap) -> list[int]:
     """Visits of which no tract of the map has anything."""
     corners = visit_corners(butler)
-    return sorted(visit for (_, visit), at in corners.items() if not sky_map.tracts_overlapping(*at))
+    regions, _ = sky_map.overlaps(list(corners.values()))
+    within = set(regions.tolist())
+    return sorted(visit for i, (_, visit) in enumerate(corners) if i not in within)
 
 
 def visit_corners(butler: Butler) -> dict[tuple[str, int], tuple[FloatArray, FloatArray]]:

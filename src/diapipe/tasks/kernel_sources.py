@@ -17,7 +17,7 @@ from diapipe.steps.select import KernelSources, Selection, measured_sources, sel
 from diapipe.steps.select.selection import Extra
 from diapipe.tasks.source_selectors import ChosenByTask
 
-REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table)"
+REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table), or as the dataset reference_catalog of a repository"
 
 
 class ChosenSources(NamedTuple):

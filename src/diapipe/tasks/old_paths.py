@@ -19,7 +19,11 @@ _HERE = "diapipe.tasks."
 _OLD: dict[str, dict[str, str]] = {
     "image_difference": {"lsst.pipe.tasks.imageDifference": "ImageDifferenceTask"},
     "image_difference_config": {"lsst.pipe.tasks.imageDifference": "ImageDifferenceConfig"},
-    "driver": {"lsst.dia.pipe.imageDifferenceDriver": "ImageDifferenceDriverConfig"},
+    "driver": {
+        "lsst.dia.pipe.imageDifferenceDriver": "ImageDifferenceDriverConfig",
+        "lsst.pipe.drivers.coaddDriver": "CoaddDriverConfig",
+    },
+    "idle_subtask": {"lsst.meas.algorithms.loadIndexedReferenceObjects": "LoadIndexedReferenceObjectsTask"},
     "get_template": {
         "lsst.dia.pipe.getMultiTractTemplate": "GetCoaddAsMultiTractTemplateTask GetCoaddAsMultiTractTemplateConfig",
         "lsst.ip.diffim.getTemplate": "GetCoaddAsTemplateTask GetCoaddAsTemplateConfig GetCalexpAsTemplateTask "

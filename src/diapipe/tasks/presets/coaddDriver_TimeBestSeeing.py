@@ -1,0 +1,7 @@
+# ruff: noqa: F821, N999
+# coaddDriver.py -C coaddDriver_TimeBestSeeing.py: the sharpest images between two dates.
+from diapipe.tasks.presets import preset_file
+from diapipe.tasks.visit_selectors import NullSelectImagesTask
+
+config.load(preset_file("dc2_time_best_seeing.py"))
+config.assembleCoadd.select.retarget(NullSelectImagesTask)

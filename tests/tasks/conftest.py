@@ -13,6 +13,7 @@ import pytest
 from astropy.table import Table
 from lsst.pipe.base import Struct
 from tests.postgres_server import postgres_server
+from tests.tasks.border_survey import BorderSurvey, make_border_survey
 from tests.tasks.small_repository import SmallRepository, make_small_repository
 
 import diapipe
@@ -177,3 +178,9 @@ def postgres_database(postgres_address: str, request: pytest.FixtureRequest) -> 
     with psycopg.connect(postgres_address, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return postgres_address.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def border_survey(tmp_path_factory: pytest.TempPathFactory) -> BorderSurvey:
+    """The survey across the border of two tracts, made once; each test writes collections of its own."""
+    return make_border_survey(tmp_path_factory.mktemp("surveys") / "border")

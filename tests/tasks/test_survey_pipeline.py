@@ -9,6 +9,7 @@ from lsst.daf.butler import DimensionUniverse
 from lsst.pipe.base import Pipeline
 
 from diapipe.tasks.dataset_names import DP1, dataset_name
+from diapipe.tasks.get_template import GetCoaddAsMultiTractTemplateTask
 
 FILE = str(resources.files("diapipe.tasks.pipelines") / "survey.yaml")
 DETECTOR, PATCH = {"instrument", "visit", "detector"}, {"skymap", "tract", "patch"}
@@ -29,6 +30,16 @@ DATASETS = {
     "camera": ({"instrument"}, "StructuredDataDict"),
 }
 """What a survey is made of: dimensions and storage class."""
+
+LABELS = [
+    "characterize",
+    "photometricScale",
+    "visitSummary",
+    "selectVisits",
+    "makeWarp",
+    "assembleCoadd",
+    "imageDifference",
+]
 
 OF_A_RUN = {"_config", "_log", "_metadata"}
 
@@ -61,3 +72,12 @@ def test_every_task_is_part_of_one_subset():
     found = pipeline()
     subsets = list(found.subsets.values())
     assert sorted(label for labels in subsets for label in labels) == sorted(found.task_labels)
+
+
+def test_the_pipeline_is_whole():
+    """Every task of a survey is in it, and detectors across tracts are covered by all of them."""
+    found = pipeline()
+    assert list(found.task_labels) == LABELS
+    assert list(found.subsets) == ["visits", "scale", "coadds", "differences"]
+    config = found.to_graph().tasks["imageDifference"].config
+    assert config.getTemplate.target is GetCoaddAsMultiTractTemplateTask

@@ -9,6 +9,7 @@ from typing import Any
 from lsst.pipe.base import PipelineTaskConnections
 from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
+from diapipe.errors import UsageError
 from diapipe.tasks.dataset_names import connection_names, use_names
 
 EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstropy", "StructuredDataDict"
@@ -16,13 +17,59 @@ EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstro
 
 _VISIT = ("instrument", "visit", "detector")
 _PATCH = ("skymap", "tract", "patch", "band")
-_TEMPLATES = {"coaddName": "template", "warpTypeSuffix": "", "fakesType": "", "skyMapName": ""}
+_NAMING = {"warpTypeSuffix": "", "fakesType": ""}
+_TEMPLATES = {**_NAMING, "coaddName": "template", "skyMapName": ""}
 
 COADDS, SUBFILTERS, VISIT, READY = "coaddExposures", "dcrCoadds", "exposure", "templateExposure"
 """Connections of which a template can be made; ``reads`` of the subtask getTemplate says which."""
 
 
-class ImageDifferenceConnections(PipelineTaskConnections, dimensions=(*_VISIT, "skymap"), defaultTemplates=_TEMPLATES):
+class SkyMapConnections(PipelineTaskConnections, dimensions=_VISIT, defaultTemplates=_NAMING):
+    """Coadds on the sky of a detector, of one sky map.
+
+    The sky map is no dimension of the task: its metadata and log belong to the detector.
+    """
+
+    skyMap: Any = Input(
+        doc="How the sky is cut into tracts and patches.",
+        name="skyMap",
+        storageClass=PLAIN,
+        dimensions=("skymap",),
+        multiple=True,
+        minimum=0,
+    )
+    coaddExposures: Any = Input(
+        doc="Patches of the template; read where they overlap the science image.",
+        name="{fakesType}template_coadd{warpTypeSuffix}",
+        storageClass=EXPOSURE,
+        dimensions=_PATCH,
+        multiple=True,
+        deferLoad=True,
+        minimum=0,
+    )
+    dcrCoadds: Any = Input(
+        doc="Patches of parts of the band, for GetDcrAsTemplateTask.",
+        name="{fakesType}dcr_coadd{warpTypeSuffix}",
+        storageClass=EXPOSURE,
+        dimensions=(*_PATCH, "subfilter"),
+        multiple=True,
+        deferLoad=True,
+        minimum=0,
+    )
+
+    def adjustQuantum(self, inputs: Any, outputs: Any, label: str, data_id: Any) -> Any:
+        """Refuse coadds of two sky maps, while the graph is made."""
+        refs = [ref for name in (COADDS, SUBFILTERS) for ref in inputs.get(name, (None, ()))[1]]
+        maps = sorted({ref.dataId["skymap"] for ref in refs})
+        if len(maps) > 1:
+            raise UsageError(
+                f"{label} found coadds of the sky maps {', '.join(maps)} for visit {data_id['visit']}, detector "
+                f"{data_id['detector']}; choose one: add skymap = '{maps[0]}' to the query of data"
+            )
+        return super().adjustQuantum(inputs, outputs, label, data_id)
+
+
+class ImageDifferenceConnections(SkyMapConnections, dimensions=_VISIT, defaultTemplates=_TEMPLATES):
     """Datasets of an image difference."""
 
     exposure: Any = Input(doc="Science image.", name="{fakesType}visit_image", storageClass=EXPOSURE, dimensions=_VISIT)
@@ -41,27 +88,6 @@ class ImageDifferenceConnections(PipelineTaskConnections, dimensions=(*_VISIT, "
         name="visit_summary",
         storageClass=TABLE,
         dimensions=("instrument", "visit"),
-        minimum=0,
-    )
-    skyMap: Any = Input(
-        doc="How the sky is cut into tracts and patches.", name="skyMap", storageClass=PLAIN, dimensions=("skymap",)
-    )
-    coaddExposures: Any = Input(
-        doc="Patches of the template; read where they overlap the science image.",
-        name="{fakesType}template_coadd{warpTypeSuffix}",
-        storageClass=EXPOSURE,
-        dimensions=_PATCH,
-        multiple=True,
-        deferLoad=True,
-        minimum=0,
-    )
-    dcrCoadds: Any = Input(
-        doc="Patches of parts of the band, for GetDcrAsTemplateTask.",
-        name="{fakesType}dcr_coadd{warpTypeSuffix}",
-        storageClass=EXPOSURE,
-        dimensions=(*_PATCH, "subfilter"),
-        multiple=True,
-        deferLoad=True,
         minimum=0,
     )
     templateExposure: Any = Input(
@@ -122,8 +148,6 @@ class ImageDifferenceConnections(PipelineTaskConnections, dimensions=(*_VISIT, "
                 delattr(self, name)
         if template_source(config) == VISIT:
             self._read_two_visits(config.getTemplate.templateVisit)
-        if template_source(config) not in (COADDS, SUBFILTERS):
-            self.dimensions.discard("skymap")
 
     def _read_two_visits(self, visit: int | None) -> None:
         """Let the connection of the science image bring the template too: a quantum has one input of a name."""

@@ -96,11 +96,13 @@ class CoaddDriverConfig(Config):
 def plain_lines(config: Config, kind: type[Config]) -> str:
     """The lines of a configuration as one of another class with the same fields."""
     own = type(config)
-    said: str = config.saveToString()
+    saved: Any = config
+    said: str = saved.saveToString()
     return said.replace(f"{own.__module__}.{own.__name__}", f"{kind.__module__}.{kind.__name__}")
 
 
 def _choice_lines(config: CoaddDriverConfig) -> str:
     """What is said of the selection of images."""
-    lines = config.saveToString().splitlines()
+    saved: Any = config
+    lines = saved.saveToString().splitlines()
     return "\n".join(line for line in lines if line.startswith(("import ", "config.select")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +19,15 @@ from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.template.gather import TemplateInput
+from diapipe.tasks.connections import dataset_names
+from diapipe.tasks.data_refs import datasets_of
+from diapipe.tasks.difference_inputs import run_arguments
 from diapipe.tasks.ids import IdFactory, renumbered
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.kernel_sources import REFERENCE_CURE, ChosenSources, choose, sources_of
+from diapipe.tasks.known import is_known, known
 from diapipe.tasks.metrics import with_metrics
+from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
 from diapipe.tasks.products import datasets, write
 from diapipe.tasks.rules import idle_settings
@@ -128,7 +133,7 @@ class ImageDifferenceTask(PipelineTask):
         self._require(exposure, templateExposure, subtractedExposure, calexpBackgroundExposure)
         assert exposure is not None
         with self.runLog.recording():
-            pair = self._pair(exposure, templateExposure, calexpBackgroundExposure)
+            pair = self._pair(exposure, templateExposure, calexpBackgroundExposure, selectSources)
             if self.config.doSubtract:
                 pair, made = self._subtracted(pair, selectSources, templateSources)
             else:
@@ -144,6 +149,54 @@ class ImageDifferenceTask(PipelineTask):
                 diaSources = self._measured(pair, made, detections, idFactory)
                 diaSources = self._matched_by_position(diaSources, pair.science, selectSources)
             return self._results(pair, made, diaSources, selectSources)
+
+    def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
+        """Read, run, write; coadds are read where they overlap the science image.
+
+        Raises
+        ------
+        lsst.pipe.base.NoWorkFound
+            If no difference can be made of the data; the reason is in the metadata.
+        """
+        with no_work_found(self.metadata):
+            given = butlerQC.get(inputRefs)
+            made = self.products(self._run_on(given, butlerQC.quantum.dataId))
+        for name in set(outputRefs.keys()) & made.keys():
+            butlerQC.put(made[name], getattr(outputRefs, name))
+
+    def runDataRef(self, sensorRef: Any, templateIdList: Sequence[Mapping[str, Any]] | None = None) -> Struct:
+        """Read, run and write the datasets of one detector, for callers of the older task.
+
+        Parameters
+        ----------
+        sensorRef
+            `diapipe.tasks.data_refs.DataRef` of a detector of a visit.
+        templateIdList
+            For GetCalexpAsTemplateTask: data IDs of which the first with another visit is the template.
+
+        Returns
+        -------
+        Struct
+            What `run` returns.
+
+        Raises
+        ------
+        InputError, NoWorkError
+            If an image cannot be used, or no difference can be made of them.
+        """
+        result = self._run_on(datasets_of(self.config, sensorRef, templateIdList or ()), sensorRef.full_id)
+        names = dataset_names(self.config)
+        for name, value in self.products(result).items():
+            if name in names:
+                sensorRef.put(value, names[name])
+        return result
+
+    def _run_on(self, given: Mapping[str, Any], dataId: Any) -> Struct:
+        """Run on datasets by connection."""
+        self.refCatalog = given.get("refCatalog", self.refCatalog)
+        if self.config.doAddCalexpBackground and given.get("calexpBackgroundExposure") is None:
+            self.log.info("no sky was taken out of the science image that doAddCalexpBackground could give back")
+        return self.run(**run_arguments(self.config, given, dataId))
 
     def products(self, result: Struct) -> dict[str, Any]:
         """What of a result is to be written, by product, as `diapipe.tasks.products.datasets` names them."""
@@ -170,12 +223,14 @@ class ImageDifferenceTask(PipelineTask):
         if self.config.doAddCalexpBackground and background is None:
             raise UsageError("doAddCalexpBackground = True needs the sky to add: give calexpBackgroundExposure")
 
-    def _pair(self, science: Exposure, template: Template | None, background: Exposure | None) -> Pair:
+    def _pair(
+        self, science: Exposure, template: Template | None, background: Exposure | None, sources: Table | None
+    ) -> Pair:
         """Both images with everything known about them."""
         if self.config.doAddCalexpBackground and background is not None:
-            science = add_background(science, background)
+            science, sources = add_background(science, background), None
         if template is None:
-            return Pair(science=characterize(science), template=None)
+            return Pair(science=_characterized(science, sources), template=None)
         if isinstance(template, Exposure):
             image = template
         else:
@@ -184,7 +239,7 @@ class ImageDifferenceTask(PipelineTask):
         if self.config.doScaleTemplateVariance and image.has_variance:
             image = self._template_with_scaled_variance(image)
         science, image = self.subtract.prepare(science), self.subtract.prepare(image)
-        return Pair(science=characterize(science), template=characterize(image))
+        return Pair(science=_characterized(science, sources), template=characterize(image))
 
     def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
         """The template with the variance that its pixels show."""
@@ -391,3 +446,10 @@ class ImageDifferenceTask(PipelineTask):
         for name, value in averages.items():
             self.metadata[name] = value
         return table
+
+
+def _characterized(science: Exposure, sources: Table | None) -> Characterized:
+    """Everything about the science image; what `CharacterizeTask` found and wrote is not sought again."""
+    if sources is not None and is_known(science, sources) and sources["psfFlux"].unit in (None, science.unit):
+        return known(science, sources)
+    return characterize(science)

@@ -15,6 +15,7 @@ from diapipe.images.sky import icrs_of
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.select import KernelSources, Selection, measured_sources, select
 from diapipe.steps.select.selection import Extra
+from diapipe.tasks.known import is_known
 from diapipe.tasks.source_selectors import ChosenByTask
 
 REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table), or as the dataset reference_catalog of a repository"
@@ -58,6 +59,8 @@ def sources_of(
     if table is None:
         return measured_sources(exposure, image.stars)
     sources = source_list(table, wcs=exposure.wcs, flux=flux, name=name)
+    if is_known(exposure, table):  # row by row what is in ``image.stars``; its table keeps few of the flags
+        sources = replace(sources, flags={**measured_sources(exposure, image.stars).flags, **sources.flags})
     if registered:
         ra, dec = icrs_of(exposure.wcs, sources.x, sources.y)
         sources = replace(sources, ra=ra, dec=dec)

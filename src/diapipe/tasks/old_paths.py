@@ -55,6 +55,13 @@ _OLD: dict[str, dict[str, str]] = {
         "lsst.ip.diffim.diaCatalogSourceSelector": "DiaCatalogSourceSelectorTask DiaCatalogSourceSelectorConfig",
     },
     "register": {"lsst.pipe.tasks.registerImage": "RegisterTask RegisterConfig"},
+    "visit_selectors": {
+        "lsst.dia.pipe.selectImages": "TimeBestSeeingWcsSelectImagesTask TimeBestSeeingWcsSelectImagesConfig",
+        "lsst.pipe.tasks.selectImages": "WcsSelectImagesTask WcsSelectImagesConfig BestSeeingWcsSelectImagesTask "
+        "BestSeeingWcsSelectImagesConfig BestSeeingSelectVisitsTask BestSeeingSelectVisitsConfig "
+        "BestSeeingQuantileSelectVisitsTask BestSeeingQuantileSelectVisitsConfig PsfWcsSelectImagesTask "
+        "PsfWcsSelectImagesConfig NullSelectImagesTask",
+    },
     "scale_variance": {"lsst.pipe.tasks.scaleVariance": "ScaleVarianceTask ScaleVarianceConfig"},
 }
 """By module of this package: where its names used to be."""

@@ -7,7 +7,6 @@ import pytest
 from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
-from visit_rows import OFF, ON, PATCH, TRACT, corners, images_of
 
 from diapipe.catalogs.visit_images import VisitImages
 from diapipe.errors import InputError, UsageError
@@ -21,6 +20,7 @@ from diapipe.steps.coadd.selection import (
     TimeBestSeeing,
     select_images,
 )
+from visit_rows import OFF, ON, PATCH, TRACT, corners, images_of
 
 nan = float("nan")
 

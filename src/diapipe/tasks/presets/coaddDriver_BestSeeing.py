@@ -1,5 +1,7 @@
+"""coaddDriver.py -C coaddDriver_BestSeeing.py: the sharpest images of each patch."""
 # ruff: noqa: F821, N999
-# coaddDriver.py -C coaddDriver_BestSeeing.py: the sharpest images of each patch.
+# mypy: ignore-errors
+
 from diapipe.tasks.assemble_coadd import CompareWarpAssembleCoaddTask
 from diapipe.tasks.presets import preset_file
 

@@ -1,5 +1,7 @@
+"""coaddDriver.py -C coaddDriver_TimeBestSeeing.py: the sharpest images of each patch between two dates."""
 # ruff: noqa: F821, N999
-# coaddDriver.py -C coaddDriver_TimeBestSeeing.py: the sharpest images between two dates.
+# mypy: ignore-errors
+
 from diapipe.tasks.presets import preset_file
 from diapipe.tasks.visit_selectors import NullSelectImagesTask
 

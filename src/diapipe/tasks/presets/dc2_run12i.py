@@ -1,6 +1,10 @@
+"""Image differences of DC2 Run 1.2i, as dia_pipe configured them over the defaults of LSST's stack of 2018.
+
+It asks for stars that a reference catalogue has: put one into the repository as the dataset ``reference_catalog``.
+"""
 # ruff: noqa: F821
-# Image differences of DC2 Run 1.2i, as the configuration of dia_pipe and the defaults of LSST's stack of 2018 made them.
-# It asks for stars that a reference catalogue has: put one into the repository as the dataset reference_catalog.
+# mypy: ignore-errors
+
 config.subtract.name = "al"
 config.subtract["al"].kernel.name = "AL"
 config.subtract["al"].kernel["AL"].spatialKernelOrder = 1

@@ -1,4 +1,7 @@
+"""The ten sharpest images of each patch between two dates; widths in pixels."""
 # ruff: noqa: F821
+# mypy: ignore-errors
+
 from diapipe.tasks.visit_selectors import TimeBestSeeingWcsSelectImagesTask
 
 config.select.retarget(TimeBestSeeingWcsSelectImagesTask)

@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused():
         DiscreteSkyMap.from_regions("f", [], pixel_scale_arcsec=0.3)
     with pytest.raises(InputError, match="needs one tract or more"):
         DiscreteSkyMap(name="f", tracts=())
-    with pytest.raises(InputError, match="positive width and height"):
+    with pytest.raises(UsageError, match="positive width and height"):
         TractPlace(ra_deg=0, dec_deg=0, width_deg=0, height_deg=1)
     chain = [square(ra, 0, 12) for ra in range(0, 80, 8)]
     with pytest.raises(UsageError, match="use a sky map of rings"):

@@ -196,7 +196,7 @@ def test_a_map_comes_back_from_its_parameters(sky_map):
 def test_what_cannot_be_is_refused():
     with pytest.raises(BoundsError, match="sky map DC2 has tracts 0 to 18937, not 18938"):
         DC2.tract(18938)
-    with pytest.raises(InputError, match="one ring or more"):
+    with pytest.raises(UsageError, match="one ring or more"):
         RingsSkyMap(name="none", n_rings=0)
     with pytest.raises(UsageError, match="positive pixel scale"):
         TractGrid(pixel_scale_arcsec=0)

@@ -39,7 +39,7 @@ class TractPlace:
 
     Raises
     ------
-    InputError
+    UsageError
         If that is no part of the sky.
     """
 
@@ -50,7 +50,7 @@ class TractPlace:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.ra_deg) and abs(self.dec_deg) <= 90 and self.width_deg > 0 and self.height_deg > 0):
-            raise InputError(
+            raise UsageError(
                 f"a tract needs a position and a positive width and height, not RA {self.ra_deg:g}, "
                 f"Dec {self.dec_deg:g}, {self.width_deg:g} by {self.height_deg:g} degrees"
             )

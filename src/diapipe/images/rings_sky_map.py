@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from diapipe.errors import InputError
+from diapipe.errors import UsageError
 from diapipe.images.sky_map import InChargeOf, SkyMap
 from diapipe.images.tracts import Tract
 from diapipe.numerics.arrays import FloatArray, IntArray, RealArray
@@ -30,7 +30,7 @@ class RingsSkyMap(SkyMap):
 
     Raises
     ------
-    InputError
+    UsageError
         If a number can mean nothing.
 
     Notes
@@ -48,7 +48,7 @@ class RingsSkyMap(SkyMap):
 
     def __post_init__(self) -> None:
         if not (self.n_rings >= 1 and 0 <= self.tract_overlap_deg < 45 and math.isfinite(self.ra_start_deg)):
-            raise InputError(
+            raise UsageError(
                 f"a sky map of rings needs one ring or more and an overlap from 0 to 45 degrees, not {self.n_rings} "
                 f"and {self.tract_overlap_deg:g}"
             )

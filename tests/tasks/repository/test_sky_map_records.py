@@ -166,6 +166,17 @@ def test_the_command_tells_of_visits_outside(small_repository: SmallRepository, 
     assert "1 visit outside it (99)" in capsys.readouterr().out
 
 
+def test_a_map_in_postgres(tmp_path: Path, postgres_database: str):
+    """The same calls as in SQLite: registered once, loaded, refused."""
+    made = make_small_repository(tmp_path / "there", db=postgres_database, with_images=False)
+    with made.opened(writeable=True) as butler:
+        assert register_sky_map(butler, RINGS).n_tracts == 1
+        assert register_sky_map(butler, RINGS).n_tracts == 0
+        assert load_sky_map(butler, "rings") == RINGS
+        with pytest.raises(UsageError, match="called rings"):
+            register_sky_map(butler, replace(RINGS, ra_start_deg=1.0))
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "n_tracts"),
     [

@@ -126,7 +126,7 @@ def visit_corners(butler: Butler) -> dict[tuple[str, int], tuple[FloatArray, Flo
 
 
 def median_pixel_scale_arcsec(butler: Butler, *, datasets: tuple[str, ...], n_most: int = 16) -> float:
-    """Median side of a pixel of ingested images, of at most so many, evenly chosen.
+    """Median side of a pixel of ingested images, of at most so many, evenly chosen; to four digits.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def median_pixel_scale_arcsec(butler: Butler, *, datasets: tuple[str, ...], n_mo
         raise UsageError(
             "the repository has no images with a WCS, from which to take a pixel scale: give --pixel-scale"
         )
-    return float(np.median(scales))
+    return float(f"{np.median(scales):.4g}")
 
 
 def _datasets(butler: Butler, name: str) -> list[Any]:
@@ -176,8 +176,10 @@ def _insert_tracts(butler: Butler, sky_map: SkyMap, ids: Iterable[int]) -> tuple
     tracts = [sky_map.tract(id) for id in ids if id not in known]
     rows = [row for tract in tracts for row in _patch_rows(sky_map.name, tract)]
     if tracts:
-        registry.insertDimensionData("tract", *(_tract_row(sky_map.name, tract) for tract in tracts))
-        registry.insertDimensionData("patch", *rows)
+        registry.insertDimensionData(
+            "tract", *(_tract_row(sky_map.name, tract) for tract in tracts), skip_existing=True
+        )
+        registry.insertDimensionData("patch", *rows, skip_existing=True)
     return len(tracts), len(rows)
 
 

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from astropy.wcs import WCS
 from lsst.daf.butler import Butler, DatasetType
-from lsst.sphgeom import ConvexPolygon, LonLat, UnitVector3d
 
 from diapipe.errors import UsageError
-from diapipe.images.box import Box
-from diapipe.images.sky import icrs_of
 from diapipe.images.sky_map import SkyMap
 from diapipe.images.tracts import Tract
 from diapipe.numerics.arrays import FloatArray
+from diapipe.tasks.repository.polygons import corners_of, region_of_box
 
 SKYMAPS = "skymaps"
 """RUN collection of the parameters of all sky maps."""
@@ -119,7 +117,7 @@ def visits_beyond(butler: Butler, sky_map: SkyMap) -> list[int]:
 def visit_corners(butler: Butler) -> dict[tuple[str, int], tuple[FloatArray, FloatArray]]:
     """Corners of the sky region of every defined visit, right ascensions and declinations, by instrument and visit."""
     return {
-        (str(record.instrument), int(record.id)): _corners(record.region)
+        (str(record.instrument), int(record.id)): corners_of(record.region)
         for record in butler.registry.queryDimensionRecords("visit")
         if record.region is not None
     }
@@ -200,26 +198,6 @@ def _patch_rows(name: str, tract: Tract) -> list[dict[str, Any]]:
         }
         for patch in tract.patches
     ]
-
-
-def region_of_box(wcs: WCS, box: Box) -> ConvexPolygon:
-    """The sky of a box of pixels, border included; exact on a tangent plane."""
-    x = np.array([box.x0, box.x1, box.x1, box.x0]) - 0.5
-    y = np.array([box.y0, box.y0, box.y1, box.y1]) - 0.5
-    return polygon(*icrs_of(wcs, x, y))
-
-
-def polygon(ra_deg: FloatArray, dec_deg: FloatArray) -> ConvexPolygon:
-    """The convex hull of positions on the sky, as the Butler keeps it."""
-    return ConvexPolygon.convexHull(
-        [UnitVector3d(LonLat.fromDegrees(ra, dec)) for ra, dec in zip(ra_deg.tolist(), dec_deg.tolist(), strict=True)]
-    )
-
-
-def _corners(region: ConvexPolygon) -> tuple[FloatArray, FloatArray]:
-    """Corners of a region of the Butler in degrees."""
-    x, y, z = np.array([(v.x(), v.y(), v.z()) for v in region.getVertices()]).T
-    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
 def _has_parameters(butler: Butler, name: str) -> bool:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from lsst.daf.butler import Butler, DatasetRef
-from lsst.sphgeom import ConvexPolygon, UnitVector3d
+from lsst.sphgeom import ConvexPolygon
 
 from diapipe.errors import DiapipeError, InputError, UsageError, counted
 from diapipe.images import Box
 from diapipe.images.sky import icrs_of, outline
-from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.sphere import unit_vectors
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_files import ImageFile
 from diapipe.tasks.repository.ingest_sorting import DATASET
 from diapipe.tasks.repository.instrument import VISIT_SYSTEM
+from diapipe.tasks.repository.polygons import Outline, hull_of, vertices_of
 from diapipe.tasks.repository.stored_cameras import raw_run, stored_camera
 
 N_EDGE = 8
@@ -31,7 +31,6 @@ _BATCH = 100
 _WIDEST_DEG = 85.0
 
 type Progress = Callable[[str, int, int], None]
-type Outline = FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,11 +205,6 @@ def outline_of(file: ImageFile) -> Outline:
     return vectors
 
 
-def hull_of(outlines: Iterable[Outline]) -> ConvexPolygon:
-    """The smallest convex region of the sky that holds outlines."""
-    return ConvexPolygon.convexHull([UnitVector3d(*vector) for vector in np.concatenate(list(outlines))])
-
-
 def _insert(
     butler: Butler,
     camera: Camera,
@@ -258,6 +252,5 @@ def _visit_row(exposure: Any, region: ConvexPolygon) -> dict[str, Any]:
 
 def _grow(butler: Butler, visit: Any, outlines: Mapping[int, Outline]) -> None:
     """The region of a visit with detectors that it did not have."""
-    old = np.array([list(vertex) for vertex in visit.region.getVertices()])
-    row = {**visit.toDict(), "region": hull_of([old, *outlines.values()])}
+    row = {**visit.toDict(), "region": hull_of([vertices_of(visit.region), *outlines.values()])}
     butler.registry.insertDimensionData("visit", row, replace=True)

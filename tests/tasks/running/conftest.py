@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from benchmarks.toy_survey import ToySurvey
+from lsst.utils.packages import Packages
 from toy_runs import N_DETECTORS, N_VISITS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_looked_up_once() -> Iterator[None]:
+    """The versions of all packages do not change from run to run; to look them up takes longer than a toy run."""
+    known = Packages.fromSystem()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Packages, "fromSystem", lambda: known)
+        yield
 
 
 @pytest.fixture(scope="session")

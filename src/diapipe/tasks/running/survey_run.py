@@ -247,7 +247,9 @@ class _Run:
                 self._butler.collections.extend_chain(self._request.chain, inputs)
             self._butler.collections.prepend_chain(self._request.chain, self._run)
             self._summary.run = self._run
-        graph.init_output_run(self._butler)
+            graph.write_packages(self._butler)  # once: to look up all versions takes a second
+        graph.write_configs(self._butler)
+        graph.write_init_outputs(self._butler)
 
     def _own_runs(self) -> list[str]:
         """The RUNs of this output, newest first."""

@@ -36,6 +36,7 @@ how_to_run: Decorator = several(
     click.option("-C", "files", multiple=True, metavar="LABEL:FILE", help="Configuration file of a task."),
     click.option("--pipeline", type=FILE, help="Another pipeline, with subsets named as the steps."),
     click.option("--limit-minutes", type=click.FloatRange(min=0, min_open=True), help="A task's work takes no longer."),
+    click.option("--renew", default="", metavar="STEPS", help="Make outdated results anew, such as coadds."),
     click.option("--wait", is_flag=True, help="Wait where another run writes the same output."),
 )
 
@@ -81,6 +82,7 @@ def request_of(
     files: tuple[str, ...],
     pipeline: Path | None,
     limit_minutes: float | None,
+    renew: str,
     wait: bool,
     bands: str,
     quiet: bool,
@@ -100,6 +102,7 @@ def request_of(
         inputs=tuple(_words(inputs)),
         n_workers=cores,
         limit_seconds=60 * limit_minutes if limit_minutes else None,
+        renew=tuple(_words(renew)),
         wait=wait,
     )
 

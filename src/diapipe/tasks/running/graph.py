@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from astropy.table import Table
-from lsst.daf.butler import Butler, DimensionGroup
+from lsst.daf.butler import Butler, DimensionGroup, InvalidQueryError
 from lsst.pipe.base.all_dimensions_quantum_graph_builder import AllDimensionsQuantumGraphBuilder
 from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraphComponents
+from lsst.pipe.base.quantum_graph_builder import QuantumGraphBuilderError
 
 from diapipe.errors import UsageError
+from diapipe.tasks.running.reasons import first_line
 from diapipe.tasks.running.selection import DataSelection
+
+_NOT_REGISTERED = re.compile(r"No datasets for overall-input '(?P<name>\w+)' found \(the dataset type is not even")
 
 
 def plan(
@@ -57,16 +63,53 @@ def plan(
         if not len(tables[0]):
             return _nothing(pipeline, inputs, run)
         names = replace(names, visits="", detectors="", where="")
-    builder = AllDimensionsQuantumGraphBuilder(
-        pipeline,
-        butler,
-        where=names.expression(),
-        data_id_tables=tables,
-        input_collections=inputs,
-        skip_existing_in=done_in,
-        output_run=run,
-    )
-    return builder.finish(attach_datastore_records=True)
+    return build(pipeline, butler, where=names.expression(), tables=tables, inputs=inputs, done_in=done_in, run=run)
+
+
+def build(
+    pipeline: PipelineGraph,
+    butler: Butler,
+    *,
+    where: str,
+    tables: list[Table],
+    inputs: Sequence[str],
+    done_in: Sequence[str],
+    run: str,
+) -> PredictedQuantumGraphComponents:
+    """A graph by the builder of pipe_base.
+
+    Raises
+    ------
+    UsageError
+        If an input is of a kind that the repository does not know, or the conditions cannot be understood.
+    """
+    try:
+        builder = AllDimensionsQuantumGraphBuilder(
+            pipeline,
+            butler,
+            where=where,
+            data_id_tables=tables,
+            input_collections=inputs,
+            skip_existing_in=done_in,
+            output_run=run,
+        )
+        return builder.finish(attach_datastore_records=True)
+    except (QuantumGraphBuilderError, InvalidQueryError) as error:
+        missing = _NOT_REGISTERED.search(str(error))
+        if missing is None:
+            raise UsageError(f"the work cannot be planned: {first_line(error)}") from error
+        tasks = ", ".join(pipeline.tasks)
+        raise UsageError(
+            f"{tasks} needs {missing['name']}, and the repository has none; run the steps before it first"
+        ) from error
+
+
+def without_quanta(graph: PredictedQuantumGraphComponents, left_out: set[UUID]) -> PredictedQuantumGraphComponents:
+    """The graph less some quanta, in place."""
+    graph.quantum_datasets = {name: quantum for name, quantum in graph.quantum_datasets.items() if name not in left_out}
+    graph.set_thin_graph()
+    graph.set_header_counts()
+    return graph
 
 
 def gathered_dimensions(pipeline: PipelineGraph) -> DimensionGroup | None:

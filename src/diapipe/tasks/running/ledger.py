@@ -11,11 +11,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
-from lsst.daf.butler import DataCoordinate, DatasetRef, Quantum
+from lsst.daf.butler import DataCoordinate
 
 from diapipe.tasks.running.outcome import Ended
 
@@ -32,7 +31,7 @@ class Entry:
     run
         The RUN it wrote to.
     inputs
-        `digest` of what it read.
+        `digest_of` what it read.
     """
 
     run: str
@@ -92,12 +91,6 @@ class Ledger:
 def key_of(task: str, data_id: DataCoordinate) -> Key:
     """The key of a quantum."""
     return task, tuple(data_id.required_values)
-
-
-def digest(quantum: Quantum) -> str:
-    """A short name for the set of datasets that a quantum reads."""
-    refs: Iterable[DatasetRef] = chain(*quantum.inputs.values())
-    return digest_of(ref.id for ref in refs)
 
 
 def digest_of(dataset_ids: Iterable[UUID]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from itertools import chain
+from uuid import UUID
 
 from lsst.daf.butler import Butler, Quantum, QuantumProvenanceData
 from lsst.daf.butler.logging import ButlerLogRecord, ButlerLogRecords
 from lsst.pipe.base.pipeline_graph import TaskNode
 from lsst.resources import ResourcePath
 
-from diapipe.tasks.running.ledger import Entry, Key, Ledger, digest, key_of
+from diapipe.tasks.running.ledger import Entry, Key, Ledger, digest_of, key_of
 from diapipe.tasks.running.leftovers import remove_begun, remove_unregistered
 from diapipe.tasks.running.outcome import Ended
 from diapipe.tasks.running.worker import Report
@@ -51,7 +53,7 @@ class Registrar:
             self._crashed(task, quantum, report.reason)
         else:
             self._waiting.append((quantum, report.written))
-        self._entries.append(entry_of(task.label, quantum, report.ended, report.reason))
+        self._entries.append(entry_of(task.label, quantum, report.ended, report.reason, read=_read(quantum, report)))
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
@@ -78,11 +80,22 @@ class Registrar:
             self.butler.put(_log_of(reason), ref)
 
 
-def entry_of(task: str, quantum: Quantum, ended: Ended, reason: str = "") -> tuple[Key, Entry]:
-    """What the ledger keeps of a quantum."""
+def entry_of(
+    task: str, quantum: Quantum, ended: Ended, reason: str = "", *, read: Collection[UUID] = ()
+) -> tuple[Key, Entry]:
+    """What the ledger keeps of a quantum; without the inputs it read, these count as unknown."""
     assert quantum.dataId is not None
     run = next(chain.from_iterable(quantum.outputs.values())).run
-    return key_of(task, quantum.dataId), Entry(run=run, ended=ended, reason=reason, inputs=digest(quantum))
+    inputs = digest_of(read) if read else ""
+    return key_of(task, quantum.dataId), Entry(run=run, ended=ended, reason=reason, inputs=inputs)
+
+
+def _read(quantum: Quantum, report: Report) -> set[UUID]:
+    """Inputs that were there: those known when the graph was built, and those that earlier quanta then wrote."""
+    predicted = {ref.id for refs in quantum.inputs.values() for ref in refs}
+    known = {name for records in quantum.datastore_records.values() for name in records.records}
+    written = report.written.available_inputs if report.written is not None else set()
+    return predicted & (known | written)
 
 
 def _log_of(reason: str) -> ButlerLogRecords:

@@ -15,7 +15,7 @@ from lsst.pex.config import FieldValidationError
 from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline import LabelSpecifier
 from lsst.pipe.base.pipeline_graph import PipelineGraph
-from lsst.pipe.base.quantum_graph import PredictedQuantumGraph
+from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from sqlalchemy.exc import OperationalError
 
 from diapipe.errors import InputError, UsageError, WriteError
@@ -27,6 +27,7 @@ from diapipe.tasks.running.pool import WorkerPool
 from diapipe.tasks.running.reasons import first_line, sentence_of
 from diapipe.tasks.running.recovery import recover
 from diapipe.tasks.running.registering import Registrar
+from diapipe.tasks.running.renewal import gathers_visits, is_template, outdated
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings, check_unchanged
 
@@ -54,6 +55,8 @@ class RunRequest:
         Processes at once.
     limit_seconds
         A quantum that takes longer has failed; None for no limit.
+    renew
+        Steps whose results are made anew where their inputs are no longer those they were made from.
     wait
         Wait for another run of the same output instead of refusing.
     """
@@ -67,6 +70,7 @@ class RunRequest:
     inputs: tuple[str, ...] = ()
     n_workers: int = 1
     limit_seconds: float | None = None
+    renew: tuple[str, ...] = ()
     wait: bool = False
 
     @property
@@ -187,29 +191,62 @@ class _Run:
             self._record()
         return self._summary
 
-    def _pipeline(self, step: str) -> PipelineGraph:
-        """The tasks of a step with the settings of the run."""
+    def _pipeline(self, step: str, label: str = "") -> PipelineGraph:
+        """The tasks of a step, or one of them, with the settings of the run."""
         pipeline = Pipeline.from_uri(self._request.pipeline)
         known = sorted(pipeline.subsets) + sorted(pipeline.task_labels)
         if step not in known:
             raise UsageError(f"the pipeline has no step {step!r}; it has {', '.join(known)}")
         self._request.settings.put_on(pipeline)
-        labels = LabelSpecifier(labels=set(pipeline.subsets.get(step, {step})))
+        labels = LabelSpecifier(labels={label} if label else set(pipeline.subsets.get(step, {step})))
         try:
             return pipeline.subsetFromLabels(labels, pipeline.PipelineSubsetCtrl.EDIT).to_graph()
         except (FieldValidationError, AttributeError, ValueError, SyntaxError) as error:
             raise UsageError(f"the configuration of step {step} is wrong: {first_line(error)}") from error
 
     def _step(self, step: str, pipeline: PipelineGraph) -> None:
-        """Plan, register what a step will write, execute."""
+        """Renew what is outdated, then do what is missing."""
         self._watcher.say(f"planning {step}")
+        for label in pipeline.tasks if self._own_runs() else ():
+            self._renew(step, label, self._pipeline(step, label))
+            if self._summary.stopped:
+                return
         own = self._own_runs()
         graph = plan(
             pipeline, self._butler, self._request.data, inputs=[*own, *self._inputs()], done_in=own, run=self._run
         )
-        if not graph.quantum_datasets:
+        if graph.quantum_datasets:
+            self._execute(step, graph)
+        else:
             self._watcher.say(f"{step}: nothing left to do")
+
+    def _renew(self, step: str, label: str, pipeline: PipelineGraph) -> None:
+        """Do again what was done from other inputs, or tell of it where that is not wanted."""
+        pipeline.resolve(self._butler.registry)
+        task = pipeline.tasks[label]
+        is_asked = step in self._request.renew
+        graph = outdated(
+            label,
+            pipeline,
+            self._butler,
+            self._ledger,
+            inputs=[*self._own_runs(), *self._inputs()],
+            run=self._run,
+            whole_task=is_asked or gathers_visits(task),
+        )
+        if graph is None:
             return
+        if is_asked or not is_template(task):
+            self._execute(f"{step}, renewed", graph)
+        else:
+            n = len(graph.quantum_datasets)
+            self._watcher.say(
+                f"{n} results of {label} were made before some of the visits; they stay as they are (--renew {step} "
+                "makes them anew)"
+            )
+
+    def _execute(self, step: str, graph: PredictedQuantumGraphComponents) -> None:
+        """Register what a graph will write, and execute it."""
         assembled = graph.assemble()
         self._open_run(assembled)
         graph_file = self._journal.open_step(self._run, step, graph)

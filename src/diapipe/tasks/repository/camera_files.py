@@ -15,7 +15,7 @@ from diapipe.errors import InputError, ReadError
 from diapipe.images import Box, Exposure, ObservationInfo, PhotoCalib
 from diapipe.io import cards, celestial
 from diapipe.io.exposures import IMAGE_NAMES, MASK_NAMES, VARIANCE_NAMES
-from diapipe.io.fits_layout import HduLayout, header_of, layout
+from diapipe.io.fits_layout import HduLayout, layout, wcs_header_of
 from diapipe.io.placed import MaskAt, VarianceAt, describe_placed, mask_placed, read_placed
 from diapipe.numerics.arrays import MaskArray
 from diapipe.tasks.repository.camera import Camera, Plane
@@ -225,7 +225,7 @@ class ImageFile:
     def place_on_sky(self) -> tuple[Box, WCS | None]:
         """Where the pixels lie in their parent, and the WCS as the cards have it: a tenth of the time of ``part``."""
         _, hdu = self._place()
-        header = header_of(self.path, hdu)
+        header = wcs_header_of(self.path, hdu)
         box = celestial.box_of(header, hdu.shape)
         wcs = None if _TABLES.intersection(header) else celestial.read_wcs(header, box)
         return (box, self.part("wcs")) if wcs is None else (box, wcs)

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from diapipe.cli.options import talk
-from diapipe.cli.run import STEPS, data_choice, how_to_run, run_steps
+from diapipe.cli.run import STEPS, data_choice, how_to_run, run_steps, template_choice
 
 
 @click.command(short_help="Make the templates of a survey, without differences.")
 @click.argument("repo")
 @data_choice
+@template_choice
 @how_to_run
 @talk
 def coadd(repo: str, **options: Any) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diapipe.cli.options import FILE, Decorator, several, talk
+from diapipe.cli.options import FILE, Decorator, positive, several, talk
 
 if TYPE_CHECKING:
     from diapipe.tasks.running import RunRequest
@@ -26,6 +26,14 @@ data_choice: Decorator = several(
     click.option("--where", default="", metavar="QUERY", help="Further conditions in the butler's query language."),
     click.option("--instrument", default="", help="The instrument, where the repository has several."),
     click.option("--skymap", default="", help="The skymap, where the repository has several."),
+)
+
+template_choice: Decorator = several(
+    click.option("--template-from", type=float, metavar="MJD", help="First date of the template's visits."),
+    click.option("--template-until", type=float, metavar="MJD", help="Last date of the template's visits."),
+    click.option("--template-visits", type=click.IntRange(min=1), help="At most so many visits, the sharpest."),
+    click.option("--template-max-fwhm", type=float, callback=positive, help="Largest PSF width in arcsec."),
+    click.option("--exclude-from-template", default="", metavar="LIST", help="Visits kept out of the template."),
 )
 
 how_to_run: Decorator = several(
@@ -45,6 +53,7 @@ how_to_run: Decorator = several(
 @click.argument("repo")
 @click.option("--steps", default=",".join(STEPS), show_default=True, help="Subsets of the pipeline, in this order.")
 @data_choice
+@template_choice
 @how_to_run
 @talk
 def run(repo: str, steps: str, **options: Any) -> int:
@@ -85,20 +94,32 @@ def request_of(
     renew: str,
     wait: bool,
     bands: str,
+    template_from: float | None,
+    template_until: float | None,
+    template_visits: int | None,
+    template_max_fwhm: float | None,
+    exclude_from_template: str,
     quiet: bool,
     verbose: bool,
     **data: str,
 ) -> RunRequest:
     """What the options ask for."""
-    from diapipe.tasks.running import DataSelection, RunRequest, Settings
+    from diapipe.tasks.running import DataSelection, RunRequest, Settings, TemplateChoice
 
+    template = TemplateChoice(
+        from_mjd=template_from,
+        until_mjd=template_until,
+        n_visits=template_visits,
+        max_fwhm_arcsec=template_max_fwhm,
+        left_out=exclude_from_template,
+    )
     return RunRequest(
         repo=repo,
         pipeline=str(pipeline) if pipeline else survey_pipeline(),
         steps=steps,
         output=output,
         data=DataSelection(bands=tuple(_words(bands)), **data),
-        settings=Settings(values=values, files=files),
+        settings=Settings(values=values, files=files, template=template),
         inputs=tuple(_words(inputs)),
         n_workers=cores,
         limit_seconds=60 * limit_minutes if limit_minutes else None,

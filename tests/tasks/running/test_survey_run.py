@@ -109,7 +109,7 @@ def test_one_visit_asked_for_is_not_its_own_template(repo):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"visits": "1-4"}, "--visits takes numbers and ranges such as 1..10,12, and not '1-4'"),
+        ({"visits": "1-4"}, "a list of numbers takes numbers and ranges such as 1..10,12, and not '1-4'"),
         ({"steps": ("visit",)}, "the pipeline has no step 'visit'; it has "),
         ({"values": ("characterise:addend=2",)}, "the pipeline has no task 'characterise'"),
         ({"values": ("characterize:addend=many",)}, "the configuration of step visits is wrong: Field 'addend' failed"),

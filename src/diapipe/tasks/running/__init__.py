@@ -7,6 +7,7 @@ from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings
 from diapipe.tasks.running.status import RepositoryStatus, status_of
 from diapipe.tasks.running.survey_run import RunRequest, RunSummary, run_survey
+from diapipe.tasks.running.template_choice import TemplateChoice
 
 __all__ = [
     "DataSelection",
@@ -16,6 +17,7 @@ __all__ = [
     "RunRequest",
     "RunSummary",
     "Settings",
+    "TemplateChoice",
     "Watcher",
     "run_survey",
     "status_of",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from diapipe.errors import UsageError
 
-_NUMBERS = re.compile(r"\d+(\.\.\d+(:\d+)?)?")
+_NUMBERS = re.compile(r"(?P<first>\d+)(\.\.(?P<last>\d+)(:(?P<step>[1-9]\d*))?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,7 @@ class DataSelection:
 
     def __post_init__(self) -> None:
         for name in ("visits", "detectors", "tracts", "patches"):
-            for part in filter(None, getattr(self, name).replace(" ", "").split(",")):
-                if not _NUMBERS.fullmatch(part):
-                    raise UsageError(f"--{name} takes numbers and ranges such as 1..10,12, and not {part!r}")
+            numbers_of(getattr(self, name))
         for name in (*self.bands, self.instrument, self.skymap):
             if "'" in name:
                 raise UsageError(f"a name has no quotation marks: {name}")
@@ -59,3 +57,21 @@ class DataSelection:
             terms.append(f"({self.where})")
         terms += [f"{name} = '{value}'" for name in ("instrument", "skymap") if (value := getattr(self, name))]
         return " AND ".join(terms)
+
+
+def numbers_of(text: str) -> list[int]:
+    """The numbers that a list with ranges stands for.
+
+    Raises
+    ------
+    UsageError
+        If a part is neither a number nor a range.
+    """
+    numbers: list[int] = []
+    for part in filter(None, text.replace(" ", "").split(",")):
+        found = _NUMBERS.fullmatch(part)
+        if found is None:
+            raise UsageError(f"a list of numbers takes numbers and ranges such as 1..10,12, and not {part!r}")
+        first = int(found["first"])
+        numbers += range(first, int(found["last"] or first) + 1, int(found["step"] or 1))
+    return numbers

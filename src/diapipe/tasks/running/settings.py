@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lsst.daf.butler import Butler, MissingDatasetTypeError
@@ -12,6 +12,7 @@ from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 
 from diapipe.errors import UsageError
+from diapipe.tasks.running.template_choice import LABEL, TemplateChoice
 
 N_SHOWN = 3
 """Differences that the sentence about a changed configuration tells."""
@@ -19,7 +20,7 @@ N_SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Changes of the configuration, files before values.
+    """Changes of the configuration: files, then the choice of the template, then values.
 
     Parameters
     ----------
@@ -27,10 +28,13 @@ class Settings:
         ``label:field=value``, as `pipetask -c` takes them.
     files
         ``label:file.py``, as `pipetask -C` takes them.
+    template
+        Which visits the template is made of.
     """
 
     values: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    template: TemplateChoice = field(default_factory=TemplateChoice)
 
     def put_on(self, pipeline: Pipeline) -> None:
         """Add the changes to a pipeline."""
@@ -39,6 +43,10 @@ class Settings:
             if not Path(path).is_file():
                 raise UsageError(f"there is no configuration file {path}")
             pipeline.addConfigFile(label, path)
+        if chosen := self.template.as_python():
+            if LABEL not in pipeline.task_labels:
+                raise UsageError(f"the visits of a template are chosen by {LABEL}, and the pipeline has no such task")
+            pipeline.addConfigPython(LABEL, chosen)
         for text in self.values:
             label, assignment = _split(text, ":", "-c takes label:field=value", pipeline)
             name, found, value = assignment.partition("=")

@@ -17,19 +17,23 @@ from diapipe.cli.options import FILE, talk
 def define_visits(repository: Path, instrument: str | None, threads: int, quiet: bool, verbose: bool) -> int:
     """Define a visit for every exposure in the repository REPO, with the regions of its detectors on the sky.
 
-    Visits that are there stay as they are; detectors that were ingested since are added to theirs. A detector whose
-    place on the sky is unknown is named, and the exit status is then 1.
+    Visits that are there stay as they are; detectors that were ingested since are added to theirs. Sky maps get the
+    tracts that new visits touch. A detector whose place on the sky is unknown is named, and the exit status is then 1.
     """
     from diapipe.cli.counts import counts_for
     from diapipe.tasks.repository import open_repository
+    from diapipe.tasks.repository.sky_map_request import follow_visits
     from diapipe.tasks.repository.visits import define_visits as define
 
     with open_repository(repository, writeable=True) as butler, counts_for(quiet=quiet) as progress:
         done = define(butler, instrument=instrument, threads=threads, progress=progress)
+        has_come = done.defined or done.completed
+        told = follow_visits(butler) if has_come else []
     for sentence in done.refused:
         click.echo(f"diapipe: {sentence}", err=True)
     if not quiet:
-        click.echo(done.summary)
+        for sentence in (done.summary, *told):
+            click.echo(sentence)
         if done.defined:
             click.echo(f"Next: diapipe skymap {repository}")
     return 1 if done.refused else 0

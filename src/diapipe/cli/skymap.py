@@ -41,5 +41,5 @@ def skymap(repository: Path, quiet: bool, verbose: bool, **options: object) -> N
     request = SkyMapRequest(**options)  # type: ignore[arg-type]
     lines = make_sky_map(repository, request)
     if not quiet:
-        for line in lines:
+        for line in (*lines, f"Next: diapipe run {repository}"):
             click.echo(line)

@@ -32,6 +32,7 @@ from diapipe.tasks.repository.sky_map_records import (
     visit_corners,
     visits_beyond,
 )
+from diapipe.tasks.repository.sky_map_request import follow_visits
 
 RINGS = RingsSkyMap(name="rings", grid=TractGrid(pixel_scale_arcsec=1.0, patch_size_px=2000))
 
@@ -107,6 +108,24 @@ def test_registering_again_adds_only_what_new_visits_touch(small_repository: Sma
         assert len(list(butler.registry.queryDimensionRecords("tract", skymap="rings"))) == 2
 
 
+def test_sky_maps_follow_the_visits(small_repository: SmallRepository, monkeypatch):
+    """Rings get the tracts of a visit that came; the map around the data says that it does not hold it."""
+    root = str(small_repository.root)
+    assert main(["skymap", root, "--rings", "120", "--pixel-scale", "1", "--patch-size", "2000", "--quiet"]) == 0
+    assert main(["skymap", root, "--quiet"]) == 0
+    with small_repository.opened(writeable=True) as butler:
+        assert follow_visits(butler) == []
+        monkeypatch.setattr("tests.tasks.small_repository.RA_DEG", 200.0)
+        insert_visit(butler, 99)
+        told = follow_visits(butler)
+        assert told == [
+            "sky map rings120: was there; 1 of 18938 tracts with 9 patches registered",
+            "sky map survey: was there; nothing new",
+            "1 visit outside it (99): a map of another --name can hold them",
+        ]
+        assert follow_visits(butler) == told[1:]
+
+
 def test_another_map_of_the_name_is_refused(small_repository: SmallRepository):
     """With what differs, and nothing changed."""
     with small_repository.opened(writeable=True) as butler:
@@ -143,7 +162,7 @@ def test_a_map_is_found_by_name_or_alone(small_repository: SmallRepository, tmp_
 def test_the_command_makes_a_map_around_the_data(small_repository: SmallRepository, capsys):
     """In the pixel scale of the images, one tract, all corners of all visits on it; a second time it is there."""
     assert main(["skymap", str(small_repository.root)]) == 0
-    assert "sky map survey: discrete, 0.5 arcsec/px; 1 tract with 1 patch registered now" in capsys.readouterr().out
+    assert "sky map survey: discrete, 0.5 arcsec/px; 1 of 1 tract with 1 patch registered" in capsys.readouterr().out
     with small_repository.opened() as butler:
         sky_map = load_sky_map(butler, "survey")
         corners = visit_corners(butler)
@@ -153,7 +172,7 @@ def test_the_command_makes_a_map_around_the_data(small_repository: SmallReposito
         assert (sky_map.find_tracts(ra_deg=ra, dec_deg=dec) == 0).all()
         assert visits_beyond(butler, sky_map) == []
     assert main(["skymap", str(small_repository.root)]) == 0
-    assert "sky map survey: was there; 0 tracts with 0 patches registered now, of 1 tract" in capsys.readouterr().out
+    assert "sky map survey: was there; nothing new" in capsys.readouterr().out
 
 
 def test_the_command_tells_of_visits_outside(small_repository: SmallRepository, capsys, monkeypatch):

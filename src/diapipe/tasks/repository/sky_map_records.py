@@ -66,7 +66,7 @@ def register_sky_map(butler: Butler, sky_map: SkyMap, *, tracts: Iterable[int] |
     with butler.transaction():
         butler.registry.syncDimensionData("skymap", _record(sky_map))
         n_tracts, n_patches = _insert_tracts(butler, sky_map, wanted)
-    if not _has_parameters(butler, sky_map.name):
+    if not has_parameters(butler, sky_map.name):
         butler.registry.registerDatasetType(
             DatasetType(DATASET, ("skymap",), "StructuredDataDict", universe=butler.dimensions)
         )
@@ -95,7 +95,7 @@ def load_sky_map(butler: Butler, name: str | None = None) -> SkyMap:
         there = f"it has {', '.join(known)}" if known else "it has none; `diapipe skymap` makes one"
         asked = "one sky map is needed" if name is None else f"there is no sky map {name}"
         raise UsageError(f"{asked} in this repository: {there}")
-    if not _has_parameters(butler, name):
+    if not has_parameters(butler, name):
         raise UsageError(f"the sky map {name} has no parameters in the collection {SKYMAPS}: another program made it")
     return SkyMap.from_dict(butler.get(DATASET, skymap=name, collections=SKYMAPS))
 
@@ -200,7 +200,7 @@ def _patch_rows(name: str, tract: Tract) -> list[dict[str, Any]]:
     ]
 
 
-def _has_parameters(butler: Butler, name: str) -> bool:
+def has_parameters(butler: Butler, name: str) -> bool:
     """Whether the parameters of a map are stored."""
     if not list(butler.registry.queryDatasetTypes(DATASET)) or SKYMAPS not in set(butler.collections.query("*")):
         return False
@@ -213,7 +213,7 @@ def _refuse_conflict(butler: Butler, sky_map: SkyMap) -> None:
     if hashes.get(sky_map.name) == sky_map.digest:
         return
     if sky_map.name in hashes:
-        stored = load_sky_map(butler, sky_map.name).to_dict() if _has_parameters(butler, sky_map.name) else None
+        stored = load_sky_map(butler, sky_map.name).to_dict() if has_parameters(butler, sky_map.name) else None
         words = "" if stored is None else f": {'; '.join(_differences(stored, sky_map.to_dict()))}"
         raise UsageError(
             f"the repository has another sky map called {sky_map.name}{words}; give this one another --name, for "

@@ -15,6 +15,7 @@ from diapipe.images.tract_grid import TractGrid
 from diapipe.tasks.repository.opening import open_repository
 from diapipe.tasks.repository.sky_map_records import (
     Registered,
+    has_parameters,
     load_sky_map,
     median_pixel_scale_arcsec,
     register_sky_map,
@@ -136,13 +137,31 @@ def make_sky_map(path: str | os.PathLike[str], request: SkyMapRequest) -> list[s
         return _report(done, visits_beyond(butler, sky_map))
 
 
+def follow_visits(butler: Butler) -> list[str]:
+    """Register the tracts that visits have come to touch, of every sky map of the repository that diapipe made.
+
+    Returns
+    -------
+    list of str
+        What was added and which visits no tract holds, in sentences for people; nothing where nothing is to be said.
+    """
+    told = []
+    for name in sky_map_names(butler):
+        if has_parameters(butler, name):
+            sky_map = load_sky_map(butler, name)
+            done, beyond = register_sky_map(butler, sky_map), visits_beyond(butler, sky_map)
+            told += _report(done, beyond) if done.n_tracts or beyond else []
+    return told
+
+
 def _report(done: Registered, beyond: list[int]) -> list[str]:
     """What was done and what is left out."""
     sky_map, grid = done.sky_map, done.sky_map.grid
     patches = counted(done.n_patches, "patch").replace("patchs", "patches")
-    what = f"{counted(done.n_tracts, 'tract')} with {patches}"
+    tracts = f"{done.n_tracts} of {counted(sky_map.n_tracts, 'tract')}"
+    new = f"{tracts} with {patches} registered" if done.n_tracts else "nothing new"
     state = "was there" if done.is_known else f"{sky_map.kind}, {grid.pixel_scale_arcsec:.4g} arcsec/px"
-    lines = [f"sky map {sky_map.name}: {state}; {what} registered now, of {counted(sky_map.n_tracts, 'tract')}"]
+    lines = [f"sky map {sky_map.name}: {state}; {new}"]
     if beyond:
         shown = ", ".join(str(visit) for visit in beyond[:5]) + (", ..." if len(beyond) > 5 else "")
         lines.append(f"{counted(len(beyond), 'visit')} outside it ({shown}): a map of another --name can hold them")

@@ -64,7 +64,10 @@ class ImageDifferenceDriverConfig(Config):
 
     def of_tasks(self) -> dict[str, str]:
         """By label of the survey's pipeline: its configuration, as lines about ``config``."""
-        return {"imageDifference": plain_lines(self.imageDifference.value, ImageDifferenceConfig)}
+        target = self.imageDifference.getTemplate.target
+        place = f"{target.__module__}.{target.__name__}"  # is not among the lines where it is the default
+        first = f"import {target.__module__}\nconfig.getTemplate.retarget({place})\n"
+        return {"imageDifference": first + plain_lines(self.imageDifference.value, ImageDifferenceConfig)}
 
 
 class CoaddDriverConfig(Config):

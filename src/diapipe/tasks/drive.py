@@ -1,0 +1,219 @@
+"""The older drivers over the survey's pipeline: what their options ask for, as a request to run some of its steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lsst.daf.butler import Butler
+from lsst.pipe.base.configOverrides import ConfigOverrides
+
+from diapipe.errors import ReadError, UsageError
+from diapipe.tasks.data_ids import OldDataId, condition, meant, parsed
+from diapipe.tasks.dataset_names import DP1, dataset_name
+from diapipe.tasks.driver import CoaddDriverConfig, ImageDifferenceDriverConfig
+from diapipe.tasks.presets import driver_file
+from diapipe.tasks.repository import open_repository
+from diapipe.tasks.running import DataSelection, RunRequest, Settings
+
+_LOG = logging.getLogger(__name__)
+
+FIRST = "diapipe/default"
+"""What `diapipe run` writes where it is not told: to a rerun it is what the older repository was below its reruns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """An older driver.
+
+    Attributes
+    ----------
+    config
+        Class of what its configuration files call ``config``.
+    steps
+        Of the survey's pipeline.
+    labels
+        Tasks of these steps.
+    """
+
+    config: type[Any]
+    steps: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+DRIVERS = {
+    "imageDifferenceDriver": Driver(
+        config=ImageDifferenceDriverConfig, steps=("differences",), labels=("imageDifference",)
+    ),
+    "coaddDriver": Driver(
+        config=CoaddDriverConfig,
+        steps=("visits", "scale", "coadds"),
+        labels=("characterize", "photometricScale", "visitSummary", "selectVisits", "makeWarp", "assembleCoadd"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What stands on the command line of a driver.
+
+    Attributes
+    ----------
+    rerun
+        ``OUTPUT`` or ``INPUT:OUTPUT``; "" for that of `diapipe run`.
+    ids, selectIds, templateIds
+        The words after each ``--id``, ``--selectId``, ``--templateId``.
+    files, values
+        Configuration files, and ``field=value``.
+    """
+
+    repo: str
+    pipeline: str
+    rerun: str = ""
+    ids: Sequence[Sequence[str]] = ()
+    selectIds: Sequence[Sequence[str]] = ()
+    templateIds: Sequence[Sequence[str]] = ()
+    files: Sequence[str] = ()
+    values: Sequence[str] = ()
+    cores: int = 1
+    limit_seconds: float | None = field(default=None)
+
+
+def configured(driver: Driver, asked: Asked) -> Any:
+    """The configuration of a driver after its files and values.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file or field, or the configuration contradicts itself.
+    ReadError
+        If the lines of a file fail.
+    """
+    config = driver.config()
+    for path in map(driver_file, asked.files):
+        try:
+            config.load(path)
+        except UsageError:
+            raise
+        except Exception as error:  # the file is a program: anything may come out of it
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ReadError(f"the configuration {path} cannot be loaded: {said}", path=path) from error
+    overrides: Any = ConfigOverrides()
+    for text in asked.values:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"-c takes field=value, such as imageDifference.convolveTemplate=False, and not {text!r}")
+        overrides.addValueOverride(name, value)
+    try:
+        overrides.applyTo(config)
+        config.validate()
+    except UsageError:
+        raise
+    except Exception as error:  # fields of tasks of the user's own may refuse in ways of their own
+        raise UsageError(f"the configuration is wrong: {str(error).splitlines()[0]}") from error
+    return config
+
+
+@contextmanager
+def request_for(name: str, asked: Asked) -> Iterator[RunRequest]:
+    """The request that a driver's command line stands for; its configuration lies in files until the end of the block.
+
+    Raises
+    ------
+    UsageError, ReadError
+        If something cannot be understood.
+    """
+    driver = DRIVERS[name]
+    config = configured(driver, asked)
+    where = _where(config, asked)
+    _choose_template_visit(config, asked)
+    lines = config.of_tasks()
+    visits = _visits(asked.selectIds)
+    with open_repository(asked.repo) as butler:
+        inputs, output = _collections(butler, asked.rerun)
+        names = _names(butler, config)
+    with TemporaryDirectory(prefix="diapipe_") as folder:
+        files = [_written(Path(folder) / f"{label}.py", text) for label, text in lines.items()]
+        yield RunRequest(
+            repo=asked.repo,
+            pipeline=asked.pipeline,
+            steps=driver.steps,
+            output=output,
+            inputs=inputs,
+            data=DataSelection(where=where),
+            settings=Settings(
+                files=tuple(f"{label}:{file}" for label, file in zip(lines, files, strict=True)),
+                values=(*(f"{label}:coaddName={names}" for label in driver.labels), *visits),
+            ),
+            n_workers=asked.cores,
+            limit_seconds=asked.limit_seconds,
+        )
+
+
+def _where(config: Any, asked: Asked) -> str:
+    """The data, less the detectors that the configuration leaves out, which is told."""
+    if not asked.ids:
+        raise UsageError("which data? give --id, such as --id visit=1^2 detector=0..3, or --id alone for all")
+    key, ignored = getattr(config, "ccdKey", "ccd"), getattr(config, "ignoreCcdList", ())
+    ids: list[OldDataId] = [parsed(words, ccd_key=key) for words in asked.ids]
+    left_out = meant(ids, ignored)
+    if left_out:
+        _LOG.warning("left out by ignoreCcdList: detector %s", ", ".join(map(str, left_out)))
+    return condition(ids, left_out=left_out)
+
+
+def _visits(select_ids: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The visits that a coadd may be made of."""
+    found = [value for words in select_ids for value in parsed(words).get("visit", [])]
+    if not found:
+        return ()
+    numbers: list[int] = []
+    for value in found:
+        first, _, rest = value.partition("..")
+        last, _, step = rest.partition(":")
+        numbers += range(int(first), int(last or first) + 1, int(step or 1))
+    return (f"selectVisits:visits={sorted(set(numbers))}",)
+
+
+def _choose_template_visit(config: Any, asked: Asked) -> None:
+    """The visit that is the template of all others."""
+    found = [value for words in asked.templateIds for value in parsed(words).get("visit", [])]
+    if not found:
+        return
+    task = getattr(config, "imageDifference", None)
+    if task is None or not hasattr(task.getTemplate, "templateVisit") or len(found) > 1 or not found[0].isdigit():
+        raise UsageError(
+            f"--templateId visit={'^'.join(found)} needs one visit, and getTemplate retargeted to "
+            "GetCalexpAsTemplateTask in the configuration"
+        )
+    task.getTemplate.templateVisit = int(found[0])
+
+
+def _collections(butler: Butler, rerun: str) -> tuple[tuple[str, ...], str]:
+    """What is read besides the output, and the output."""
+    before, _, last = rerun.rpartition(":")
+    output = f"rerun/{last}" if last else FIRST
+    if before:
+        return (f"rerun/{before}",), output
+    known = set(butler.collections.query("*"))
+    return (FIRST,) if output not in (FIRST, *known) and FIRST in known else (), output
+
+
+def _names(butler: Butler, config: Any) -> str:
+    """``coaddName``: the configured; that of `diapipe run` where the repository has its names and not the others."""
+    found: str = config.imageDifference.coaddName if hasattr(config, "imageDifference") else config.coaddName
+    known = {kind.name for kind in butler.registry.queryDatasetTypes()}
+    if found != DP1 and "visit_image" in known and dataset_name("visit_image", found) not in known:
+        _LOG.info("datasets have the names of Data Preview 1 here: coaddName = '%s' in place of '%s'", DP1, found)
+        return DP1
+    return found
+
+
+def _written(path: Path, lines: str) -> Path:
+    path.write_text(lines, encoding="utf-8")
+    return path

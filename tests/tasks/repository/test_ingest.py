@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
 import signal
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,11 +20,12 @@ from lsst.daf.butler import Butler
 from lsst.daf.butler.datastores.fileDatastore import FileDatastore
 from lsst.pipe.base import Instrument
 from lsst.utils import doImportType
+from sqlalchemy.exc import OperationalError
 from tests.tasks.camera_scenes import BEGIN_MJD, camera, cards_of, image_hdu, write_image, write_night
 
 from diapipe.catalogs.ids import dia_source_ids
 from diapipe.cli.main import main
-from diapipe.errors import UsageError
+from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import create_repository, open_repository
 from diapipe.tasks.repository.camera_description import load_camera
 from diapipe.tasks.repository.ingest import ingest
@@ -253,6 +256,34 @@ def test_after_a_kill_the_same_call_finishes_the_rest(root: Path, tmp_path: Path
     with open_repository(root) as butler:
         assert data_ids(butler) == [(visit, 0) for visit in range(1, 9)]
         assert butler.get(DATASET, instrument="TestCam", exposure=8, detector=0, collections=RUN).info.visit == 8
+
+
+@pytest.mark.parametrize("refuses", ["disk", "database"])
+def test_a_full_disk_ends_it_in_one_sentence(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: str):
+    """Batches that are in stay in, nothing of the next is, and the same call goes on when there is room."""
+    files = write_night(tmp_path / "night", range(1, 9))
+    monkeypatch.setattr(ingest_module, "_BATCH", 3)
+    real, calls = FileDatastore._finishIngest, []
+
+    def finish(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        calls.append(1)
+        if len(calls) == 2:
+            full = sqlite3.OperationalError("database or disk is full")
+            raise (
+                OSError(errno.ENOSPC, "No space left on device")
+                if refuses == "disk"
+                else OperationalError("", {}, full)
+            )
+
+    monkeypatch.setattr(FileDatastore, "_finishIngest", finish)
+    with pytest.raises(WriteError, match=r"could not be written \((no space left|database or disk is full)") as told:
+        take(root, files, transfer="copy")
+    assert str(told.value).endswith("the files that are in are kept, and the same command goes on from there")
+    with open_repository(root) as butler:
+        assert data_ids(butler) == [(visit, 0) for visit in (1, 2, 3)]
+        assert exposures(butler) == [1, 2, 3]
+    assert take(root, files, transfer="copy").summary == "5 ingested, 3 already there"
 
 
 def test_who_comes_second_finds_it_there(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,6 +25,7 @@ from diapipe.tasks.repository.stored_cameras import (
     store_camera,
     stored_camera,
 )
+from diapipe.tasks.repository.writing import is_of_the_disk, repository_writes
 
 TRANSFERS = ("direct", "copy", "symlink", "hardlink", "move")
 """How a file gets into the repository; ``direct`` leaves it where it is."""
@@ -79,6 +80,8 @@ def ingest(
     ------
     UsageError
         If the repository describes this camera otherwise, or the transfer does not suit it.
+    WriteError
+        If disk or database refuses.
     """
     _check_transfer(transfer, camera)
     known = stored_camera(butler, camera.name)
@@ -89,9 +92,10 @@ def ingest(
     sort_out(butler, camera, scanned, plan)
     if dry_run or not (plan.new or known is None or update_camera):
         return plan.result
-    register_camera(butler.registry, camera, update=update_camera)
-    store_camera(butler, camera)
-    return _committed(butler, camera, plan, transfer, progress)
+    with repository_writes("files"):
+        register_camera(butler.registry, camera, update=update_camera)
+        store_camera(butler, camera)
+        return _committed(butler, camera, plan, transfer, progress)
 
 
 def _check_transfer(transfer: str, camera: Camera) -> None:
@@ -154,7 +158,9 @@ def _committed(butler: Butler, camera: Camera, plan: Plan, transfer: str, progre
         batch = new[start : start + _BATCH]
         try:
             put(batch)
-        except (ConflictingDefinitionError, OSError):
+        except (ConflictingDefinitionError, OSError) as error:
+            if is_of_the_disk(error):
+                raise
             for one in batch:
                 _put_alone(put, butler, camera, one, plan)
         progress("ingesting", start + len(batch), len(new))
@@ -168,6 +174,8 @@ def _put_alone(
     try:
         put([file])
     except (ConflictingDefinitionError, OSError) as error:
+        if is_of_the_disk(error):
+            raise
         found = Plan()
         sort_out(butler, camera, [file], found)
         plan.already_there += found.already_there

@@ -23,6 +23,7 @@ from diapipe.tasks.repository.ingest_sorting import DATASET
 from diapipe.tasks.repository.instrument import VISIT_SYSTEM
 from diapipe.tasks.repository.polygons import Outline, hull_of, vertices_of
 from diapipe.tasks.repository.stored_cameras import raw_run, stored_camera
+from diapipe.tasks.repository.writing import repository_writes
 
 N_EDGE = 8
 """Parts into which each edge of a detector is divided: bent by distortion, it bulges between its corners."""
@@ -96,6 +97,8 @@ def define_visits(
     ------
     UsageError
         If nothing was ingested.
+    WriteError
+        If disk or database refuses.
     """
     found = [_define(butler, camera, threads, progress) for camera in _cameras(butler, instrument)]
     return DefinedVisits(
@@ -131,7 +134,7 @@ def _define(butler: Butler, camera: Camera, threads: int, progress: Progress) ->
     ids = sorted(outlines)
     for start in range(0, len(ids), _BATCH):
         batch = ids[start : start + _BATCH]
-        with butler.transaction():
+        with repository_writes("visits"), butler.transaction():
             _insert(butler, camera, {visit: outlines[visit] for visit in batch}, exposures, visits)
         progress("defining visits", start + len(batch), len(ids))
     return DefinedVisits(

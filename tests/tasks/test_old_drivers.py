@@ -264,3 +264,21 @@ def test_failures_are_counted(survey, capsys):
     told = capsys.readouterr().out
     assert "1 of 1 failed" in told
     assert "needs a reference catalogue" in told
+
+
+def test_a_preset_is_an_option_of_run(survey):
+    """Its files come before those of the user, who has the last word."""
+    from click.testing import CliRunner
+
+    from diapipe.cli import run as command
+
+    words = [str(survey.root), "--preset", "dc2-time-best-seeing", "-C", "selectVisits:own.py"]
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "run_steps", lambda repo, steps, options: seen.append((repo, steps, options)) or 0)
+        assert CliRunner().invoke(command.run, words).exit_code == 0
+    (repo, steps, options) = seen[0]
+    files = command.request_of(repo, steps, **options).settings.files
+    assert files == (*preset_settings("dc2-time-best-seeing"), "selectVisits:own.py")
+    with pytest.raises(UsageError, match=r"no preset dc3; there are dc2-run1\.2i"):
+        preset_settings("dc3")

@@ -40,6 +40,7 @@ how_to_run: Decorator = several(
     click.option("--cores", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="all of the machine"),
     click.option("--output", default="default", show_default=True, help="Name of the collection of results."),
     click.option("--input", "inputs", default="", metavar="NAMES", help="Collections to read besides the output's."),
+    click.option("--preset", "presets", multiple=True, metavar="NAME", help="Configuration that comes with diapipe."),
     click.option("-c", "values", multiple=True, metavar="LABEL:FIELD=VALUE", help="Set a field of a task."),
     click.option("-C", "files", multiple=True, metavar="LABEL:FILE", help="Configuration file of a task."),
     click.option("--pipeline", type=FILE, help="Another pipeline, with subsets named as the steps."),
@@ -87,6 +88,7 @@ def request_of(
     cores: int,
     output: str,
     inputs: str,
+    presets: tuple[str, ...],
     values: tuple[str, ...],
     files: tuple[str, ...],
     pipeline: Path | None,
@@ -104,8 +106,10 @@ def request_of(
     **data: str,
 ) -> RunRequest:
     """What the options ask for."""
+    from diapipe.tasks.presets import preset_settings
     from diapipe.tasks.running import DataSelection, RunRequest, Settings, TemplateChoice
 
+    own = tuple(text for name in presets for text in preset_settings(name))
     template = TemplateChoice(
         from_mjd=template_from,
         until_mjd=template_until,
@@ -119,7 +123,7 @@ def request_of(
         steps=steps,
         output=output,
         data=DataSelection(bands=tuple(_words(bands)), **data),
-        settings=Settings(values=values, files=files, template=template),
+        settings=Settings(values=values, files=own + files, template=template),
         inputs=tuple(_words(inputs)),
         n_workers=cores,
         limit_seconds=60 * limit_minutes if limit_minutes else None,

@@ -66,7 +66,6 @@ def score_beyond(
     allowed: Float32Array,
     good: ByteArray,
     number: MaskArray,
-    scatter: float,
     least: int,
     score: Float32Array,
 ) -> None:
@@ -84,20 +83,17 @@ def score_beyond(
         Not 0 where the image has a say.
     number
         Images of which the median is.
-    scatter
-        Standard deviation of the noise in units of that of ``variance``.
     least
         Where the median is of fewer images the score is 0.
     score
         Filled; all of shape (rows, columns).
     """
-    scale = np.float32(1.0 / scatter)
     for y in range(off.shape[0]):
         for x in range(off.shape[1]):
             beyond = np.float32(0.0)
             size = abs(off[y, x]) - allowed[y, x]
             if size > 0.0 and good[y, x] != 0 and number[y, x] >= least:
-                beyond = scale * size / math.sqrt(variance[y, x])
+                beyond = size / math.sqrt(variance[y, x])
                 beyond = beyond if off[y, x] > 0.0 else -beyond
             score[y, x] = beyond
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter
 
 from diapipe.images.psf import SIGMA_TO_FWHM
-from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
-from diapipe.numerics.common_psf import noise_equivalent_sigma, smoothed, smoothing_to
+from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
+from diapipe.numerics.common_psf import noise_equivalent_sigma
 from diapipe.numerics.components import grow_runs
-from diapipe.numerics.outliers import (
-    count_runs,
-    medians,
-    score_beyond,
-    seldom,
-    significant_regions,
-)
-from diapipe.numerics.stats import robust_sigma
+from diapipe.numerics.outliers import count_runs, medians, score_beyond, seldom, significant_regions
+from diapipe.numerics.seen_noise import seen_variance
 from diapipe.steps.coadd.base import AbstractCoadder, Block, ByteArray
+from diapipe.steps.coadd.comparison import (
+    DIM_SIGMA,
+    Static,
+    excess_scatter,
+    judged,
+    local_mean,
+    model_errors,
+    smoothed_alike,
+)
 
 _LEAST_IMAGES = 3
 _NEAR_PX, _FAR_PX = 5, 41
-_SAMPLED_PIXELS = 50_000
-_LEAST_PIXELS = 100
-_DIM_SIGMA, _BRIGHT_SIGMA, _WING_SIGMA = 5.0, 50.0, 300.0
-_WING_SHARE = 0.05
-_USUAL_ERROR = 0.02
-_MEDIAN_SIZE = 0.6745  # of a Gaussian deviate
 
 type Regions = tuple[IntArray, IntArray, int]
 
@@ -94,42 +91,45 @@ class ClippedCoadder(AbstractCoadder):
         most = self._most_epochs(number)
         known = [psf for psf in block.psfs if psf is not None]
         if not known:
-            sky = _Static(static, number, np.abs(static), np.zeros_like(static))
+            sky = Static(static, number, np.abs(static), np.zeros_like(static))
             self._reject(rejected, self._sharp_regions(block, sky, 1.0), most, self.grow_sharp_px)
             return rejected
         sigma = float(np.sqrt(self.widening)) * max(noise_equivalent_sigma(psf) for psf in known)
-        smooth, gains = _smoothed(block, sigma, static)
+        smooth, gains = smoothed_alike(block, sigma, static)
         common = np.empty(block.box.shape, np.float32)
         medians(smooth, block.usable, common, np.zeros_like(number))
         light = np.abs(np.nan_to_num(common))
-        sky = _Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
-        regions = self._smooth_regions(block, smooth, gains, sky)
+        sky = Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
+        regions = self._smooth_regions(block, smooth, gains, sky, sigma)
         self._reject(rejected, regions, most, SIGMA_TO_FWHM * sigma * self.grow_fwhm)
         sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
         regions = self._sharp_regions(block, replace(sky, median=static), sharpest)
         self._reject(rejected, regions, most, self.grow_sharp_px)
         return rejected
 
-    def _smooth_regions(self, block: Block, smooth: Float32Array, gains: list[float], sky: _Static) -> list[Regions]:
+    def _smooth_regions(
+        self, block: Block, smooth: Float32Array, gains: list[float], sky: Static, sigma: float
+    ) -> list[Regions]:
         """What stands out from the median of the smoothed images, by image."""
         found = []
         for i, gain in enumerate(gains):
-            variance = np.float32(gain) * _local_mean(block.variance[i])
-            off, good = smooth[i] - sky.median, block.usable[i]
-            sample = _Sample(off, variance, sky, good)
-            near, far = max(self.least_model_error, sample.near_error), sample.far_error
+            variance = np.float32(gain) * local_mean(block.variance[i])
+            off, good = smooth[i] - sky.median, judged(block.usable[i], variance, sky, int(np.ceil(2.0 * sigma)))
+            near, far = model_errors(off, variance, sky, good)
+            near = max(self.least_model_error, near)
             allowed = np.float32(self.n_sigma) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
-            found.append(self._regions(off, variance, allowed, good, sky.number, sample.scatter))
+            seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA)
+            found.append(self._regions(off, seen, allowed, good, sky.number))
         return found
 
-    def _sharp_regions(self, block: Block, sky: _Static, sharpest: float) -> list[Regions]:
+    def _sharp_regions(self, block: Block, sky: Static, sharpest: float) -> list[Regions]:
         """What stands out from the median of the images as they are, where it is too bright for any star."""
         found = []
         allowed = np.float32(sharpest) * sky.near
         for i in range(len(block.image)):
-            variance, off, good = _local_mean(block.variance[i]), block.image[i] - sky.median, block.usable[i]
-            scatter = _Sample(off, variance, sky, good).scatter
-            found.append(self._regions(off, variance, allowed, good, sky.number, scatter))
+            variance, off, good = local_mean(block.variance[i]), block.image[i] - sky.median, block.usable[i]
+            variance *= np.float32(excess_scatter(off, variance, sky, good) ** 2)
+            found.append(self._regions(off, variance, allowed, good, sky.number))
         return found
 
     def _regions(
@@ -139,11 +139,10 @@ class ClippedCoadder(AbstractCoadder):
         allowed: Float32Array,
         good: ByteArray,
         number: MaskArray,
-        scatter: float,
     ) -> Regions:
         """Connected pixels that are off by more than is allowed, in units of their noise."""
         score = np.empty(off.shape, np.float32)
-        score_beyond(off, variance, allowed, good, number, scatter, _LEAST_IMAGES, score)
+        score_beyond(off, variance, allowed, good, number, _LEAST_IMAGES, score)
         return significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
 
     def _most_epochs(self, number: MaskArray) -> MaskArray:
@@ -162,71 +161,3 @@ class ClippedCoadder(AbstractCoadder):
             kept = seldom(runs, labels, n, counts, most, least_share=self.least_region_share)
             for row, first, last in grow_runs(runs[kept[labels]], radius, most.shape):
                 rejected[i, row, first:last] = 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Static:
-    """What all images agree on: the median, of how many it is, and the light within a few pixels and within a PSF."""
-
-    median: Float32Array
-    number: MaskArray
-    near: Float32Array
-    far: Float32Array
-
-
-class _Sample:
-    """What some of the pixels of one image tell about it."""
-
-    def __init__(self, off: Float32Array, variance: Float32Array, sky: _Static, good: ByteArray) -> None:
-        step = max(1, int(np.sqrt(off.size / _SAMPLED_PIXELS)))
-        pick = np.s_[::step, ::step]
-        usable = (good[pick] != 0) & np.isfinite(off[pick]) & (variance[pick] > 0)
-        self._off, self._noise = off[pick][usable], np.sqrt(variance[pick][usable])
-        self._near, self._far = sky.near[pick][usable], sky.far[pick][usable]
-
-    @property
-    def scatter(self) -> float:
-        """By how much noise exceeds what the variance says, from pixels without much light; at least 1."""
-        dim = self._near < _DIM_SIGMA * self._noise
-        chosen = dim if np.count_nonzero(dim) > _LEAST_PIXELS else np.ones(len(dim), np.bool_)
-        found = robust_sigma(self._off[chosen] / self._noise[chosen])
-        return max(1.0, float(np.nan_to_num(found, nan=1.0)))
-
-    @property
-    def near_error(self) -> float:
-        """Part of its light by which a source differs from the median, from pixels of much light."""
-        return _part(self._off, self._near, self._near > _BRIGHT_SIGMA * self._noise, unknown=_USUAL_ERROR)
-
-    @property
-    def far_error(self) -> float:
-        """Part of a source's peak by which its wings differ, which no model of a PSF reaches."""
-        wing = (self._far > _WING_SIGMA * self._noise) & (self._near < _WING_SHARE * self._far)
-        return _part(self._off, self._far, wing, unknown=0.0)
-
-
-def _part(off: Float32Array, light: Float32Array, which: BoolArray, *, unknown: float) -> float:
-    """Scatter of ``off / light``, from its median size."""
-    if np.count_nonzero(which) < _LEAST_PIXELS:
-        return unknown
-    return float(np.median(np.abs(off[which] / light[which]))) / _MEDIAN_SIZE
-
-
-def _smoothed(block: Block, sigma: float, static: Float32Array) -> tuple[Float32Array, list[float]]:
-    """The images at a Gaussian PSF, holes filled with what the others have there, and the gain in variance of each."""
-    smooth, gains = np.empty_like(block.image), []
-    filler, any_psf = np.nan_to_num(static), next(psf for psf in block.psfs if psf is not None)
-    for i, (psf, correlation) in enumerate(zip(block.psfs, block.correlations, strict=True)):
-        matching = smoothing_to(any_psf if psf is None else psf, sigma, correlation)
-        whole = np.where(block.usable[i] != 0, block.image[i], filler)
-        smooth[i] = smoothed(whole, matching.kernel)
-        gains.append(matching.gain)
-    return smooth, gains
-
-
-def _local_mean(variance: Float32Array) -> Float32Array:
-    """Mean of the variance over 5 x 5 pixels, so that a pixel's own light does not excuse it."""
-    finite = np.isfinite(variance)
-    if finite.all():
-        return np.asarray(uniform_filter(variance, 5), dtype=np.float32)
-    typical = float(np.median(variance[finite])) if finite.any() else 1.0
-    return np.asarray(uniform_filter(np.where(finite, variance, np.float32(typical)), 5), dtype=np.float32)

@@ -1,0 +1,105 @@
+"""Images of different seeing compared: what they have in common, and by how much they may differ from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter, uniform_filter
+
+from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
+from diapipe.numerics.common_psf import smoothed, smoothing_to
+from diapipe.numerics.stats import robust_sigma
+from diapipe.steps.coadd.base import Block, ByteArray
+
+DIM_SIGMA = 5.0
+"""A pixel with less light than so many sigma shows noise."""
+
+_BRIGHT_SIGMA, _WING_SIGMA = 50.0, 300.0
+_WING_SHARE = 0.05
+_USUAL_ERROR = 0.02
+_GAUSSIAN_SIZES = np.array([0.6745, 1.6449])  # below which half and nine tenths of Gaussian deviates lie
+_SAMPLED_PIXELS = 50_000
+_LEAST_PIXELS = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Static:
+    """What all images agree on: the median, of how many it is, and the light within a few pixels and within a PSF."""
+
+    median: Float32Array
+    number: MaskArray
+    near: Float32Array
+    far: Float32Array
+
+
+def excess_scatter(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> float:
+    """By how much noise exceeds what the variance says, from pixels without much light; at least 1."""
+    values, noise, near, _ = _sampled(off, variance, sky, good)
+    dim = near < DIM_SIGMA * noise
+    chosen = dim if np.count_nonzero(dim) > _LEAST_PIXELS else np.ones(len(dim), np.bool_)
+    return max(1.0, float(np.nan_to_num(robust_sigma(values[chosen] / noise[chosen]), nan=1.0)))
+
+
+def model_errors(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> tuple[float, float]:
+    """By what part of its light a source differs from the median, and by what part of its peak its wings.
+
+    The first is seen on pixels of much light, the second far from peaks, where no PSF model reaches; where there are
+    none they are what is usual.
+    """
+    values, noise, near, far = _sampled(off, variance, sky, good)
+    wing = (far > _WING_SIGMA * noise) & (near < _WING_SHARE * far)
+    return (
+        _part(values, near, near > _BRIGHT_SIGMA * noise, unknown=_USUAL_ERROR),
+        _part(values, far, wing, unknown=0.0),
+    )
+
+
+def _sampled(
+    off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray
+) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
+    """Some of the pixels: what they are off by, their noise, the light near and far."""
+    step = max(1, int(np.sqrt(off.size / _SAMPLED_PIXELS)))
+    pick = np.s_[::step, ::step]
+    usable = (good[pick] != 0) & np.isfinite(off[pick]) & (variance[pick] > 0)
+    return off[pick][usable], np.sqrt(variance[pick][usable]), sky.near[pick][usable], sky.far[pick][usable]
+
+
+def _part(off: Float32Array, light: Float32Array, which: BoolArray, *, unknown: float) -> float:
+    """Scatter of ``off / light``, from its median size or from its ninth decile, whichever tells more."""
+    if np.count_nonzero(which) < _LEAST_PIXELS:
+        return unknown
+    sizes = np.percentile(np.abs(off[which] / light[which]), [50.0, 90.0]) / _GAUSSIAN_SIZES
+    return float(sizes.max())
+
+
+def judged(usable: ByteArray, variance: Float32Array, sky: Static, reach: int) -> ByteArray:
+    """Pixels of a smoothed image that are its own: not those around the hole that it has where a bright star is.
+
+    The hole is filled with what other images show, whose seeing is another.
+    """
+    holes = (usable == 0) & (sky.near > _BRIGHT_SIGMA * np.sqrt(variance))
+    if not holes.any():
+        return usable
+    return np.where(maximum_filter(holes, 2 * reach + 1), np.uint8(0), usable)
+
+
+def smoothed_alike(block: Block, sigma: float, static: Float32Array) -> tuple[Float32Array, list[float]]:
+    """The images at a Gaussian PSF, holes filled with what the others have there, and the gain in variance of each."""
+    smooth, gains = np.empty_like(block.image), []
+    filler, any_psf = np.nan_to_num(static), next(psf for psf in block.psfs if psf is not None)
+    for i, (psf, correlation) in enumerate(zip(block.psfs, block.correlations, strict=True)):
+        matching = smoothing_to(any_psf if psf is None else psf, sigma, correlation)
+        whole = np.where(block.usable[i] != 0, block.image[i], filler)
+        smooth[i] = smoothed(whole, matching.kernel)
+        gains.append(matching.gain)
+    return smooth, gains
+
+
+def local_mean(variance: Float32Array) -> Float32Array:
+    """Mean of the variance over 5 x 5 pixels, so that a pixel's own light does not excuse it."""
+    finite = np.isfinite(variance)
+    if finite.all():
+        return np.asarray(uniform_filter(variance, 5), dtype=np.float32)
+    typical = float(np.median(variance[finite])) if finite.any() else 1.0
+    return np.asarray(uniform_filter(np.where(finite, variance, np.float32(typical)), 5), dtype=np.float32)

@@ -6,7 +6,8 @@ polynomial p_i. Least squares,
     min Σ_ic n_ic (m_ic - s_c - p_i(c))²,
 
 where s_c is the weighted mean of m_ic - p_i(c) and can be left out of the unknowns. What all images have in common
-cannot be told from the sky: of all solutions the smallest is taken, so that the mean of the fields is zero.
+cannot be told from the sky: of all solutions the one of least Σ_i ω_i p_i² is taken, with the weights ω_i that the
+images have in their mean. Then Σ ω_i p_i = 0, and where all images are that mean is what it was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 from diapipe.numerics.arrays import FloatArray
 
 
-def matched_levels(medians: FloatArray, weights: FloatArray, terms: FloatArray, n_terms: list[int]) -> list[FloatArray]:
+def matched_levels(
+    medians: FloatArray, weights: FloatArray, terms: FloatArray, n_terms: list[int], shares: FloatArray
+) -> list[FloatArray]:
     """Coefficients of the fields by which the levels of images differ.
 
     Parameters
@@ -29,6 +32,8 @@ def matched_levels(medians: FloatArray, weights: FloatArray, terms: FloatArray, 
         Of the polynomial at the cells, shape (n_terms, n_cells).
     n_terms
         How many of the terms each image has; 0 for none.
+    shares
+        Weight of each image in their mean, positive; shape (n_images,).
 
     Returns
     -------
@@ -51,5 +56,6 @@ def matched_levels(medians: FloatArray, weights: FloatArray, terms: FloatArray, 
             product = weight[i] * ((1.0 if i == k else 0.0) - share[k])
             normal[own, other] = (terms[:n] * product) @ terms[:m].T
             normal[other, own] = normal[own, other].T
-    found = np.linalg.pinv(normal, rcond=1e-9, hermitian=True) @ right
+    scale = 1.0 / np.sqrt(np.repeat(shares / shares.max(), n_terms))
+    found = scale * (np.linalg.pinv(scale[:, None] * normal * scale, rcond=1e-9, hermitian=True) @ (scale * right))
     return [found[starts[i] : starts[i] + n] for i, n in enumerate(n_terms)]

@@ -28,9 +28,10 @@ def own_levels(facts: Sequence[Facts], box: Box, options: AbstractCoadder) -> li
     numbers = [_terms(int(np.count_nonzero(fact.level_weights)), order) for fact in facts]
     found = matched_levels(
         np.array([fact.levels for fact in facts]),
-        np.array([fact.level_weights for fact in facts]),
+        np.array([fact.level_weights * fact.weight for fact in facts]),
         field_terms(box, order, x=x, y=y),
         numbers,
+        np.array([fact.weight for fact in facts]),
     )
     return [ChebyshevField(coefficients, box) if len(coefficients) else None for coefficients in found]
 

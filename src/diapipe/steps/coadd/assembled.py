@@ -195,11 +195,13 @@ def _stack_tile(
 def _block(facts: Sequence[Facts], levels: Sequence[ChebyshevField | None], box: Box) -> Block:
     """The inputs on one box, each less its level."""
     shape = (len(facts), *box.shape)
-    image, variance = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    mask, usable = np.full(shape, int(MaskPlane.NO_DATA), np.int32), np.zeros(shape, np.uint8)
+    image, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    mask, usable = np.empty(shape, np.int32), np.empty(shape, np.uint8)
     psfs: list[FloatArray | None] = []
     for i, (fact, level) in enumerate(zip(facts, levels, strict=True)):
         part = fact.input.read(box)
+        if part is None or part.box != box:
+            image[i], variance[i], mask[i], usable[i] = np.nan, np.nan, int(MaskPlane.NO_DATA), 0
         if part is None:
             psfs.append(None)
             continue

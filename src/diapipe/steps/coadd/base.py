@@ -17,6 +17,10 @@ from diapipe.steps.limits import Limited
 type ByteArray = NDArray[np.uint8]
 
 
+_BYTES_PER_PIXEL = 22.0
+_LARGEST_TILE_PX = 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
     """A part of a coadd with the same part of each of its inputs.
@@ -91,6 +95,5 @@ class AbstractCoadder(Limited, ABC):
 
     def tile_px(self, n_inputs: int) -> int:
         """Side of the tiles in which a coadd of so many inputs is made: what the memory allows, in whole cells."""
-        bytes_per_pixel = 18.0 * max(n_inputs, 1)
-        side = int(np.sqrt(self.memory_gib * 2**30 / bytes_per_pixel)) - 2 * self.margin_px
-        return self.cell_px * max(4, side // self.cell_px)
+        side = int(np.sqrt(self.memory_gib * 2**30 / (_BYTES_PER_PIXEL * max(n_inputs, 1)))) - 2 * self.margin_px
+        return self.cell_px * max(4, min(side, _LARGEST_TILE_PX) // self.cell_px)

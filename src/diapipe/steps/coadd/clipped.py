@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,11 +89,12 @@ class ClippedCoadder(AbstractCoadder):
         number = np.zeros(block.box.shape, np.int32)
         static = np.empty(block.box.shape, np.float32)
         medians(block.image, block.usable, static, number)
+        spread = [local_mean(variance) for variance in block.variance]
         most = self._most_epochs(number)
         known = [psf for psf in block.psfs if psf is not None]
         if not known:
             sky = Static(static, number, np.abs(static), np.zeros_like(static))
-            self._reject(rejected, self._sharp_regions(block, sky, 1.0), most, self.grow_sharp_px)
+            self._reject(rejected, self._sharp_regions(block, spread, sky, 1.0), most, self.grow_sharp_px)
             return rejected
         sigma = float(np.sqrt(self.widening)) * max(noise_equivalent_sigma(psf) for psf in known)
         smooth, gains = smoothed_alike(block, sigma, static)
@@ -100,35 +102,42 @@ class ClippedCoadder(AbstractCoadder):
         medians(smooth, block.usable, common, np.zeros_like(number))
         light = np.abs(np.nan_to_num(common))
         sky = Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
-        regions = self._smooth_regions(block, smooth, gains, sky, sigma)
+        regions = self._smooth_regions(block, spread, sky, (smooth, gains, sigma))
         self._reject(rejected, regions, most, SIGMA_TO_FWHM * sigma * self.grow_fwhm)
         sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
-        regions = self._sharp_regions(block, replace(sky, median=static), sharpest)
+        regions = self._sharp_regions(block, spread, replace(sky, median=static), sharpest)
         self._reject(rejected, regions, most, self.grow_sharp_px)
         return rejected
 
     def _smooth_regions(
-        self, block: Block, smooth: Float32Array, gains: list[float], sky: Static, sigma: float
+        self,
+        block: Block,
+        spread: Sequence[Float32Array],
+        sky: Static,
+        alike: tuple[Float32Array, list[float], float],
     ) -> list[Regions]:
         """What stands out from the median of the smoothed images, by image."""
+        smooth, gains, sigma = alike
         found = []
         for i, gain in enumerate(gains):
-            variance = np.float32(gain) * local_mean(block.variance[i])
+            variance = np.float32(gain) * spread[i]
             off, good = smooth[i] - sky.median, judged(block.usable[i], variance, sky, int(np.ceil(2.0 * sigma)))
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
             allowed = np.float32(self.n_sigma) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
-            seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA)
+            seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA, dim=sky.dim)
             found.append(self._regions(off, seen, allowed, good, sky.number))
         return found
 
-    def _sharp_regions(self, block: Block, sky: Static, sharpest: float) -> list[Regions]:
+    def _sharp_regions(
+        self, block: Block, spread: Sequence[Float32Array], sky: Static, sharpest: float
+    ) -> list[Regions]:
         """What stands out from the median of the images as they are, where it is too bright for any star."""
         found = []
         allowed = np.float32(sharpest) * sky.near
         for i in range(len(block.image)):
-            variance, off, good = local_mean(block.variance[i]), block.image[i] - sky.median, block.usable[i]
-            variance *= np.float32(excess_scatter(off, variance, sky, good) ** 2)
+            off, good = block.image[i] - sky.median, block.usable[i]
+            variance = spread[i] * np.float32(excess_scatter(off, spread[i], sky, good) ** 2)
             found.append(self._regions(off, variance, allowed, good, sky.number))
         return found
 

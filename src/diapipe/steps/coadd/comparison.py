@@ -9,7 +9,7 @@ from scipy.ndimage import maximum_filter, uniform_filter
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
 from diapipe.numerics.common_psf import smoothed, smoothing_to
-from diapipe.numerics.stats import robust_sigma
+from diapipe.numerics.stats import robust_sigma, thinned
 from diapipe.steps.coadd.base import Block, ByteArray
 
 DIM_SIGMA = 5.0
@@ -32,11 +32,16 @@ class Static:
     near: Float32Array
     far: Float32Array
 
+    @property
+    def dim(self) -> float:
+        """Light that most pixels have, if only by noise: what is brighter than this holds a source."""
+        return 2.0 * float(np.median(thinned(self.near, _SAMPLED_PIXELS)))
+
 
 def excess_scatter(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> float:
     """By how much noise exceeds what the variance says, from pixels without much light; at least 1."""
     values, noise, near, _ = _sampled(off, variance, sky, good)
-    dim = near < DIM_SIGMA * noise
+    dim = near < np.maximum(DIM_SIGMA * noise, sky.dim)
     chosen = dim if np.count_nonzero(dim) > _LEAST_PIXELS else np.ones(len(dim), np.bool_)
     return max(1.0, float(np.nan_to_num(robust_sigma(values[chosen] / noise[chosen]), nan=1.0)))
 

@@ -17,7 +17,7 @@ from diapipe.steps.coadd.inputs import CoaddInput
 
 _SAMPLE = 200_000
 _LEAST_CELL_SHARE = 0.25
-_THINNING = 3
+_THINNING = 2
 FIELD_NODES = 12
 """Positions along each axis at which aperture corrections are looked at."""
 

@@ -1,0 +1,121 @@
+"""What one visit shows and the others do not is left out; stars, whatever the seeing, are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from coadd_scenes import (
+    NO_STARS,
+    NOISE,
+    PATCH,
+    SEEING_ARCSEC,
+    all_of,
+    point,
+    rays,
+    sigma_of,
+    stacked,
+    stars,
+    trail,
+    visit_of,
+    warped,
+)
+from diapipe.images import MaskPlane
+from diapipe.steps.coadd import ClippedCoadder, MeanCoadder
+
+N = len(SEEING_ARCSEC)
+SEED = 20260417
+
+
+def warps_of(field, more=None):
+    """Ten visits in seeing of 0.7 to 1.2 arcsec, with what ``more`` puts into them by number; always the same noise."""
+    visits = (visit_of(k, field, rng=np.random.default_rng([SEED, k]), more=(more or {}).get(k)) for k in range(N))
+    return [warped(visit) for visit in visits]
+
+
+@pytest.fixture(scope="module")
+def clean():
+    """The coadd of the same noise with nothing in it."""
+    return stacked(warps_of(NO_STARS), MeanCoadder())
+
+
+def mean_and_clipped(warps):
+    return stacked(warps, MeanCoadder()), stacked(warps, ClippedCoadder())
+
+
+def left_over(made, clean, x, y, *, radius=12):
+    """Sum of what an artefact left within a radius of positions."""
+    rows, columns = np.mgrid[PATCH.y0 : PATCH.y1, PATCH.x0 : PATCH.x1]
+    off = made.exposure.masked_image.image - clean.exposure.masked_image.image
+    return np.array([off[np.hypot(columns - a, rows - b) < radius].sum() for a, b in zip(x, y, strict=True)])
+
+
+@pytest.mark.parametrize("snr", [15.0, 1000.0])
+def test_transients_in_one_of_ten_are_suppressed(rng, clean, snr):
+    """Four in each visit, 40 in all: at least 95% of the light that the mean has of them is gone, from 15 sigma on.
+
+    In the regions a tenth of the noise is missing: that adds 1% to the sum at 15 sigma.
+    """
+    at = 40.0 * np.arange(7) + 30.0
+    grid = rng.permutation(49)[: 4 * N]
+    x, y = (at[grid % 7] + PATCH.x0).reshape(N, 4), (at[grid // 7] + PATCH.y0).reshape(N, 4)
+    x, y = x + rng.uniform(-3, 3, x.shape), y + rng.uniform(-3, 3, y.shape)
+    flux = np.array([snr * NOISE * np.sqrt(4 * np.pi) * sigma_of(k) for k in range(N)])
+    mean, found = mean_and_clipped(warps_of(NO_STARS, {k: point(x[k], y[k], np.full(4, flux[k])) for k in range(N)}))
+    in_mean, left = (left_over(made, clean, x.ravel(), y.ravel()) for made in (mean, found))
+    assert in_mean.mean() == pytest.approx(flux.mean() / N, rel=0.1)
+    assert abs(left.sum()) < 0.05 * in_mean.sum()
+    middles = np.round(y).astype(int) - PATCH.y0, np.round(x).astype(int) - PATCH.x0
+    assert ((found.exposure.masked_image.mask[middles] & int(MaskPlane.CLIPPED)) != 0).all()
+    assert (found.n_images[middles] < N).all()
+
+
+def test_moving_objects_trails_and_rays_are_suppressed(rng, clean):
+    """An asteroid at another place in each visit, a satellite, cosmic rays that nobody flagged: each 95% gone."""
+    x, y = np.linspace(60, 240, N) + PATCH.x0, np.full(N, 150.0) + PATCH.y0
+    asteroid = {k: point(x[k], y[k], 2e4) for k in range(N)}
+    more = asteroid | {3: all_of(asteroid[3], trail(height=400.0)), 5: all_of(asteroid[5], rays(rng))}
+    mean, found = mean_and_clipped(warps_of(NO_STARS, more))
+    assert left_over(found, clean, x, y).sum() < 0.05 * left_over(mean, clean, x, y).sum()
+    sigma = np.sqrt(clean.exposure.masked_image.variance)
+    before, after = (
+        (made.exposure.masked_image.image - clean.exposure.masked_image.image) / sigma for made in (mean, found)
+    )
+    assert np.count_nonzero(before > 4) > 1000  # most of them of the trail
+    assert np.count_nonzero(np.abs(after) > 4) < 0.01 * np.count_nonzero(before > 4)
+    assert abs(after.sum()) < 0.05 * before.sum()
+
+
+def test_stars_in_any_seeing_are_left_alone(rng):
+    """Up to 3e5 nJy, 5,000 sigma: fluxes with and without clipping agree to 0.3%, and next to nothing is clipped."""
+    field = stars(rng)
+    mean, found = mean_and_clipped(warps_of(field))
+    off = left_over(found, mean, field.x, field.y)
+    assert np.abs(off / field.flux).max() < 0.003
+    assert max(found.clipped_share.values()) < 0.002
+
+
+def test_what_varies_in_many_visits_is_no_artefact():
+    """A star that doubles in five of ten visits stays what it is on the mean."""
+    x, y = np.array([150.0]) + PATCH.x0, np.array([150.0]) + PATCH.y0
+    more = {k: point(x, y, 4e4 if k % 2 else 8e4) for k in range(N)}
+    mean, found = mean_and_clipped(warps_of(NO_STARS, more))
+    assert abs(left_over(found, mean, x, y)[0]) < 0.005 * 6e4
+
+
+def test_two_images_cannot_say_which_is_right(rng):
+    """Nothing is clipped of two; of three one outlier is."""
+    x, y = np.array([150.0]) + PATCH.x0, np.array([150.0]) + PATCH.y0
+    visits = [warped(visit_of(k, NO_STARS, rng=rng, more=point(x, y, 5e4) if k == 0 else None)) for k in range(3)]
+    two, three = stacked(visits[:2], ClippedCoadder()), stacked(visits, ClippedCoadder())
+    assert set(two.clipped_share.values()) == {0.0}
+    middle = 150, 150
+    assert two.exposure.masked_image.image[middle] > 500
+    assert abs(three.exposure.masked_image.image[middle]) < 5 * NOISE
+    assert three.n_images[middle] == 2
+
+
+@pytest.mark.parametrize(("n", "most"), [(3, 1), (4, 1), (5, 2), (10, 2), (34, 3), (100, 5)])
+def test_how_many_visits_are_few(n, most):
+    """At most 40%, and 2 plus 3%: as LSST's comparison of warps counts."""
+    assert ClippedCoadder()._most_epochs(np.array([[n]], np.int32))[0, 0] == most

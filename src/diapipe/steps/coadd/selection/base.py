@@ -95,9 +95,10 @@ def by_visit(
 ) -> FloatArray:
     """A statistic of the known values of all images of each visit, given to every image of it; shape (n,)."""
     found = np.full(len(images), np.nan)
-    for visit in np.unique(images.visit):
-        own = images.visit == visit
-        known = values[own & np.isfinite(values)]
+    order = np.argsort(images.visit, kind="stable")
+    _, first = np.unique(images.visit[order], return_index=True)
+    for own in np.split(order, first[1:]):
+        known = values[own][np.isfinite(values[own])]
         if len(known):
             found[own] = statistic(known)
     return found

@@ -25,6 +25,7 @@ from diapipe.cli.run import run
 from diapipe.cli.simulate import simulate
 from diapipe.cli.skymap import skymap
 from diapipe.cli.status import status
+from diapipe.cli.submit import submit
 from diapipe.cli.subtract import subtract
 from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError
@@ -48,7 +49,21 @@ def cli() -> None:
     """Difference imaging: subtract a template, find what changed, measure it honestly."""
 
 
-for command in (subtract, demo, init, ingest, define_visits, skymap, run, coadd, status, simulate, report, warmup):
+for command in (
+    subtract,
+    demo,
+    init,
+    ingest,
+    define_visits,
+    skymap,
+    run,
+    submit,
+    coadd,
+    status,
+    simulate,
+    report,
+    warmup,
+):
     cli.add_command(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -121,8 +121,19 @@ class RunSummary:
         return 1 if self.n(Ended.FAILED) or self.stopped else 0
 
 
-def run_survey(request: RunRequest, watcher: Watcher | None = None) -> RunSummary:
+def run_survey(
+    request: RunRequest, watcher: Watcher | None = None, *, executor: Callable[..., str] = execute
+) -> RunSummary:
     """Run the steps; do only what is missing in the output.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    watcher
+        Who is told.
+    executor
+        What does the work of a step: `execute` on workers of this process, or a `BatchExecutor`.
 
     Raises
     ------
@@ -136,7 +147,7 @@ def run_survey(request: RunRequest, watcher: Watcher | None = None) -> RunSummar
         journal = Journal.of(request.repo, request.chain)
         with journal.locked(wait=request.wait):
             try:
-                return _Run(request, butler, journal, pool, shown).all_steps()
+                return _Run(request, butler, journal, pool, shown, executor).all_steps()
             finally:
                 pool.close()
 
@@ -156,17 +167,23 @@ class _Run:
     """One run, from the lock to the history."""
 
     def __init__(
-        self, request: RunRequest, butler: Butler, journal: Journal, pool: WorkerPool, watcher: Watcher
+        self,
+        request: RunRequest,
+        butler: Butler,
+        journal: Journal,
+        pool: WorkerPool,
+        watcher: Watcher,
+        executor: Callable[..., str],
     ) -> None:
         self._request, self._butler, self._journal = request, butler, journal
-        self._pool, self._watcher = pool, watcher
+        self._pool, self._watcher, self._executor = pool, watcher, executor
         self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
         self._run = self._free_name()
 
     def all_steps(self) -> RunSummary:
         """Recover what a killed run left, then one step after the other."""
         begun = time.perf_counter()
-        if not self._own_runs():
+        if self._executor is execute and not self._own_runs():
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
         self._recover()
@@ -253,7 +270,7 @@ class _Run:
         totals = {task: len(quanta) for task, quanta in graph.thin_graph.quanta.items() if quanta}
         self._watcher.begin_step(step, totals)
         try:
-            self._summary.stopped = execute(
+            self._summary.stopped = self._executor(
                 assembled,
                 Registrar(self._butler, self._request.repo, self._ledger),
                 self._pool,

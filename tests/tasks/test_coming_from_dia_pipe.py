@@ -1,0 +1,53 @@
+"""The page for those who come from dia_pipe: its commands are understood, and ask for what the page says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from diapipe.cli.old_drivers import drive
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "coming-from-dia-pipe.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^(\w+Driver)\.py (.*)$", TEXT, re.MULTILINE)
+
+MEANT = {
+    "visit=431306^431307": "visit IN (431306, 431307)",
+    "detector=0..188": "visit IN (431306) AND detector IN (0..188)",
+    "patch=1,2": "tract IN (4849) AND (patch.cell_x = 1 AND patch.cell_y = 2) AND band IN ('r')",
+}
+
+
+@pytest.fixture(scope="module")
+def files_of_the_page(tmp_path_factory):
+    """A folder with the files that the page writes."""
+    folder = tmp_path_factory.mktemp("coming")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        for block in PYTHON:
+            if "write_text" in block:
+                exec(block.replace("Path(", "__import__('pathlib').Path("), {})
+    return folder
+
+
+@pytest.mark.parametrize(("name", "words"), COMMANDS, ids=lambda words: words[:60])
+def test_a_command_of_the_page_is_understood(name, words, border_survey, files_of_the_page, capsys):
+    """Its options, its data, its configuration files: all but the run."""
+    given = shlex.split(words)
+    given[0] = str(border_survey.root)
+    with contextlib.chdir(files_of_the_page):
+        assert drive(name, [*given, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    steps = {"imageDifferenceDriver": "differences", "coaddDriver": "visits, scale, coadds"}[name]
+    assert told.startswith(f"would run {steps} into rerun/")
+    assert all(said in told for word, said in MEANT.items() if word in words)
+
+
+def test_the_page_has_commands_of_both():
+    """Else the tests above would try nothing."""
+    assert {name for name, _ in COMMANDS} == {"imageDifferenceDriver", "coaddDriver"}

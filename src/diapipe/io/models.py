@@ -25,6 +25,7 @@ from diapipe.images.psf.stacked import StackedPsf
 from diapipe.images.psf.warped import WarpedPsf
 from diapipe.images.weight_map import WeightMap
 from diapipe.io.records import Record, check_version, required
+from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.interpolant import Interpolant
 
 
@@ -221,16 +222,29 @@ def _read_part(record: Record, shared: _Shared) -> BlendedPart:
 
 
 def _write_stacked(psf: StackedPsf) -> Record:
-    """Three arrays, however many images: coefficient images, boxes (y0, y1, x0, x1) and weights."""
-    cards = {"NODEX0": psf.x0, "NODEY0": psf.y0, "NODESTEP": psf.step}
+    """Three arrays, however many images: coefficient images, boxes (y0, y1, x0, x1) and weights.
+
+    Most of the weights are one number an image: they are kept as runs of equal values, (length, value).
+    """
+    _, n_rows, n_columns = psf.weights.shape
+    cards = {"NODEX0": psf.x0, "NODEY0": psf.y0, "NODESTEP": psf.step, "NROWS": n_rows, "NCOLUMNS": n_columns}
     boxes = np.array([(box.y0, box.y1, box.x0, box.x1) for box in psf.boxes], dtype=np.float64)
-    parts = {"boxes": array_record("Boxes", boxes), "weights": array_record("Weights", psf.weights)}
+    parts = {"boxes": array_record("Boxes", boxes), "weights": array_record("Weights", _runs(psf.weights))}
     return Record(kind="StackedPsf", cards=cards, array=psf.images, parts=parts)
+
+
+def _runs(values: Float32Array) -> FloatArray:
+    """Lengths and values of the runs of equal numbers in an array, flattened; shape (2, n)."""
+    flat = values.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    return np.stack([np.diff(np.append(starts, len(flat))).astype(np.float64), flat[starts].astype(np.float64)])
 
 
 def _read_stacked(record: Record) -> StackedPsf:
     boxes = tuple(Box(*(int(end) for end in row)) for row in required(record.parts["boxes"]))
-    weights = required(record.parts["weights"])
+    lengths, values = required(record.parts["weights"])
+    shape = len(boxes), int(record.cards["NROWS"]), int(record.cards["NCOLUMNS"])
+    weights = np.repeat(values.astype(np.float32), lengths.astype(np.int64)).reshape(shape)
     return StackedPsf(
         required(record), boxes, weights, *(float(record.cards[key]) for key in ("NODEX0", "NODEY0", "NODESTEP"))
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
 from diapipe.numerics.jit import jit
 
 type ByteArray = NDArray[np.uint8]
@@ -66,7 +66,7 @@ class Stacked(NamedTuple):
     variance: Float32Array
     mask: MaskArray
     number: MaskArray
-    used: FloatArray
+    used: Float32Array
 
 
 class MaskRule(NamedTuple):
@@ -95,7 +95,11 @@ def nothing_stacked(shape: tuple[int, int], n: int, nodes: tuple[int, int], *, n
     """Planes of a frame on which nothing was stacked yet, for ``n`` images."""
     nothing = np.full(shape, np.nan, np.float32)
     return Stacked(
-        nothing, nothing.copy(), np.full(shape, no_data, np.int32), np.zeros(shape, np.int32), np.zeros((n, *nodes))
+        nothing,
+        nothing.copy(),
+        np.full(shape, no_data, np.int32),
+        np.zeros(shape, np.int32),
+        np.zeros((n, *nodes), np.float32),
     )
 
 

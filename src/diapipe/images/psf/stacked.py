@@ -12,7 +12,7 @@ from diapipe.images.box import Box
 from diapipe.images.fields import ImageField, field_terms
 from diapipe.images.psf.base import Psf
 from diapipe.images.weight_map import WeightMap
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.polynomials import n_terms
 
 SAMPLES = 6
@@ -33,7 +33,7 @@ class StackedPsf(Psf):
     boxes
         The region of each part, in pixels of the stack: its polynomial holds there, and is clamped to it.
     weights
-        Of each part, at the nodes of a grid, bilinear in between; not negative, shape (n, n_rows, n_columns).
+        Of each part, at the nodes of a grid, bilinear in between; not negative, float32, shape (n, n_rows, n_columns).
     x0, y0
         Position of node (0, 0).
     step
@@ -47,7 +47,7 @@ class StackedPsf(Psf):
 
     images: FloatArray
     boxes: tuple[Box, ...]
-    weights: FloatArray
+    weights: Float32Array
     x0: float
     y0: float
     step: float
@@ -133,7 +133,7 @@ def stacked_psf(parts: Sequence[PsfPart]) -> StackedPsf:
         inner = slice(margin, size - margin)
         image[: len(part.field.images), inner, inner] = part.field.images
     nodes = parts[0].weight
-    weights = np.stack([part.weight.values for part in parts]).astype(np.float64)
+    weights = np.stack([part.weight.values for part in parts])
     return StackedPsf(images, tuple(part.field.box for part in parts), weights, nodes.x0, nodes.y0, nodes.step)
 
 
@@ -142,7 +142,7 @@ def parts_of(stack: StackedPsf) -> list[PsfPart]:
     return [
         PsfPart(
             field=ImageField(images, box),
-            weight=WeightMap(weights.astype(np.float32), stack.x0, stack.y0, stack.step),
+            weight=WeightMap(weights, stack.x0, stack.y0, stack.step),
         )
         for images, box, weights in zip(stack.images, stack.boxes, stack.weights, strict=True)
     ]

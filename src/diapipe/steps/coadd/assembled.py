@@ -23,7 +23,7 @@ from diapipe.images import (
 from diapipe.images.fields import field_terms
 from diapipe.images.psf import Psf
 from diapipe.images.psf.stacked import PsfPart, stacked_psf
-from diapipe.numerics.arrays import FloatArray, IntArray, MaskArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.noise import mean_correlation
 from diapipe.numerics.polynomials import n_terms
 from diapipe.numerics.stacking import MaskRule, Stack, Stacked, nothing_stacked, stack_rows
@@ -228,7 +228,7 @@ def _psf_near(fact: Facts, part: Box) -> FloatArray | None:
     return stacked_psf(fact.parts).kernel_image(x=part.x_center, y=part.y_center)
 
 
-def _psf(facts: Sequence[Facts], used: FloatArray, box: Box, options: AbstractCoadder) -> Psf | None:
+def _psf(facts: Sequence[Facts], used: Float32Array, box: Box, options: AbstractCoadder) -> Psf | None:
     """The PSF of the coadd: every part with the weights that the pixels of its image had in each cell."""
     if not all(fact.parts for fact in facts):
         return None

@@ -18,7 +18,7 @@ type ByteArray = NDArray[np.uint8]
 
 
 _BYTES_PER_PIXEL = 22.0
-_LARGEST_TILE_PX = 1024
+_SMALLEST_TILE_PX, _LARGEST_TILE_PX = 64, 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ class AbstractCoadder(Limited, ABC):
 
     weighting: Literal["inverse_variance", "uniform"] = "inverse_variance"
     feather_px: float = 64.0
-    cell_px: int = 16
+    cell_px: int = 8
     level_order: int | None = 2
     level_cell_px: int = 128
     least_mask_share: float = 0.2
@@ -96,4 +96,5 @@ class AbstractCoadder(Limited, ABC):
     def tile_px(self, n_inputs: int) -> int:
         """Side of the tiles in which a coadd of so many inputs is made: what the memory allows, in whole cells."""
         side = int(np.sqrt(self.memory_gib * 2**30 / (_BYTES_PER_PIXEL * max(n_inputs, 1)))) - 2 * self.margin_px
-        return self.cell_px * max(4, min(side, _LARGEST_TILE_PX) // self.cell_px)
+        wanted = min(max(side, _SMALLEST_TILE_PX), _LARGEST_TILE_PX)
+        return self.cell_px * max(1, wanted // self.cell_px)

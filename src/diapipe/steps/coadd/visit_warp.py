@@ -22,7 +22,7 @@ from diapipe.steps.warp import AbstractWarp, WienerWarp, empty, through
 MARGIN_PX = 8
 """Pixels around a detector's outline, known at some points, in which it may really lie."""
 
-CELL_PX = 16
+CELL_PX = 8
 """Side of the cells in which it is kept which detector a PSF belongs to."""
 
 _PSF_ORDER = 2

@@ -38,6 +38,8 @@ def camera(text: str):
         ("{card: SHIFTED, plus: -5, times: 2}", 15),
         ("{card: NAME, map: {first: 1, second: 2}}", 2),
         ("{time: '%y%m%d%H%M%S'}", 260110043012),
+        ("{time: '%y%j%H%M%S%f', match: '^.{12}'}", 260100430127),
+        ("{time: '%y%j%H%M%S{CCD}'}", 260100430122),
         ("{value: 3}", 3),
         ("[{card: FRAME, match: 'B(\\d+)'}, {filename: '_(\\d+)'}]", 7),
     ],
@@ -45,7 +47,7 @@ def camera(text: str):
 def test_a_visit_can_come_from_anywhere(rule: str, expected: int):
     """Cards, parts of cards, file and folder names, arithmetic, texts, tables and the time each give the number."""
     cards = {"EXPNUM": 41, "FRAME": "A12-07", "NIGHT": "15", "RUN": 5, "CCD": 2, "QUAD": 3, "SHIFTED": "10"}
-    begin = datetime(2026, 1, 10, 4, 30, 12, tzinfo=UTC)
+    begin = datetime(2026, 1, 10, 4, 30, 12, 750_000, tzinfo=UTC)
     where = Source({**cards, "NAME": "second"}, "/data/run12/a_0007.fits", begin)
     assert camera(f"visit: {rule}").visit_of(where) == expected
 

@@ -176,6 +176,7 @@ def test_usual_names_need_no_description(tmp_path: Path):
     fits.HDUList(hdus).writeto(path)
     several = camera(image="each")
     assert [image.detector for image in images_of(path, several)] == [1, 2]
+    assert [image.detector for image in images_of(path, camera(image="SCI"))] == [1, 2]
     found = ImageFile(path, several, 6, 2).exposure().masked_image
     assert (found.variance == 4.0).all()
     assert (found.mask == MaskPlane.BAD).all()

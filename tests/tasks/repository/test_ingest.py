@@ -363,11 +363,11 @@ def test_a_repository_that_moved_knows_its_copies(root: Path, tmp_path: Path):
 
 def test_files_folders_and_patterns(tmp_path: Path):
     """Folders are searched below, patterns matched, each file taken once and planes of others left out."""
-    names = ["a/v1.fits", "a/b/v2.fits.fz", "a/b/v3.FIT", "a/notes.txt", "a/m1.fits", "a/.hidden.fits"]
+    names = ["a/v1.fits", "a/b/v2.fits.fz", "a/b/v3.FIT", "a/notes.txt", "a/m1.fits", "a/v1.wt.fits", "a/.hidden.fits"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    with_masks = camera(mask="{file: {replace: v, by: m}}")
+    with_masks = camera(mask="{file: {replace: v, by: m}}", variance="{file: {replace: .fits, by: .wt.fits}}")
 
     def found(*places: str) -> list[str]:
         paths = files_in([str(tmp_path / place) for place in places], with_masks)

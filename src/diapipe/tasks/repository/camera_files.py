@@ -138,7 +138,7 @@ def _image_hdus(path: str, hdus: tuple[HduLayout, ...], camera: Camera) -> list[
         planes = {*MASK_NAMES, *VARIANCE_NAMES}
         found = [hdu for hdu in with_pixels if len(hdu.shape) == 2 and hdu.name not in planes]
     elif camera.images:
-        found = [_named(name, hdus, wanted) for wanted in camera.images]
+        found = [hdu for wanted in camera.images for hdu in _named(name, hdus, wanted)]
     else:
         named = [hdu for hdu in with_pixels if hdu.name in IMAGE_NAMES]
         found = (named or with_pixels)[:1]
@@ -150,12 +150,13 @@ def _image_hdus(path: str, hdus: tuple[HduLayout, ...], camera: Camera) -> list[
     return found
 
 
-def _named(name: str, hdus: tuple[HduLayout, ...], wanted: str | int) -> HduLayout:
-    for hdu in hdus:
-        if wanted in {hdu.number, hdu.name} and hdu.shape:
-            return hdu
-    there = ", ".join(f"{hdu.number} {hdu.name}".strip() for hdu in hdus)
-    raise ReadError(f"{name} has no image in HDU {wanted}; it has {there}")
+def _named(name: str, hdus: tuple[HduLayout, ...], wanted: str | int) -> list[HduLayout]:
+    """The images of this number or name: a name may be that of several, which EXTVER or the detector tells apart."""
+    found = [hdu for hdu in hdus if wanted in {hdu.number, hdu.name} and hdu.shape]
+    if not found:
+        there = ", ".join(f"{hdu.number} {hdu.name}".strip() for hdu in hdus)
+        raise ReadError(f"{name} has no image in HDU {wanted}; it has {there}")
+    return found
 
 
 def _check_wcs(found: Mapping[str, Any]) -> None:

@@ -110,13 +110,13 @@ class FileName(Rule):
 
 @dataclass(frozen=True, slots=True)
 class BeginTime(Rule):
-    """The begin of the exposure (UTC), written by a pattern of strftime."""
+    """The begin of the exposure (UTC), written by a pattern of strftime that may hold cards in braces."""
 
     pattern: str
 
     def value(self, source: Source) -> Value | None:
-        """The text; its last fraction of a second is dropped."""
-        return None if source.begin is None else source.begin.strftime(self.pattern)
+        """The text, as for `Text`."""
+        return None if source.begin is None else Text(source.begin.strftime(self.pattern)).value(source)
 
     @property
     def words(self) -> str:

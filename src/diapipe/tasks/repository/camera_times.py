@@ -43,7 +43,7 @@ class Span:
 
     @property
     def begin_utc(self) -> datetime | None:
-        """The begin as a date, to the second before it; None where unknown."""
+        """The begin as a date, to the millisecond; None where unknown."""
         return None if math.isnan(self.begin) else utc_of(self.begin)
 
 
@@ -132,7 +132,7 @@ def _mjd_of_text(text: str) -> float | None:
 
 
 def utc_of(tai: float) -> datetime:
-    """The date and second (UTC) of an MJD in TAI, whole seconds, rounded to the millisecond before that."""
+    """The date (UTC) of an MJD in TAI, rounded to the millisecond: a double has tenths of it."""
     first, second, *_ = erfa.ufunc.taiutc(_JD_MINUS_MJD, tai) if tai >= 36934 else (_JD_MINUS_MJD, tai)
     days = float((first - _JD_MINUS_MJD) + second)
-    return _MJD_EPOCH + timedelta(seconds=math.floor(round(days * SECONDS_PER_DAY, 3)))
+    return _MJD_EPOCH + timedelta(milliseconds=round(days * SECONDS_PER_DAY * 1000))

@@ -67,7 +67,10 @@ def _each_once(paths: Iterable[str]) -> list[str]:
 
 
 def is_plane(path: str, camera: Camera) -> bool:
-    """Whether a file holds a mask or variance of the camera and no image, by its name."""
+    """Whether a file has the name that the camera gives to the mask or variance of another."""
     name = os.path.basename(path)
-    files = (plane.file for plane in (camera.mask, camera.variance) if plane is not None)
-    return any(file is not None and file.by in name and file.part not in name for file in files)
+    return any(
+        plane.file.by in name and plane.file.path_for(name.replace(plane.file.by, plane.file.part)) == name
+        for plane in (camera.mask, camera.variance)
+        if plane is not None and plane.file is not None
+    )

@@ -7,12 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lsst.daf.butler import Butler
-from tests.tasks.small_repository import SmallRepository, data_id, make_small_repository, visit_exposure
+import yaml
+from astropy import units
+from astropy.table import MaskedColumn, Table
+from hypothesis import HealthCheck, Phase, given, settings
+from lsst.daf.butler import Butler, ButlerConfig
+from tests.made_exposures import differences
+from tests.same_objects import assert_same
+from tests.tasks.small_repository import SmallRepository, data_id, make_small_repository, register, visit_exposure
 
 from diapipe.errors import BoundsError
-from diapipe.images import Box, Exposure
+from diapipe.images import Box, Difference, Exposure
 from diapipe.io.fits_file import FitsFile
+from diapipe.tasks.repository import CONFIG_FOLDER
+from diapipe.tasks.repository.delegates import ExposureDelegate
 
 WHERE = data_id(11, 1)
 
@@ -83,3 +91,56 @@ def test_a_repository_may_keep_compressed_images(pristine_repository: SmallRepos
     np.testing.assert_array_equal(before.mask, after.mask)
     assert np.abs(before.image - after.image).max() < 10.0 / 16
     np.testing.assert_array_equal(cut_out.image, after[Box(100, 110, 20, 40)].image)
+
+
+@given(difference=differences())
+@settings(
+    max_examples=5, phases=(Phase.generate,), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_a_difference_comes_back(small_repository: SmallRepository, difference: Difference) -> None:
+    """Whole, cut out, as the exposure that it is, and its kernel alone; the same by the delegate, from memory."""
+    box = Box(difference.box.y0, difference.box.y0 + 1, difference.box.x0, difference.box.x1)
+    with small_repository.opened(writeable=True) as butler:
+        kind = register(butler, "difference_image", ("instrument", "visit", "detector"), "DiaDifference")
+        run = f"differences/{len(butler.collections.query('*'))}"
+        butler.collections.register(run)
+        ref = butler.put(difference, kind, WHERE, run=run)
+        assert_same(difference, butler.get(ref))
+        assert_same(difference[box], butler.get(ref, parameters={"bbox": box}))
+        assert_same(difference.exposure, butler.get(ref, storageClass="DiaExposure"))
+        delegate = ExposureDelegate(ref.datasetType.storageClass)
+        for component in ref.datasetType.storageClass.allComponents():
+            found = butler.get(ref.makeComponentRef(component))
+            assert_same(delegate.getComponent(difference, component), found, component)
+        assert_same(difference[box], delegate.handleParameters(difference, {"bbox": box}))
+
+
+def test_tables_keep_their_units(small_repository: SmallRepository) -> None:
+    """Units, descriptions, several numbers a row, missing values; the table's own remarks where they are asked for."""
+    table = Table(
+        {
+            "id": np.array([0, 1]),
+            "ra": np.array([30.1, 30.2]) * units.deg,
+            "raCorners": np.arange(8.0).reshape(2, 4) * units.deg,
+            "psfSigma": MaskedColumn([1.7, 0.0], mask=[False, True], unit="pix", description="width"),
+            "band": ["r", "r"],
+        },
+        meta={"visit": 11},
+    )
+    with small_repository.opened(writeable=True) as butler:
+        kind = register(butler, "visit_summary", ("instrument", "visit"), "ArrowAstropy")
+        ref = butler.put(table, kind, instrument=WHERE["instrument"], visit=11, run="visits")
+        found, remarks = butler.get(ref), butler.get(ref, parameters={"strip_astropy_meta_yaml": False}).meta
+    assert {name: found[name].unit for name in found.colnames} == {name: table[name].unit for name in table.colnames}
+    assert found["raCorners"].shape == (2, 4)
+    np.testing.assert_array_equal(found["raCorners"], table["raCorners"])
+    assert found["psfSigma"].mask.tolist() == [False, True]
+    assert found["psfSigma"].description == "width"
+    assert remarks["visit"] == 11
+
+
+def test_no_name_of_ours_is_another_s() -> None:
+    """Storage classes of LSST's stack have theirs for ever, in every repository; ours begin with Dia."""
+    ours = yaml.safe_load((CONFIG_FOLDER / "storageClasses.yaml").read_text())["storageClasses"]
+    assert all(name.startswith("Dia") for name in ours)
+    assert not set(ours) & set(ButlerConfig()["storageClasses"])

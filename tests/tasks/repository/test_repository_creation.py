@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from lsst.daf.butler import Butler
+from lsst.pipe.base import Pipeline
 
 from diapipe.cli.main import main
+from diapipe.cli.run import survey_pipeline
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import CONFIG_FOLDER, create_repository, open_repository
 from diapipe.tasks.repository import creation as module
@@ -80,8 +82,10 @@ def test_a_foreign_repository_is_told_how_to_learn(tmp_path: Path, monkeypatch: 
 
 def test_class_paths_fit_the_repository() -> None:
     """The Butler keeps them in columns of limited width; longer ones fail in PostgreSQL alone."""
-    config = module.seed()
+    config, pipeline = module.seed(), Pipeline.from_uri(survey_pipeline())
     paths = list(config["datastore", "formatters"].toDict().values())
+    paths += [task.task_class_name for task in pipeline.to_graph().tasks.values()]
+    assert len(paths) > 5
     assert max(map(len, paths)) <= 64
 
 

@@ -1,9 +1,4 @@
-"""What a worker needs, imported once by the fork server that workers are forked from.
-
-For `pipetask run -j N` as well, whose processes otherwise import everything anew for each quantum::
-
-    python -c 'import diapipe.tasks.running.preload as p; p.install()' ...
-"""
+"""What a worker needs, imported once by the fork server that workers are forked from."""
 
 from __future__ import annotations
 

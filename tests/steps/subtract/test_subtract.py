@@ -13,6 +13,7 @@ from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskPlane, SpatialK
 from diapipe.images.fields import ImageField
 from diapipe.steps.decorrelate import Afterburner, decorrelate
 from diapipe.steps.subtract import subtract
+from diapipe.steps.subtract.convolve import convolve_pixels
 from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.masks import edge_width
 from gaussian_sky import STAMP, Sky, drawn, exposure, masked, moved_to, with_planes
@@ -349,6 +350,18 @@ def test_a_large_kernel_is_applied_whole(rng):
     expected = signal.fftconvolve(template.masked_image.image.astype(float), image, mode="same")
     assert found.matched_template is not None
     np.testing.assert_allclose(found.matched_template.image[31:-31, 31:-31], expected[31:-31, 31:-31], atol=0.02)
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1e7])
+def test_a_kernel_in_another_unit_gives_the_same_pixels_in_it(factor, rng):
+    """Counts of a template may be worth anything: the pixels scale with the kernel, to the rounding of float32."""
+    box = Box.from_shape((300, 520))
+    pixels = rng.normal(0.0, 100.0, box.shape).astype(np.float32)
+    images = GaussianPsf(sigma=2.0).kernel_image(x=0.0, y=0.0) * np.array([1.0, 0.05, -0.02])[:, None, None]
+    plain, scaled = (
+        convolve_pixels(pixels, box, SpatialKernel(ImageField(images * unit, box))) for unit in (1.0, factor)
+    )
+    np.testing.assert_allclose(scaled / np.float32(factor), plain, rtol=1e-4, atol=1e-3)
 
 
 def test_a_psf_of_the_reference_is_needed(rng):

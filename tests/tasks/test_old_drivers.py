@@ -10,7 +10,7 @@ from lsst.daf.butler import CollectionType
 from lsst.pipe.base import Pipeline
 from tests.tasks.border_survey import ACROSS, AGAIN, INSTRUMENT
 
-from diapipe.cli.old_drivers import IDLE, drive, parser_of
+from diapipe.cli.old_drivers import IDLE, _batch, asked_by, drive, parser_of
 from diapipe.cli.run import survey_pipeline
 from diapipe.errors import ReadError, UsageError
 from diapipe.tasks.drive import DRIVERS, Asked, configured, request_for
@@ -242,6 +242,17 @@ def test_the_names_are_commands():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     for name, function in (("imageDifferenceDriver", "image_difference_driver"), ("coaddDriver", "coadd_driver")):
         assert scripts[name] == scripts[f"{name}.py"] == f"diapipe.cli.old_drivers:{function}"
+
+
+@pytest.mark.parametrize(("kind", "cores"), [("none", 1), ("smp", 3), ("slurm", 3)])
+def test_where_it_runs(survey, kind, cores):
+    """In so many processes of this machine, or by a site of bps; `none` is one process whatever else is said."""
+    options = parser_of("coaddDriver").parse_args([str(survey.root), "--id", "--cores", "3", "--batch-type", kind])
+    assert asked_by(options).cores == cores
+    with request_for("coaddDriver", asked_by(options)) as request:
+        found = _batch(options, request)
+    assert set(found) == ({"executor"} if kind == "slurm" else set())
+    assert all(executor.site.name == "slurm.yaml" for executor in found.values())
 
 
 def test_a_driver_runs(survey, tmp_path, capsys):

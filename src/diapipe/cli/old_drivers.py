@@ -6,22 +6,23 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from diapipe.cli.run import survey_pipeline
-from diapipe.errors import DiapipeError, InternalError, UsageError
+from diapipe.errors import DiapipeError, InternalError
 
 IDLE: dict[str, tuple[int, str]] = {
     "--calib": (1, "calibrations were applied before"),
-    "--batch-options": (1, "the file of the site says it: diapipe submit --site FILE"),
+    "--batch-options": (1, "give --batch-type the YAML file of a site of your own"),
     "--batch-output": (1, "the log is where stderr goes"),
     "--batch-profile": (0, "how long each detector took is in its metadata"),
     "--batch-stats": (0, "how long each detector took is in its metadata"),
     "--batch-verbose": (0, "use -L debug"),
-    "--batch-submit": (1, "the file of the site says it: diapipe submit --site FILE"),
     "--chdir": (1, "paths are those of where the command is given"),
     "--clobber-config": (0, "a rerun holds one configuration; another one goes into another rerun"),
     "--clobber-output": (0, "what is done is kept; start anew in another rerun"),
@@ -37,14 +38,14 @@ IDLE: dict[str, tuple[int, str]] = {
     "--no-versions": (0, "a rerun keeps the versions of each of its runs"),
     "--noExit": (0, "the exit status tells whether something failed"),
     "--profile": (1, "how long each detector took is in its metadata"),
-    "--queue": (1, "the file of the site says it: diapipe submit --site FILE"),
+    "--queue": (1, "give --batch-type the YAML file of a site of your own"),
     "--reuse-outputs-from": (1, "what is done is always used again"),
     "--time": (1, "nothing is killed for taking longer; -t limits a detector's time"),
 }
 """Options that are taken and do nothing: how many words follow them, and why."""
 
-BATCH = {"none": "", "smp": "", "slurm": "slurm", "htcondor": "htcondor"}
-"""By ``--batch-type``: site of bps, "" for the processes of this machine."""
+HERE = ("none", "smp")
+"""Of ``--batch-type``: what runs in processes of this machine; all else is a site of bps."""
 
 
 def image_difference_driver() -> int:
@@ -60,11 +61,11 @@ def coadd_driver() -> int:
 def drive(name: str, words: Sequence[str]) -> int:
     """Run a driver; its exit status: 0 done, 1 something failed, 2 wrong use, 130 interrupted."""
     options = parser_of(name).parse_args(words)
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=_level(options.loglevel))
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
     try:
-        return _driven(name, options)
+        with _told(_level(options.loglevel)):
+            return _driven(name, options)
     except InternalError:
         raise
     except DiapipeError as error:
@@ -89,11 +90,6 @@ def _driven(name: str, options: argparse.Namespace) -> int:
         config: Any = configured(DRIVERS[name], asked)
         click.echo(config.saveToString())
         return 0
-    if BATCH[options.batch_type]:
-        raise UsageError(
-            f"--batch-type {options.batch_type} goes by bps: diapipe submit {options.repo} --site {options.batch_type}"
-        )
-    logging.getLogger("lsst").addHandler(logging.NullHandler())
     with (
         request_for(name, asked) as request,
         watcher_for(quiet=options.loglevel in ("error", "fatal"), n_workers=request.n_workers) as watcher,
@@ -101,15 +97,29 @@ def _driven(name: str, options: argparse.Namespace) -> int:
         if options.dry_run:
             click.echo(f"would run {', '.join(request.steps)} into {request.chain} where {request.data.where or 'all'}")
             return 0
-        summary = run_survey(request, watcher)
+        summary = run_survey(request, watcher, **_batch(options, request))
     tell(summary, repo=options.repo)
     return summary.exit_status
+
+
+def _batch(options: argparse.Namespace, request: Any) -> dict[str, Any]:
+    """Who does the work: the processes of this machine unless a cluster is asked for."""
+    if options.batch_type in HERE:
+        return {}
+    from diapipe.tasks.running.batch import BatchExecutor
+    from diapipe.tasks.running.submission import site_file
+
+    place = site_file(options.batch_type), Path(options.batch_submit)
+    return {
+        "executor": BatchExecutor(site=place[0], folder=place[1], chain=request.chain, cores=request.n_workers),
+    }
 
 
 def asked_by(options: argparse.Namespace) -> Any:
     """What the options ask for, as `diapipe.tasks.drive` wants it."""
     from diapipe.tasks.drive import Asked
 
+    cores = options.cores or options.processes or options.nodes * options.procs
     return Asked(
         repo=options.repo,
         pipeline=survey_pipeline(),
@@ -119,7 +129,7 @@ def asked_by(options: argparse.Namespace) -> Any:
         templateIds=options.templateId or (),
         files=[path for given in options.configfile or () for path in given],
         values=[value for given in options.config or () for value in given],
-        cores=options.cores or options.processes or options.nodes * options.procs,
+        cores=1 if options.batch_type == "none" else cores,
         limit_seconds=options.timeout,
     )
 
@@ -128,6 +138,22 @@ def _level(name: str) -> int:
     """The level of the log."""
     level = logging.getLevelName({"warn": "warning", "trace": "debug", "fatal": "critical"}.get(name, name).upper())
     return level if isinstance(level, int) else logging.INFO
+
+
+@contextmanager
+def _told(level: int) -> Iterator[None]:
+    """Let diapipe's own log lines be seen in the block, and no others: the watcher tells the rest."""
+    logger, handler = logging.getLogger("diapipe"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logging.getLogger("lsst").addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 class _Idle(argparse.Action):
@@ -161,7 +187,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     add("--cores", type=int, help="Processes at once.")
     add("--nodes", type=int, default=1, help="Machines; times --procs, where --cores is not given.")
     add("--procs", type=int, default=1, help="Processes of each.")
-    add("--batch-type", default="smp", type=str.lower, choices=list(BATCH), help="Where it runs.")
+    add("--batch-type", default="smp", metavar="TYPE", help="smp: processes here; none: one; slurm, htcondor, a file.")
+    add("--batch-submit", default="submit", metavar="FOLDER", help="For submit files and logs of jobs.")
     add("--dry-run", action="store_true", help="Tell what would be run.")
     parser.set_defaults(idle=None)
     for option, (n, why) in IDLE.items():

@@ -58,8 +58,8 @@ class AbstractCoadder(Limited, ABC):
         ``inverse_variance`` is one over the typical variance of an image with its correlation: one number an image, for
         weights that follow the variance of each pixel make fluxes depend on it. ``uniform`` is 1.
     feather_px
-        Distance from the border of an image (and of large holes in it) over which its weight rises to the full one: a
-        star there sees a PSF that changes smoothly.
+        Distance from the border of an image (and of large holes without values) over which its weight rises to the full
+        one: a star there sees a PSF that changes smoothly.
     cell_px
         Side of the cells at whose centres weights are kept, for the pixels and for the PSF.
     level_order

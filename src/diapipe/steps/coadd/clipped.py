@@ -22,6 +22,7 @@ from diapipe.steps.coadd.comparison import (
     judged,
     local_mean,
     model_errors,
+    rescaled,
     smoothed_alike,
 )
 
@@ -53,6 +54,8 @@ class ClippedCoadder(AbstractCoadder):
         The same for regions found on the images as they are.
     widening
         Variance of the common PSF over that of the widest PSF; 1.5 is near the matched filter for all of them.
+    n_model_errors
+        Height of a region above the static sky in units of the errors that follow.
     least_model_error
         Part of the brightness of a source by which images differ at least, for their PSF models and positions are not
         perfect. What they really differ by is measured on the bright pixels of each image.
@@ -75,6 +78,7 @@ class ClippedCoadder(AbstractCoadder):
     grow_fwhm: float = 0.75
     grow_sharp_px: float = 2.0
     widening: float = 1.5
+    n_model_errors: float = 3.0
     least_model_error: float = 0.01
     max_epochs: int = 2
     max_share_of_few: float = 0.4
@@ -121,10 +125,11 @@ class ClippedCoadder(AbstractCoadder):
         found = []
         for i, gain in enumerate(gains):
             variance = np.float32(gain) * spread[i]
-            off, good = smooth[i] - sky.median, judged(block.usable[i], variance, sky, int(np.ceil(2.0 * sigma)))
+            good = judged(block.usable[i], variance, sky, int(np.ceil(2.0 * sigma)))
+            off = rescaled(smooth[i], variance, sky, good)
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
-            allowed = np.float32(self.n_sigma) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
+            allowed = np.float32(self.n_model_errors) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
             seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA, dim=sky.dim)
             found.append(self._regions(off, seen, allowed, good, sky.number))
         return found

@@ -21,6 +21,8 @@ _USUAL_ERROR = 0.02
 _GAUSSIAN_SIZES = np.array([0.6745, 1.6449])  # below which half and nine tenths of Gaussian deviates lie
 _SAMPLED_PIXELS = 50_000
 _LEAST_PIXELS = 100
+_N_FITS, _CLIP = 4, 3.0
+_DARKEST_PERCENT = 40.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +36,8 @@ class Static:
 
     @property
     def dim(self) -> float:
-        """Light that most pixels have, if only by noise: what is brighter than this holds a source."""
-        return 2.0 * float(np.median(thinned(self.near, _SAMPLED_PIXELS)))
+        """Light that a part of the pixels has at most, if only by noise: the darkest that there are."""
+        return float(np.percentile(thinned(self.near, _SAMPLED_PIXELS), _DARKEST_PERCENT))
 
 
 def excess_scatter(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> float:
@@ -44,6 +46,31 @@ def excess_scatter(off: Float32Array, variance: Float32Array, sky: Static, good:
     dim = near < np.maximum(DIM_SIGMA * noise, sky.dim)
     chosen = dim if np.count_nonzero(dim) > _LEAST_PIXELS else np.ones(len(dim), np.bool_)
     return max(1.0, float(np.nan_to_num(robust_sigma(values[chosen] / noise[chosen]), nan=1.0)))
+
+
+def rescaled(image: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> Float32Array:
+    """What an image is off by from the median, on the median's flux scale and level.
+
+    A scale that is wrong by some percent, as from a PSF that is cut off at another radius, would let every star stand
+    out. The line is fitted to samples of the pixels, three times, without those beyond three times its scatter.
+    """
+    step = max(1, int(np.sqrt(image.size / _SAMPLED_PIXELS)))
+    pick = np.s_[::step, ::step]
+    usable = (good[pick] != 0) & np.isfinite(sky.median[pick]) & (variance[pick] > 0)
+    light, values = sky.median[pick][usable], image[pick][usable]
+    off = image - sky.median
+    if len(light) < _LEAST_PIXELS:
+        return off
+    weight = 1.0 / np.sqrt(variance[pick][usable] + (_USUAL_ERROR * light) ** 2)
+    kept = np.ones(len(light), np.bool_)
+    level, scale = 0.0, 0.0
+    for _ in range(_N_FITS):
+        design = np.stack([weight[kept], (weight * light)[kept]], axis=1).astype(np.float64)
+        (level, scale), *_ = np.linalg.lstsq(design, (weight * (values - light))[kept], rcond=None)
+        left = np.abs(weight * (values - light - level - scale * light))
+        kept = left < _CLIP * np.median(left) / _GAUSSIAN_SIZES[0]
+    off -= np.float32(level) + np.float32(scale) * sky.median
+    return off
 
 
 def model_errors(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> tuple[float, float]:

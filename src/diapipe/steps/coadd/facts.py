@@ -81,7 +81,7 @@ def facts_of(source: CoaddInput, box: Box, options: AbstractCoadder) -> Facts | 
     correlation = exposure.noise_correlation
     shared = 1.0 if correlation is None else max(float(correlation.sum()), 1e-3)
     weight = 1.0 if options.weighting == "uniform" else 1.0 / (typical * shared)
-    cells = _feathered(pixels, usable, box, options)
+    cells = _feathered(pixels, box, options)
     levels, level_weights = cell_medians(pixels, usable, box, level_cell_px(box, options))
     return Facts(
         input=source,
@@ -139,11 +139,13 @@ def _typical_variance(pixels: MaskedImage, usable: BoolArray) -> float:
     return float(np.median(sample if len(sample) else pixels.variance[usable]))
 
 
-def _feathered(pixels: MaskedImage, usable: BoolArray, box: Box, options: AbstractCoadder) -> Float32Array:
-    """Weights of 0 to 1 that rise from the border of the image, at the cells of the coadd."""
-    known = np.where(usable, pixels.image, np.float32(np.nan))
+def _feathered(pixels: MaskedImage, box: Box, options: AbstractCoadder) -> Float32Array:
+    """Weights of 0 to 1 that rise from where the image has pixels, at the cells of the coadd.
+
+    Pixels of no use, as the core of a star, are left out one by one: around them the others of the image count fully.
+    """
     rows, columns = pixels.box.slices_in(box)
-    planes = Planes(known, pixels.variance, pixels.mask)
+    planes = Planes(pixels.image, pixels.variance, pixels.mask)
     missing = missing_shares(planes, box.shape, options.cell_px, columns.start, rows.start)
     return feathered_weights(missing, step=options.cell_px, feather_px=options.feather_px)
 

@@ -121,7 +121,7 @@ def simple_psfs(draw: Any) -> Psf:
                 StackedPsf(
                     rng.uniform(0.1, 1, (2, n_terms, 9, 9)),
                     (Box(0, 100, -3, 90), Box(-7, 80, 0, 100)),
-                    rng.uniform(0.1, 1, (2, 3, 4)),
+                    rng.uniform(0.1, 1, (2, 3, 4)).astype(np.float32),
                     *rng.uniform(1, 9, 3).tolist(),
                 ),
                 PsfexPsf(rng.uniform(0.1, 1, (3, 11, 13)), 1, *rng.uniform(0.4, 2, 5).tolist()),

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from tests import made_exposures
 from tests.made_exposures import differences, exposures
 from tests.same_objects import assert_same
 
@@ -28,7 +30,7 @@ from diapipe.images import (
     PolynomialPsf,
     WeightMap,
 )
-from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
+from diapipe.io import exact_values, stored_difference, stored_exposure, stored_part, write_difference, write_exposure
 from diapipe.io.stored import PARTS
 
 many = settings(max_examples=30, phases=(Phase.explicit, Phase.generate))
@@ -171,3 +173,16 @@ def test_a_damaged_tree_is_a_read_error(tmp_path: Path) -> None:
         hdus["PSF.TREE"].data = hdus["PSF.TREE"].data[:-5].copy()
     with pytest.raises(ReadError, match=r"e\.fits: the text of its HDU PSF\.TREE is damaged"):
         stored_part(tmp_path / "e.fits", "psf")
+
+
+@given(
+    key=st.from_regex(exact_values._SHORT_KEY, fullmatch=True),
+    value=made_exposures.scalars | st.from_regex(exact_values._SHORT_TEXT, fullmatch=True),
+)
+@settings(max_examples=150, phases=(Phase.explicit, Phase.generate))
+def test_what_is_short_is_held_by_a_card(key: str, value: object) -> None:
+    """The quick answer is astropy's: the card, written and read, gives the value back."""
+    if exact_values._is_short(value):
+        header = fits.Header.fromstring(fits.Header([fits.Card(key, value)]).tostring())
+        assert list(header.items()) == [(key.removeprefix("HIERARCH "), value)]
+        assert type(next(iter(header.values()))) is type(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from importlib.resources import files as files_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,13 +51,18 @@ how_to_run: Decorator = several(
 )
 
 
+what_to_run: Decorator = several(
+    click.argument("repo"),
+    click.option("--steps", default=",".join(STEPS), show_default=True, help="Subsets of the pipeline, in this order."),
+    data_choice,
+    template_choice,
+    how_to_run,
+    talk,
+)
+
+
 @click.command(short_help="Run the survey's pipeline on a repository.")
-@click.argument("repo")
-@click.option("--steps", default=",".join(STEPS), show_default=True, help="Subsets of the pipeline, in this order.")
-@data_choice
-@template_choice
-@how_to_run
-@talk
+@what_to_run
 def run(repo: str, steps: str, **options: Any) -> int:
     """Run the pipeline: visits, their scale, coadds as templates, differences.
 
@@ -66,16 +72,23 @@ def run(repo: str, steps: str, **options: Any) -> int:
     return run_steps(repo, tuple(filter(None, steps.split(","))), options)
 
 
-def run_steps(repo: str, steps: tuple[str, ...], options: dict[str, Any]) -> int:
-    """Run some steps with the options of the command line."""
+def run_steps(
+    repo: str,
+    steps: tuple[str, ...],
+    options: dict[str, Any],
+    *,
+    executor_of: Callable[[RunRequest], Callable[..., str]] | None = None,
+) -> int:
+    """Run some steps with the options of the command line, on workers of this process or by another executor."""
     from diapipe.cli.run_progress import watcher_for
     from diapipe.cli.run_summary import tell
     from diapipe.tasks.running import run_survey
 
     request = request_of(repo, steps, **options)
+    other: dict[str, Any] = {"executor": executor_of(request)} if executor_of else {}
     logging.getLogger("lsst").addHandler(logging.NullHandler())  # the watcher tells what a person wants to know
     with watcher_for(quiet=bool(options["quiet"]), n_workers=request.n_workers) as watcher:
-        summary = run_survey(request, watcher)
+        summary = run_survey(request, watcher, **other)
     if not options["quiet"] or summary.exit_status:
         tell(summary, repo=repo)
     return summary.exit_status

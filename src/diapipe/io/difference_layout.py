@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -294,13 +294,21 @@ def _exact_values(file: FitsFile) -> dict[str, Any]:
 
 def info_of(file: FitsFile) -> ObservationInfo:
     """What the primary header says of the observation."""
-    values = {**file.header(0), **_exact_values(file)}
+    values = _values(file, INFO_CARDS.values())
     return ObservationInfo(**{name: values[card] for name, card in INFO_CARDS.items() if card in values})
 
 
+def _values(file: FitsFile, cards: Iterable[str]) -> dict[str, Any]:
+    """Those of some cards of the primary header that are there, exactly."""
+    header, exact = file.header(0), _exact_values(file)
+    return {card: exact[card] if card in exact else header[card] for card in cards if card in exact or card in header}
+
+
 def _metadata(header: fits.Header, exact: Mapping[str, Any]) -> dict[str, Any]:
-    values, prefix = {**header, **exact}, f"{_METADATA} "
-    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    prefix = f"{_METADATA} "
+    said = {card.keyword: card.value for card in header.cards if card.keyword.startswith(prefix)}
+    said |= {key: value for key, value in exact.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): value for key, value in said.items()}
 
 
 def difference_of(exposure: Exposure, file: FitsFile, part: tuple[slice, slice] | None = None) -> Difference:
@@ -308,7 +316,7 @@ def difference_of(exposure: Exposure, file: FitsFile, part: tuple[slice, slice] 
     kernel, background = read_record(file, "KERNEL"), read_record(file, "BACKGROUND")
     if kernel is None or background is None:
         raise ReadError(f"{file.name} is no difference of diapipe: it has no KERNEL or no BACKGROUND")
-    values = {**file.header(0), **_exact_values(file)}
+    values = _values(file, ["CONVOLVD", *(card for card, _ in _OF_DIFFERENCE.values())])
     whitening, residual = read_record(file, "WHITENING"), read_record(file, "RESIDUAL_BACKGROUND")
     of_template = read_record(file, "TEMPLATE_FILTER")
     return Difference(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from toy_runs import counts, ended, request, values
 
-from diapipe.cli.main import main
+from diapipe.cli.main import cli, main
 from diapipe.errors import UsageError
 from diapipe.tasks.running import batch
 from diapipe.tasks.running.submission import Submission, clustering, environment_lines, site_file
@@ -114,6 +114,12 @@ def test_a_bps_that_did_nothing_is_not_believed(
     assert bool(summary.stopped) == bool(status)
     unregistered = list((repo / ".diapipe").rglob("*.qg"))
     assert len(unregistered) == status, "the graph stays for the next run where bps may not have registered all"
+
+
+def test_the_command_takes_what_diapipe_run_takes() -> None:
+    """Every option of `diapipe run`, the site, and the folder."""
+    names = {name: {option.name for option in cli.commands[name].params} for name in ("run", "submit")}
+    assert names["submit"] == names["run"] | {"site", "submit_folder"}
 
 
 def test_jobs_by_bps_end_as_they_do_here(repo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from lsst.daf.butler import Butler
 
+from diapipe.tasks.repository import open_repository
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_description import parse_camera
 
@@ -22,6 +26,23 @@ filter: FILTER
 bands: {r.*: r, g.*: g}
 time: {start: MJD-OBS}
 """
+
+
+_KEPT: dict[Path, Butler] = {}
+
+
+@contextmanager
+def kept(root: Path) -> Iterator[Butler]:
+    """A writeable Butler that stays open until `forget`: opening one takes longer than most tests."""
+    if root not in _KEPT:
+        _KEPT[root] = open_repository(root, writeable=True)
+    yield _KEPT[root]
+
+
+def forget(root: Path) -> None:
+    """Close what `kept` opened: another process or command is about to write, or has written."""
+    if root in _KEPT:
+        _KEPT.pop(root).close()
 
 
 def camera(text: str = DESCRIPTION, **changes: str) -> Camera:

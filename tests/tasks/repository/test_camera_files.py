@@ -16,7 +16,7 @@ from diapipe.cli.main import main
 from diapipe.errors import BoundsError, InputError, ReadError
 from diapipe.images import Box, MaskPlane, PhotoCalib
 from diapipe.io import read_exposure, write_exposure
-from diapipe.tasks.repository import create_repository, open_repository
+from diapipe.tasks.repository import open_repository
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_description import load_camera
 from diapipe.tasks.repository.camera_files import ImageFile, images_of
@@ -330,14 +330,13 @@ def test_an_afw_calexp_brings_all_it_has(shared_data: Path, tmp_path: Path):
 
 
 @pytest.mark.realdata
-def test_a_calexp_named_as_in_dc2(shared_data: Path, tmp_path: Path):
+def test_a_calexp_named_as_in_dc2(root: Path, shared_data: Path, tmp_path: Path):
     """Visit, detector and filter of Run 1.2i stand in the file's name; the raft is in the detector's."""
     path = tmp_path / "calexp_00000230-i-R22-S11-det094.fits"
     copy(shared_data / "lsst_afw_format" / "obs_base__calexp.fits", path)
     with fits.open(path, mode="update") as hdus:
         for key in ("EXPID", "DET-ID", "DETSER", "DETNAME", "FILTER"):
             hdus[0].header.remove(key, ignore_missing=True)
-    root = create_repository(tmp_path / "repo")
     assert main(["ingest", str(root), str(path), "--camera", "lsstcam-dc2", "--quiet"]) == 0
     with open_repository(root) as butler:
         where = {"instrument": "LSSTCam-imSim", "exposure": 230, "detector": 94, "collections": "LSSTCam-imSim/raw"}

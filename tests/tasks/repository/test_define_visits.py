@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 import numpy as np
 import pytest
+from astropy.time import Time
 from astropy.wcs import WCS
 from lsst.daf.butler import Butler
 from lsst.sphgeom import ConvexPolygon, UnitVector3d
-from tests.tasks.camera_scenes import SIDE, camera, image_hdu, wcs_cards, write_image, write_night
+from tests.tasks.camera_scenes import SIDE, camera, forget, image_hdu, kept, wcs_cards, write_image, write_night
 
 from diapipe.cli.main import main
 from diapipe.errors import UsageError
@@ -19,7 +21,7 @@ from diapipe.images import Box
 from diapipe.images.sky import icrs_of
 from diapipe.io.celestial import read_wcs
 from diapipe.numerics.sphere import unit_vectors
-from diapipe.tasks.repository import create_repository, open_repository
+from diapipe.tasks.repository.exposure_records import night_of, night_span
 from diapipe.tasks.repository.ingest import ingest
 from diapipe.tasks.repository.visits import define_visits
 
@@ -39,25 +41,13 @@ PLACES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def pristine_empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty repository, made once."""
-    return create_repository(tmp_path_factory.mktemp("empty") / "repo")
-
-
-@pytest.fixture
-def root(pristine_empty: Path, tmp_path: Path) -> Path:
-    """An empty repository to write into."""
-    return Path(copytree(pristine_empty, tmp_path / "repo"))
-
-
 def take(root: Path, files: list[str], which=None) -> None:
-    with open_repository(root, writeable=True) as butler:
+    with kept(root) as butler:
         assert ingest(butler, which or camera(), files).refused == ()
 
 
 def define(root: Path, **options):
-    with open_repository(root, writeable=True) as butler:
+    with kept(root) as butler:
         return define_visits(butler, **options)
 
 
@@ -84,7 +74,7 @@ def inner_points(polygon: ConvexPolygon) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def everywhere(tmp_path_factory: pytest.TempPathFactory, pristine_empty: Path) -> Path:
+def everywhere(tmp_path_factory: pytest.TempPathFactory, pristine_empty: Path) -> Iterator[Path]:
     """A repository with one visit at each of the places."""
     folder = tmp_path_factory.mktemp("everywhere")
     root = Path(copytree(pristine_empty, folder / "repo"))
@@ -92,7 +82,8 @@ def everywhere(tmp_path_factory: pytest.TempPathFactory, pristine_empty: Path) -
         write_image(folder / f"v{visit}.fits", visit, **cards)
     take(root, [str(folder / f"v{visit}.fits") for visit in range(1, len(PLACES) + 1)])
     assert define(root).summary == f"{len(PLACES)} visits defined"
-    return root
+    yield root
+    forget(root)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -100,7 +91,7 @@ def test_a_region_holds_the_pixels_and_no_more(everywhere: Path, place: str):
     """The centre of every pixel is in, and no position a pixel beyond the middle of an edge that is not bent."""
     hdu = image_hdu(1, **PLACES[place])
     wcs = read_wcs(hdu.header, Box.from_shape((SIDE, SIDE)))
-    with open_repository(everywhere) as butler:
+    with kept(everywhere) as butler:
         found = region(butler, 1 + list(PLACES).index(place), 0)
     y, x = np.mgrid[:SIDE, :SIDE]
     assert holds(found, on_sky(wcs, x, y)).all()
@@ -112,7 +103,7 @@ def test_a_region_holds_the_pixels_and_no_more(everywhere: Path, place: str):
 
 def test_the_pole_is_inside(everywhere: Path):
     """An image around the pole holds it, whatever right ascension it is given."""
-    with open_repository(everywhere) as butler:
+    with kept(everywhere) as butler:
         found = region(butler, 1 + list(PLACES).index("north pole"))
     assert found.contains(UnitVector3d(0.0, 0.0, 1.0))
     assert not found.contains(UnitVector3d(0.0, 0.0, -1.0))
@@ -120,7 +111,7 @@ def test_the_pole_is_inside(everywhere: Path):
 
 def test_the_registry_knows_what_lies_where(everywhere: Path):
     """A query by position finds the one visit there, on both sides of RA 0."""
-    with open_repository(everywhere) as butler:
+    with kept(everywhere) as butler:
         for ra in (0.3, 359.7):
             found = butler.query_dimension_records(
                 "visit_detector_region",
@@ -134,7 +125,7 @@ def test_a_visit_is_its_exposure(root: Path, tmp_path: Path):
     """One to one: number, filter, night, time; the region of the visit holds those of its detectors."""
     take(root, write_night(tmp_path / "night", range(1, 4), range(2)))
     assert define(root).summary == "3 visits defined"
-    with open_repository(root) as butler:
+    with kept(root) as butler:
         visit = butler.query_dimension_records("visit", instrument="TestCam", visit=2)[0]
         exposure = butler.query_dimension_records("exposure", instrument="TestCam", exposure=2)[0]
         for name in ("physical_filter", "day_obs", "timespan", "exposure_time", "target_name"):
@@ -155,14 +146,11 @@ def test_a_visit_is_its_exposure(root: Path, tmp_path: Path):
         (0.0, 61050.001, 20260110),
     ],
 )
-def test_nights_change_at_the_cameras_noon(root: Path, tmp_path: Path, hour: float, mjd_utc: float, night: int):
+def test_nights_change_at_the_cameras_noon(hour: float, mjd_utc: float, night: int):
     """MJD 61050 is 2026-01-10; in Hawaii (noon at 22 h UTC) one night goes from 4 to 16 h UTC."""
-    take(root, [write_image(tmp_path / "a.fits", 1, MJD_OBS=mjd_utc)], camera(new_night_at_utc_hour=str(hour)))
-    with open_repository(root) as butler:
-        record = butler.query_dimension_records("exposure", explain=False)[0]
-        span = butler.query_dimension_records("day_obs", explain=False)[0].timespan
-    assert record.day_obs == night
-    assert span.contains(record.timespan.begin)
+    described, begin = camera(new_night_at_utc_hour=str(hour)), Time(mjd_utc, format="mjd", scale="utc").tai
+    assert night_of(described, float(begin.mjd)) == night
+    assert night_span(described, night).contains(begin)
 
 
 def test_again_changes_nothing_and_late_detectors_are_added(root: Path, tmp_path: Path):
@@ -171,12 +159,12 @@ def test_again_changes_nothing_and_late_detectors_are_added(root: Path, tmp_path
     take(root, files[:3])
     assert define(root).summary == "2 visits defined"
     assert define(root).summary == "0 visits defined, 2 already there"
-    with open_repository(root) as butler:
+    with kept(root) as butler:
         before = region(butler, 2)
     take(root, files)
     done = define(root)
     assert (done.summary, done.completed) == ("0 visits defined, 1 completed, 1 already there", (2,))
-    with open_repository(root) as butler:
+    with kept(root) as butler:
         grown = region(butler, 2)
         assert holds(grown, inner_points(region(butler, 2, 1))).all()
         assert holds(grown, inner_points(before)).all()
@@ -224,5 +212,5 @@ def test_the_distortions_of_decam(root: Path, shared_data: Path):
         box = Box.from_shape(hdus[0].shape)
         wcs = read_wcs(hdus[0].header, box)
     y, x = np.mgrid[: box.height : 5, : box.width : 5]
-    with open_repository(root) as butler:
+    with kept(root) as butler:
         assert holds(region(butler, 4, 37), on_sky(wcs, x, y)).all()

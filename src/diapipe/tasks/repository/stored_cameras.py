@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from lsst.daf.butler import Butler, DatasetType, Location, MissingDatasetTypeError
+from lsst.daf.butler import Butler, DatasetRef, DatasetType, Location, MissingDatasetTypeError
+from lsst.daf.butler.registry import ConflictingDefinitionError
 from lsst.resources import ResourcePath
 
 from diapipe.errors import InputError, ReadError, UsageError
@@ -147,13 +148,20 @@ def _put_dataset(butler: Butler, camera: Camera) -> None:
     butler.collections.register(run)
     kind = DatasetType(CAMERA, ("instrument",), "StructuredDataDict", universe=butler.dimensions)
     butler.registry.registerDatasetType(kind)
-    data_id = {"instrument": camera.name}
-    try:
-        old = butler.find_dataset(kind, data_id, collections=run)
-    except MissingDatasetTypeError:
-        old = None
+    old = _found_dataset(butler, kind, camera)
     if old is not None:
         if butler.stored(old) and butler.get(old) == dict(camera.source):
             return
         butler.pruneDatasets([old], disassociate=True, unstore=True, purge=True)
-    butler.put(dict(camera.source), kind, data_id, run=run)
+    try:
+        butler.put(dict(camera.source), kind, {"instrument": camera.name}, run=run)
+    except ConflictingDefinitionError:
+        if _found_dataset(butler, kind, camera) is None:  # else another process was faster, with the same
+            raise
+
+
+def _found_dataset(butler: Butler, kind: DatasetType, camera: Camera) -> DatasetRef | None:
+    try:
+        return butler.find_dataset(kind, {"instrument": camera.name}, collections=raw_run(camera.name))
+    except MissingDatasetTypeError:
+        return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
 import yaml
 from astropy import units
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from hypothesis import HealthCheck, Phase, given, settings
-from lsst.daf.butler import Butler, ButlerConfig
+from lsst.daf.butler import Butler, ButlerConfig, DatasetProvenance
 from tests.made_exposures import differences
 from tests.same_objects import assert_same
 from tests.tasks.small_repository import SmallRepository, data_id, make_small_repository, register, visit_exposure
@@ -144,3 +146,21 @@ def test_no_name_of_ours_is_another_s() -> None:
     ours = yaml.safe_load((CONFIG_FOLDER / "storageClasses.yaml").read_text())["storageClasses"]
     assert all(name.startswith("Dia") for name in ours)
     assert not set(ours) & set(ButlerConfig()["storageClasses"])
+
+
+def test_a_file_says_which_dataset_it_is(small_repository: SmallRepository) -> None:
+    """Its run, type and data id, what made it and from what, in the primary header, for who finds the file alone."""
+    made = visit_exposure(11, 1)
+    with small_repository.opened(writeable=True) as butler:
+        kind = register(butler, "copy", ("instrument", "visit", "detector"), "DiaExposure")
+        (source,) = butler.query_datasets("visit_image", collections="visits", data_id=WHERE)
+        butler.collections.register("copies")
+        making = DatasetProvenance(quantum_id=UUID(int=7))
+        making.add_input(source)
+        ref = butler.put(made, kind, WHERE, run="copies", provenance=making)
+        header = fits.getheader(butler.getURI(ref).ospath)
+        assert_same(made, butler.get(ref))
+    said = {key.removeprefix("DPPROV "): header[key] for key in header if key.startswith("DPPROV ")}
+    assert (said["ID"], said["RUN"], said["DATASETTYPE"]) == (str(ref.id), "copies", "copy")
+    assert (said["DATAID-VISIT"], said["DATAID-DETECTOR"]) == (11, 1)
+    assert (said["QUANTUM"], said["INPUT-0-ID"]) == (str(UUID(int=7)), str(source.id))

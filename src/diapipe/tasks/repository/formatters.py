@@ -5,9 +5,11 @@ Repositories hold the paths of these classes with every file: they never move.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
-from lsst.daf.butler import FormatterV2, Location
+from lsst.daf.butler import DatasetProvenance, FormatterV2, Location
 from lsst.resources import ResourcePath
 
 from diapipe.errors import WriteError
@@ -16,6 +18,9 @@ from diapipe.io import stored_difference, stored_exposure, stored_part, write_di
 from diapipe.tasks.repository.camera_files import ImageFile
 from diapipe.tasks.repository.stored_cameras import camera_for
 
+MOST_INPUTS = 100
+"""Datasets that a header names; of more, only their number."""
+
 
 class ExposureFormatter(FormatterV2):
     """`Exposure` as a FITS file; a component or a box is read without the rest of the pixels."""
@@ -23,6 +28,7 @@ class ExposureFormatter(FormatterV2):
     can_read_from_local_file = True
     default_extension = ".fits"
     supported_write_parameters: ClassVar[frozenset[str]] = frozenset({"compress"})
+    _making: Mapping[str, Any] = MappingProxyType({})
 
     def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
         """The exposure, its part in the parameter ``bbox``, or a component."""
@@ -34,9 +40,17 @@ class ExposureFormatter(FormatterV2):
         """The object of the file, or its part in the parameter ``bbox``."""
         return stored_exposure(path, box=self.box)
 
+    def add_provenance(self, in_memory_dataset: Any, /, *, provenance: DatasetProvenance | None = None) -> Any:
+        """Note which dataset it is, what made it and from which inputs, for the file's primary header."""
+        said = (provenance or DatasetProvenance()).to_flat_dict(
+            self.dataset_ref, sep=" ", use_upper=True, simple_types=True, max_inputs=MOST_INPUTS
+        )
+        self._making = {key.replace(" ", "-"): value for key, value in said.items()}
+        return in_memory_dataset
+
     def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
         """Write the exposure."""
-        write_exposure(in_memory_dataset, uri.ospath, compress=self.is_compressed)
+        write_exposure(in_memory_dataset, uri.ospath, compress=self.is_compressed, provenance=self._making)
 
     @property
     def box(self) -> Box | None:
@@ -58,7 +72,9 @@ class DifferenceFormatter(ExposureFormatter):
 
     def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
         """Write the difference with everything that it holds."""
-        write_difference(in_memory_dataset, uri.ospath, compress=self.is_compressed, with_template=True)
+        write_difference(
+            in_memory_dataset, uri.ospath, compress=self.is_compressed, with_template=True, provenance=self._making
+        )
 
 
 class CameraFileFormatter(FormatterV2):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ from diapipe.tasks.running.outcome import Ended, Outcome, Watcher
 from diapipe.tasks.running.reasons import failure_reason, had_no_work, no_work_reason
 from diapipe.tasks.running.registering import Registrar, entry_of
 from diapipe.tasks.running.submission import Submission, bps_environment
+
+GRACE_SECONDS = 60.0
 
 JOBS = "jobs"
 """Folder that bps makes for its own files and the logs of the jobs."""
@@ -121,9 +124,18 @@ def _bps(submit_file: Path, log: Path) -> int:
         try:
             return child.wait()
         except BaseException:
-            child.terminate()
-            child.wait()
+            _end_politely(child)
             raise
+
+
+def _end_politely(child: subprocess.Popen[bytes]) -> None:
+    """Interrupt bps, which then ends its workers and gives back what it has of a cluster; kill it if it does not."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def outcomes_of(graph: PredictedQuantumGraph, butler: Butler, logs: Path) -> Iterator[Outcome]:

@@ -109,6 +109,8 @@ def _compose(variance: Float32Array, scatter: Float32Array, dark: Float32Array, 
     tall = (variance.shape[0] + scatter.shape[0] - 1) // scatter.shape[0]
     wide = (variance.shape[1] + scatter.shape[1] - 1) // scatter.shape[1]
     for y in range(variance.shape[0]):
-        for x in range(variance.shape[1]):
-            row, column = y // tall, x // wide
-            seen[y, x] = scatter[row, column] + max(variance[y, x] - dark[row, column], np.float32(0.0))
+        row = y // tall
+        for column in range(scatter.shape[1]):
+            base, usual = scatter[row, column], dark[row, column]
+            for x in range(column * wide, min((column + 1) * wide, variance.shape[1])):
+                seen[y, x] = base + max(variance[y, x] - usual, np.float32(0.0))

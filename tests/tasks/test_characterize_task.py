@@ -12,7 +12,7 @@ from tests.tasks.small_repository import DETECTORS, INSTRUMENT, VISITS, make_sma
 
 import diapipe
 from diapipe.errors import InputError, NoWorkError
-from diapipe.images import PhotoCalib
+from diapipe.images import MaskPlane, PhotoCalib
 from diapipe.io import write_parquet
 from diapipe.steps.characterize import characterize
 from diapipe.tasks.characterize import CharacterizeTask
@@ -84,6 +84,23 @@ def test_the_sky_is_written_on_request(raw):
     back = result.visitImage.masked_image.image + result.background.masked_image.image
     np.testing.assert_allclose(back, raw[0].masked_image.image, atol=1e-5)
     assert CharacterizeTask().run(raw[0]).background is None
+
+
+def test_a_satellite_is_masked_before_anything_is_matched():
+    """All of a trail, 1.5 FWHM to either side; nothing where there is none; nothing if it is not asked for."""
+    spec = diapipe.simulate.SurveySpec(n_satellite_trails=3)
+    survey = diapipe.simulate.simulate_survey(spec, rng=np.random.default_rng(1))
+    frame, clear = survey.frame(9, 1), survey.frame(1, 1)
+    streak = int(MaskPlane.STREAK)
+    found = CharacterizeTask().run(frame.exposure).visitImage.masked_image.mask & streak
+    true = frame.truth.mask & streak
+    assert true.sum() > 0
+    np.testing.assert_array_equal(found[true != 0], streak)
+    assert (found != 0).mean() < 0.08
+    assert not (CharacterizeTask().run(clear.exposure).visitImage.masked_image.mask & streak).any()
+    config = CharacterizeTask.ConfigClass()
+    config.doMaskStreaks = False
+    assert not (CharacterizeTask(config=config).run(frame.exposure).visitImage.masked_image.mask & streak).any()
 
 
 def test_the_older_names():

@@ -26,6 +26,7 @@ from diapipe.steps.characterize.background import BackgroundMesh
 from diapipe.steps.characterize.psf import PsfModel
 from diapipe.steps.characterize.sources import SourceDetection
 from diapipe.steps.characterize.variance import Variance
+from diapipe.steps.clean import AMONG_STARS, Streaks, mask_streaks
 from diapipe.tasks.connections import EXPOSURE, TABLE
 from diapipe.tasks.dataset_names import DP1, use_names
 from diapipe.tasks.fields import OptionConfig, option, options_of
@@ -76,6 +77,13 @@ class CharacterizeConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=C
 
     coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
     doWriteBackground: Any = Field(dtype=bool, default=False, doc="Write the sky that was taken out, as an image.")
+    doMaskStreaks: Any = Field(dtype=bool, default=True, doc="Mask trails of satellites, before kernels and coadds.")
+    streakSigma: Any = option(
+        Streaks,
+        "profile_sigma",
+        default=AMONG_STARS.profile_sigma,
+        doc="Least significance of a trail; stars in a row can reach 20.",
+    )
     cellPixels: Any = option(BackgroundMesh, "cell_pixels")
     detectionSigma: Any = option(SourceDetection, "n_sigma")
     varianceTolerance: Any = option(Variance, "tolerance")
@@ -137,7 +145,7 @@ class CharacterizeTask(PipelineTask):
         TooFewStarsError
             If its PSF has to be made and there are too few stars.
         """
-        found = characterize(exposure, options=self.config.options())
+        found = self._without_streaks(characterize(exposure, options=self.config.options()))
         stars = star_table(found, options=options_of(self.config, StarPhotometry))
         stars.meta[SUMMARY] = exposure_summary(found, stars)
         stars.meta[FINDINGS] = found.summary
@@ -147,6 +155,15 @@ class CharacterizeTask(PipelineTask):
             self.log.warning(sentence)
         background = _background(found) if self.config.doWriteBackground else None
         return Struct(visitImage=found.exposure, stars=stars, background=background, characterized=found)
+
+    def _without_streaks(self, found: Characterized) -> Characterized:
+        """The same with STREAK on the trails of satellites."""
+        if not self.config.doMaskStreaks:
+            return found
+        options = replace(AMONG_STARS, profile_sigma=self.config.streakSigma)
+        exposure, streaks = mask_streaks(found.exposure, options=options)
+        self.metadata["n_streaks"] = len(streaks)
+        return replace(found, exposure=exposure)
 
 
 def identified(exposure: Exposure, dataId: Any) -> Exposure:

@@ -6,10 +6,20 @@ from dataclasses import dataclass, field, replace
 
 from diapipe.images import Difference
 from diapipe.steps.clean.cosmic_rays import CosmicRays, mask_cosmic_rays
-from diapipe.steps.clean.streaks import Streak, Streaks, mask_streaks
+from diapipe.steps.clean.streaks import AMONG_STARS, Streak, Streaks, mask_streaks
 from diapipe.steps.limits import Limited
 
-__all__ = ["Clean", "Cleaned", "CosmicRays", "Streak", "Streaks", "clean", "mask_cosmic_rays", "mask_streaks"]
+__all__ = [
+    "AMONG_STARS",
+    "Clean",
+    "Cleaned",
+    "CosmicRays",
+    "Streak",
+    "Streaks",
+    "clean",
+    "mask_cosmic_rays",
+    "mask_streaks",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,10 @@ class Streaks(Limited):
     max_streaks: int = 10
 
 
+AMONG_STARS = Streaks(profile_sigma=25.0, signs="positive")
+"""For a single image, whose stars in a row reach 20 sigma; what is fainter shows on the difference."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
     """A streak, in parent pixel coordinates.
@@ -124,7 +128,8 @@ def mask_streaks(difference: Exposure, *, options: Streaks) -> tuple[Exposure, l
     Parameters
     ----------
     difference
-        Science minus template; unusable pixels tell nothing.
+        Science minus template, or with the options `AMONG_STARS` a single image less its sky; unusable pixels tell
+        nothing.
     options
         What counts as a streak.
     """

@@ -15,7 +15,7 @@ from astropy.io import fits
 import diapipe
 from diapipe.cli.first_use import NOTICE
 from diapipe.cli.main import main
-from diapipe.cli.truth import recovery, simulated, write_truth
+from diapipe.cli.truth import matches, recovery, simulated, write_truth
 from diapipe.flow import difference_pair
 from diapipe.io import read_difference, read_exposure, read_parquet
 
@@ -330,19 +330,19 @@ def test_simulated_files_are_read_back(pair, tmp_path, capsys):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "below"), [("simulate", ""), ("demo", "images")])
+@pytest.mark.parametrize(("command", "below"), [(["simulate"], ""), (["demo", "--pair"], "images")])
 def test_a_simulation_replaces_no_file_of_others(command, below, tmp_path, capsys):
     """A science.fits that diapipe did not make stays as it is, until --overwrite."""
     (tmp_path / below).mkdir(exist_ok=True)
     theirs = tmp_path / below / "science.fits"
     theirs.write_text("three nights at the telescope")
-    status, _, err = run(capsys, command, "--out", tmp_path, "--size", 256)
+    status, _, err = run(capsys, *command, "--out", tmp_path, "--size", 256)
     assert status == 2
     assert "holds a science.fits that is no result of diapipe" in one_sentence(err)
     assert theirs.read_text() == "three nights at the telescope"
-    if command == "simulate":
-        assert run(capsys, command, "--out", tmp_path, "--size", 128, "--overwrite")[0] == 0
-        assert run(capsys, command, "--out", tmp_path, "--size", 128)[0] == 0
+    if command == ["simulate"]:
+        assert run(capsys, *command, "--out", tmp_path, "--size", 128, "--overwrite")[0] == 0
+        assert run(capsys, *command, "--out", tmp_path, "--size", 128)[0] == 0
 
 
 def test_an_interrupted_demo_leaves_nothing(tmp_path, capsys, monkeypatch):
@@ -352,14 +352,14 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("diapipe.cli.pair.difference_pair", stop)
-    status, _, err = run(capsys, "demo", "--out", tmp_path / "demo", "--size", 256)
+    status, _, err = run(capsys, "demo", "--pair", "--out", tmp_path / "demo", "--size", 256)
     assert (status, err.splitlines()[-1]) == (130, "diapipe: interrupted; nothing was written")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("at_once")
 def test_the_files_of_a_demo_lie_where_its_summary_says(tmp_path, capsys):
-    assert run(capsys, "demo", "--out", tmp_path / "demo", "--size", 256)[0] == 0
+    assert run(capsys, "demo", "--pair", "--out", tmp_path / "demo", "--size", 256)[0] == 0
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert summary["inputs"]["science"]["path"] == str(tmp_path / "demo" / "images" / "science.fits")
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted([*FILES, "images"])
@@ -369,7 +369,7 @@ def test_the_files_of_a_demo_lie_where_its_summary_says(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_demo_recovers_the_truth(tmp_path, capsys):
     begun = time.process_time()
-    status, out, _ = run(capsys, "demo", "--out", tmp_path / "demo", "--size", 512)
+    status, out, _ = run(capsys, "demo", "--pair", "--out", tmp_path / "demo", "--size", 512)
     assert status == 0
     assert "How the truth was recovered" in out
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted([*FILES, "images"])
@@ -388,6 +388,6 @@ def test_recovery_counts_what_is_known():
         {"x": [10.5, 50, 170, 90], "y": [10.0] * 4, "psfFlux": [101.0, -202, 60, 300], "psfFluxErr": [10.0] * 4,
          "dp_bad": [False, False, False, True]}
     )  # fmt: skip
-    found = recovery(sources, truth)
+    found = recovery([matches(sources, truth)])
     assert (found.n_true, found.n_found, found.n_sources, found.n_real, found.n_bright) == (3, 2, 3, 2, 2)
     assert found.flux_bias == pytest.approx(0.01)

@@ -75,7 +75,7 @@ def test_after_warmup_nothing_compiles(cold, tmp_path):
         "subtract", tmp_path / "bare_science.fits", tmp_path / "bare_template.fits", "--out", tmp_path / "b",
         "--threads", 2, "--write", "score", "--write", "matched_template",
     )  # fmt: skip
-    said += cold.run("demo", "--out", tmp_path / "demo", "--size", 256)
+    said += cold.run("demo", "--pair", "--out", tmp_path / "demo", "--size", 256)
     assert cold.kernels() == compiled
     assert NOTICE not in said
 

@@ -1,86 +1,46 @@
-"""``diapipe demo``: a simulated pair, from images to the page, against its truth."""
+"""``diapipe demo``: the main job on simulated images, against their truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from diapipe.cli.options import FILE, talk
+from diapipe.errors import UsageError
 
-if TYPE_CHECKING:
-    from diapipe.cli.truth import Recovery
+_PAIR_SIZE = 1024
 
 
-@click.command(short_help="Simulate a pair, subtract it, compare with the truth.")
+@click.command(short_help="Simulate a survey, difference it, compare with the truth.")
 @click.option(
     "--out", type=FILE, default=Path("diapipe-demo"), show_default=True, help="Folder for images and results."
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same sky."
 )
-@click.option(
-    "--size", type=click.IntRange(min=256), default=1024, show_default=True, help="Side of the images in pixels."
-)
-@click.option("--overwrite", is_flag=True, help="Replace files in the folder that an earlier run did not make.")
+@click.option("--cores", type=click.IntRange(min=1), help="Processes that work at once.  [default: all cores]")
+@click.option("--pair", is_flag=True, help="One pair of images instead: needs nothing of LSST, and a few seconds.")
+@click.option("--size", type=click.IntRange(min=256), help="Side of the pair's images in pixels.  [default: 1024]")
+@click.option("--overwrite", is_flag=True, help="Begin anew; replace what an earlier run left.")
 @talk
-def demo(out: Path, seed: int, size: int, overwrite: bool, quiet: bool, verbose: bool) -> None:
-    """Simulate a pair of images, subtract them, and compare what was found with the truth."""
-    from diapipe.cli.first_use import compilation_announced
-    from diapipe.cli.landing import check_free, landing
-    from diapipe.cli.pair import ImageFile, PairRequest, run_pair
-    from diapipe.cli.products import ProductChoice
-    from diapipe.cli.truth import TRUTH_FILES, is_earlier_pair, recovery, simulated, write_truth
-    from diapipe.flow import Recipe
+def demo(
+    out: Path, seed: int, cores: int | None, pair: bool, size: int | None, overwrite: bool, quiet: bool, verbose: bool
+) -> int | None:
+    """Simulate a small survey, bring it from raw exposures to differences, and compare what was found with the truth.
 
-    images = out / "images"
-    check_free(images, names=TRUTH_FILES, overwrite=overwrite, is_ours=is_earlier_pair)
-    check_free(out, overwrite=overwrite)
-    if not quiet:
-        click.echo(f"diapipe: simulating a pair of {size} x {size} pixels with seed {seed}", err=True)
-    # the images land last: what stops the subtraction leaves nothing of the simulation either
-    with compilation_announced(quiet=quiet), landing(images, names=TRUTH_FILES) as folder:
-        pair = simulated(size=size, seed=seed)
-        write_truth(pair, folder)
-        result = run_pair(
-            PairRequest(
-                science=ImageFile(path=folder / "science.fits", lands_at=images / "science.fits"),
-                template=ImageFile(path=folder / "template.fits", lands_at=images / "template.fits"),
-                out=out,
-                recipe=Recipe(),
-                products=ProductChoice(),
-                overwrite=overwrite,
-                quiet=quiet,
-                verbose=verbose,
-            )
-        )
-    if not quiet:
-        _show(recovery(result.dia_sources, pair.transients))
+    Two bands, ten visits of four detectors, two tracts that overlap; stars, galaxies, transients, variables, moving
+    objects. It is done in a repository that stays in the folder, to be explored. Interrupted, the same command goes on.
+    """
+    if pair:
+        if cores is not None:
+            raise UsageError("--cores belongs to the survey; a pair is done on one")
+        from diapipe.cli.demo_pair import demonstrate_pair
 
+        demonstrate_pair(out=out, seed=seed, size=size or _PAIR_SIZE, overwrite=overwrite, quiet=quiet, verbose=verbose)
+        return None
+    if size is not None:
+        raise UsageError("--size belongs to --pair; the survey has images of a size of its own")
+    from diapipe.cli.demo_survey import demonstrate_survey
 
-def _show(found: Recovery) -> None:
-    """A small table: what was reached, and what it would be at best."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="How the truth was recovered", title_justify="left")
-    for heading in ("", "here", "at best"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    table.add_row("changes above 5 sigma that were found", _share(found.n_found, found.n_true), "97%")
-    table.add_row("sources that are real, without dp_bad", _share(found.n_real, found.n_sources), "99%")
-    table.add_row(
-        f"median flux error of the {found.n_bright} brightest", _number(100 * found.flux_bias, "+.2f", "%"), "0%"
-    )
-    table.add_row("scatter of (flux - truth) / error", _number(found.pull_sigma, ".2f"), "1")
-    Console().print(table)
-
-
-def _share(part: int, whole: int) -> str:
-    """A count of a count, with the percentage."""
-    return f"{part} of {whole}" + (f" = {100 * part / whole:.0f}%" if whole else "")
-
-
-def _number(value: float, form: str, unit: str = "") -> str:
-    """A number, or a dash for NaN."""
-    return "-" if value != value else f"{value:{form}}{unit}"
+    return demonstrate_survey(out=out, seed=seed, cores=cores, overwrite=overwrite, quiet=quiet, verbose=verbose)

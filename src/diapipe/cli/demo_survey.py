@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import shutil
 from pathlib import Path
 
@@ -10,11 +12,14 @@ import numpy as np
 
 from diapipe.cli.first_use import compilation_announced
 from diapipe.cli.progress import progress_for
+from diapipe.cli.recovery_table import show
 from diapipe.cli.survey_files import NOTE, SurveyFolder, claim, is_survey, write_survey
 from diapipe.errors import UsageError
 from diapipe.simulate import SurveySpec
 
-_TRACT_DEG, _TRACT_OFFSET_DEG, _PATCH_PX, _BORDER_PX = 0.08, 0.03, 480, 50
+_TRACT_DEG, _PATCH_PX, _BORDER_PX = 0.0799, 480, 50
+_TRACT_OFFSETS_DEG = (-0.0275, 0.04)
+"""East of the middle: of three columns of patches two have data, and the border goes through detectors."""
 
 
 def demonstrate_survey(*, out: Path, seed: int, cores: int | None, overwrite: bool, quiet: bool, verbose: bool) -> int:
@@ -31,11 +36,60 @@ def demonstrate_survey(*, out: Path, seed: int, cores: int | None, overwrite: bo
         _clear(folder)
     is_resumed = claim(folder, spec, seed)
     talk = _Talk(quiet=quiet, verbose=verbose)
-    if is_resumed:
-        talk.say(f"{out} holds this survey already; what is missing is done now")
+    talk.say(
+        f"{out} holds the beginning of this survey; what is missing is done now"
+        if is_resumed
+        else f"simulating ten visits of {spec.n_detectors} detectors with seed {seed}"
+    )
     with compilation_announced(quiet=quiet), progress_for(quiet=quiet) as progress:
         write_survey(folder, spec, seed, progress=progress)
-    return 0
+    status = _run_all(folder, spec, cores or os.cpu_count() or 1, talk)
+    if status == 0:
+        _compare(folder, seed, talk)
+    return status
+
+
+def _run_all(folder: SurveyFolder, spec: SurveySpec, cores: int, talk: _Talk) -> int:
+    """The commands from an empty repository to differences; the status of the first that did not end well."""
+    repo = folder.repository
+    tracts = [word for place in tract_places(spec) for word in ("--tract", *place)]
+    commands: list[tuple[object, ...]] = [
+        ("ingest", repo, folder.exposures, "--camera", "simulator"),
+        ("define-visits", repo),
+        ("skymap", repo, *tracts, "--patch-size", _PATCH_PX, "--border", _BORDER_PX),
+        ("refcat", repo, folder.reference),
+        ("run", repo, "--cores", cores, "--template-until", _pause(spec), "-c", "photometricScale:way=reference"),
+    ]
+    if not repo.exists():
+        commands.insert(0, ("init", repo))
+    return next((status for words in commands if (status := talk.run(*words))), 0)
+
+
+def _pause(spec: SurveySpec) -> int:
+    """A date between the nights of the template and the others."""
+    last = spec.first_mjd + (spec.n_template_nights - 1) * spec.night_spacing_days
+    return int(last + 0.5 * spec.pause_days)
+
+
+def _compare(folder: SurveyFolder, seed: int, talk: _Talk) -> None:
+    """Say how the truth was recovered, make the pages, say what to look at."""
+    from diapipe.cli.survey_overview import compare, next_steps, write_pages
+    from diapipe.cli.survey_results import SurveyResults
+    from diapipe.tasks.repository import open_repository
+
+    with open_repository(folder.repository) as butler, progress_for(quiet=talk.is_quiet) as progress:
+        results = SurveyResults(butler)
+        comparison = compare(results, folder, progress=progress)
+        write_pages(results, comparison, folder, title=f"A simulated survey, seed {seed}", progress=progress)
+    if talk.is_quiet:
+        return
+    click.echo()
+    show({f"band {band}": found for band, found in comparison.by_band.items()})
+    click.echo(f"\nLook at the survey:  {folder.root / 'index.html'}")
+    click.echo(f"The truth:           {folder.truth('objects').parent}")
+    click.echo("What to explore next:")
+    for command, meaning in next_steps(folder):
+        click.echo(f"  {command}\n      {meaning}")
 
 
 class _Talk:
@@ -43,11 +97,11 @@ class _Talk:
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.options = ["--quiet"] * quiet + ["--verbose"] * verbose
-        self._quiet = quiet
+        self.is_quiet = quiet
 
     def say(self, sentence: str) -> None:
         """A line of the demo itself."""
-        if not self._quiet:
+        if not self.is_quiet:
             click.echo(f"diapipe: {sentence}", err=True)
 
     def run(self, *words: object) -> int:
@@ -55,7 +109,7 @@ class _Talk:
         from diapipe.cli.main import cli
 
         arguments = [str(word) for word in words]
-        if not self._quiet:
+        if not self.is_quiet:
             click.echo(f"\n$ diapipe {' '.join(arguments)}")
         status = cli.main(args=[*arguments, *self.options], prog_name="diapipe", standalone_mode=False)
         return status if isinstance(status, int) else 0
@@ -64,13 +118,9 @@ class _Talk:
 def _require_middleware() -> None:
     """Refuse where the extra is not installed, saying what can be done without it."""
     try:
-        import lsst.daf.butler
-        import lsst.pipe.base  # noqa: F401
+        importlib.import_module("diapipe.tasks.repository")
     except ImportError as missing:
-        raise UsageError(
-            f"a survey needs the middleware of LSST, but there is no {missing.name}: pip install 'diapipe[pipeline]'; "
-            "or give --pair for a demo of two images, which needs nothing of it"
-        ) from missing
+        raise UsageError(f"{missing}; or give --pair for a demo of two images, which needs nothing of it") from missing
 
 
 def _clear(folder: SurveyFolder) -> None:
@@ -83,6 +133,8 @@ def _clear(folder: SurveyFolder) -> None:
 
 
 def tract_places(spec: SurveySpec) -> list[tuple[float, float, float]]:
-    """Two tracts whose border goes through the middle of the field: right ascension, declination, side, in degrees."""
-    offset = _TRACT_OFFSET_DEG / np.cos(np.radians(spec.center_dec_deg))
-    return [(round(spec.center_ra_deg + sign * offset, 5), spec.center_dec_deg, _TRACT_DEG) for sign in (-1, 1)]
+    """Two tracts that overlap in the field: right ascension, declination and side in degrees."""
+    cosine = float(np.cos(np.radians(spec.center_dec_deg)))
+    return [
+        (round(spec.center_ra_deg + east / cosine, 5), spec.center_dec_deg, _TRACT_DEG) for east in _TRACT_OFFSETS_DEG
+    ]

@@ -20,6 +20,7 @@ from diapipe.cli.demo import demo
 from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
+from diapipe.cli.refcat import refcat
 from diapipe.cli.report import report
 from diapipe.cli.run import run
 from diapipe.cli.simulate import simulate
@@ -56,6 +57,7 @@ for command in (
     ingest,
     define_visits,
     skymap,
+    refcat,
     run,
     submit,
     coadd,

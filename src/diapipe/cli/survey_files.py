@@ -147,8 +147,8 @@ def reference_stars(survey: SimulatedSurvey, *, rng: np.random.Generator) -> Tab
     columns: dict[str, Any] = {name: table[name] for name in ("id", "ra", "dec")}
     for band in survey.spec.bands:
         flux = np.asarray(table[f"flux_{band}"])
-        columns[f"flux_{band}"] = flux * (1.0 + _REFERENCE_ERROR * rng.standard_normal(len(flux))) * units.nJy
-        columns[f"flux_{band}_err"] = _REFERENCE_ERROR * flux * units.nJy
+        columns[f"{band}_flux"] = flux * (1.0 + _REFERENCE_ERROR * rng.standard_normal(len(flux))) * units.nJy
+        columns[f"{band}_fluxErr"] = _REFERENCE_ERROR * flux * units.nJy
     return Table(columns)
 
 

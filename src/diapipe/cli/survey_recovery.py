@@ -47,7 +47,8 @@ class SurveyTruth:
         x, y = np.asarray(rows["x"]), np.asarray(rows["y"])
         error, covered = _noise(difference, x, y)
         snr = np.where(covered, change / error, 0.0)
-        return Table({"x": x, "y": y, "flux": change, "snr_true": snr, "mask": rows["mask"]})[covered & (change != 0)]
+        kept = {name: rows[name] for name in ("kind", "ra", "dec", "x", "y", "mask")}
+        return Table(kept | {"flux": change, "snr_true": snr})[covered & (change != 0)]
 
     def without_trails(self, dia_sources: Table, visit: int, detector: int) -> Table:
         """The sources that lie on no satellite's trail."""
@@ -100,7 +101,8 @@ def by_band(detectors: Sequence[DetectorRecovery]) -> dict[str, Recovery]:
 def _noise(difference: Difference, x: FloatArray, y: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Error in nJy of the PSF flux at positions, from the difference's own variance; whether the template is there."""
     planes, psf, calib = difference.exposure.masked_image, difference.exposure.psf, difference.exposure.photo_calib
-    assert psf is not None and calib is not None  # a calibrated difference has both
+    assert psf is not None  # a calibrated difference has both
+    assert calib is not None
     error, covered = np.full(len(x), np.inf), np.zeros(len(x), np.bool_)
     half = psf.size // 2
     for i in range(len(x)):

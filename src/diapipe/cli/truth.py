@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from scipy.spatial import cKDTree
 from diapipe.errors import ReadError
 from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage
 from diapipe.io import read_parquet, write_exposure, write_parquet
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate import PairSpec, SimulatedPair, simulate_pair
 
@@ -87,26 +88,64 @@ def halves(exposure: Exposure) -> tuple[Exposure, Exposure]:
     return exposure[left], exposure[replace(box, x0=box.x0 + box.width // 2 - quarter)]
 
 
-def recovery(dia_sources: Table, truth: Table) -> Recovery:
-    """Compare a catalogue with the changes that are true."""
-    good = ~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)
-    sources = dia_sources[good]
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """What became of the true changes of one image, and what its sources are.
+
+    Attributes
+    ----------
+    snr, flux, is_wanted
+        Of each true change: signal-to-noise, flux, and whether it should be found.
+    measured, error
+        Flux of the source at its place; NaN where there is none.
+    is_real
+        Of each source without ``dp_bad``: whether it is a true change.
+    """
+
+    snr: FloatArray
+    flux: FloatArray
+    is_wanted: BoolArray
+    measured: FloatArray
+    error: FloatArray
+    is_real: BoolArray
+
+
+def matches(dia_sources: Table, truth: Table) -> Matches:
+    """Bring the sources of an image together with the changes that are true."""
+    sources = dia_sources[~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)]
     source_of = _nearest(truth, sources)
-    snr, flux = np.abs(np.asarray(truth["snr_true"])), np.asarray(truth["flux"], dtype=np.float64)
+    found = source_of >= 0
+    measured, error = np.full((2, len(truth)), np.nan)
+    measured[found] = np.asarray(sources["psfFlux"], dtype=np.float64)[source_of[found]]
+    error[found] = np.asarray(sources["psfFluxErr"], dtype=np.float64)[source_of[found]]
+    snr = np.abs(np.asarray(truth["snr_true"], dtype=np.float64))
     usable = (np.asarray(truth["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
-    wanted = (snr >= THRESHOLD_SNR) & usable
-    found = wanted & (source_of >= 0)
-    measured = np.asarray(sources["psfFlux"], dtype=np.float64)[source_of[found]]
-    error = np.asarray(sources["psfFluxErr"], dtype=np.float64)[source_of[found]]
-    bright = snr[found] > BRIGHT_SNR
-    pull = (measured - flux[found]) / error
+    return Matches(
+        snr=snr,
+        flux=np.asarray(truth["flux"], dtype=np.float64),
+        is_wanted=(snr >= THRESHOLD_SNR) & usable,
+        measured=measured,
+        error=error,
+        is_real=_nearest(sources, truth) >= 0,
+    )
+
+
+def recovery(images: Sequence[Matches]) -> Recovery:
+    """How the truth of one image or several was recovered."""
+    snr, flux, wanted, measured, error, real = (
+        np.concatenate([getattr(image, name) for image in images]) if images else np.zeros(0)
+        for name in ("snr", "flux", "is_wanted", "measured", "error", "is_real")
+    )
+    found = wanted.astype(np.bool_) & np.isfinite(measured)
+    bright = found & (snr > BRIGHT_SNR)
+    pull = (measured[found] - flux[found]) / error[found]
     return Recovery(
         n_true=int(wanted.sum()),
         n_found=int(found.sum()),
-        n_sources=len(sources),
-        n_real=int((_nearest(sources, truth) >= 0).sum()),
+        n_sources=len(real),
+        n_real=int(real.sum()),
         n_bright=int(bright.sum()),
-        flux_bias=float(np.median(measured[bright] / flux[found][bright]) - 1) if bright.any() else float("nan"),
+        flux_bias=float(np.median(measured[bright] / flux[bright]) - 1) if bright.any() else float("nan"),
         pull_sigma=robust_sigma(pull) if len(pull) >= 5 else float("nan"),
     )
 

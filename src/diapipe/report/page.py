@@ -18,7 +18,7 @@ from diapipe.report.rows import column, detected, listed, rows_of
 from diapipe.report.words import listed_words, sentences, tiles
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 MAX_MARKS = 3000
 """Sources marked on the images; the most significant ones where there are more."""
@@ -122,19 +122,24 @@ def _seconds(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
     return [(stage, value, 100.0 * value / longest) for stage, value in seconds.items()]
 
 
-@cache
 def _template() -> Template:
     """The page's template, compiled once in a process."""
+    return environment().get_template("page.html.jinja")
+
+
+@cache
+def environment() -> Environment:
+    """Where the templates of all pages come from."""
     import jinja2
 
     from diapipe.report import numbers
 
-    environment = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("diapipe.report", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=numbers.number, fixed=numbers.fixed, percent=numbers.percent)
-    return environment.get_template("page.html.jinja")
+    templates.filters.update(number=numbers.number, fixed=numbers.fixed, percent=numbers.percent)
+    return templates

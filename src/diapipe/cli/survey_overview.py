@@ -1,0 +1,217 @@
+"""The comparison of a simulated survey with its truth, as a table and as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.cli import recovery_table
+from diapipe.cli.products import ProductChoice, write_products
+from diapipe.cli.survey_files import SurveyFolder
+from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, detector_recovery
+from diapipe.cli.survey_results import SurveyResults
+from diapipe.cli.truth import Recovery
+from diapipe.flow import Recipe, difference_pair
+from diapipe.io import write_text
+from diapipe.numerics.arrays import FloatArray
+from diapipe.report import FoundChange, PageContent, SurveyField, SurveyPage, render_survey_page
+from diapipe.report.cutouts import cutout_sheet, cutout_side
+from diapipe.steps.template import template_for
+
+_N_CHANGES = 12
+_VISIT_HEADINGS = ("visit", "band", "MJD", "seeing", "sky", "depth (5σ)", "zero point", "true zero point", "used for")
+
+type Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """Differences of the visits that are not in the template, against the truth.
+
+    Attributes
+    ----------
+    detectors
+        One by one.
+    changes
+        The true changes of each, on the sky: ra, dec, snr, found, in the order of ``detectors``.
+    template_visits
+        Visits that the template is made of.
+    """
+
+    detectors: Sequence[DetectorRecovery]
+    changes: Sequence[Table]
+    template_visits: frozenset[int]
+
+    @property
+    def by_band(self) -> dict[str, Recovery]:
+        """Summed over each band."""
+        return by_band(self.detectors)
+
+
+def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress) -> Comparison:
+    """Look for the truth in the differences of all visits that are not in the template."""
+    weights = results.template_weights()
+    tables = {name: folder.read_truth(name) for name in ("fluxes", "objects", "trails")}
+    truth = SurveyTruth(**tables, template_weights=weights)
+    of_template = frozenset(visit for visits in weights.values() for visit in visits)
+    detectors, changes = [], []
+    progress("compare with the truth")
+    for visit, detector, band, difference, sources in results.differences():
+        if visit in of_template:
+            continue
+        found = detector_recovery(truth, sources, difference, visit=visit, detector=detector, band=band)
+        detectors.append(found)
+        changes.append(_with_outcome(truth.changes(difference, visit, detector, band), found))
+    return Comparison(detectors=detectors, changes=changes, template_visits=of_template)
+
+
+def _with_outcome(changes: Table, compared: DetectorRecovery) -> Table:
+    """Those changes that should be found, and whether they were."""
+    changes["found"] = np.isfinite(compared.found.measured)
+    return changes[compared.found.is_wanted]
+
+
+def write_pages(
+    results: SurveyResults, comparison: Comparison, folder: SurveyFolder, *, title: str, progress: Progress
+) -> None:
+    """The overview, and the page of one difference of each band."""
+    folder.pages.mkdir(exist_ok=True)
+    links = [(text, f"pages/{place}") for text, place in _single_pages(results, comparison, folder.pages, progress)]
+    progress("make the overview")
+    tracts, patches = results.tract_outlines()
+    field = SurveyField(
+        tracts=tracts, patches=patches, detectors=results.detector_outlines(), places=_places(comparison)
+    )
+    bands = comparison.by_band
+    page = SurveyPage(
+        title=title,
+        sentences=_sentences(results, comparison),
+        headings=("", *(f"band {band}" for band in bands), "at best"),
+        recovery=recovery_table.rows(bands),
+        field=field,
+        visit_headings=_VISIT_HEADINGS,
+        visits=_visit_rows(results, folder, comparison.template_visits),
+        changes=_gallery(results, comparison),
+        links=links,
+        next_steps=next_steps(folder),
+    )
+    write_text(folder.root / "index.html", render_survey_page(page))
+
+
+def next_steps(folder: SurveyFolder) -> list[tuple[str, str]]:
+    """Commands to go on with."""
+    repo, exposures = folder.repository, folder.exposures
+    return [
+        (f"diapipe status {repo}", "what was run, and how it ended"),
+        (f"butler query-datasets {repo} dia_source --collections diapipe/default", "catalogues, as LSST lists them"),
+        (
+            f"diapipe run {repo} --output sharp --template-visits 2 -c photometricScale:way=reference",
+            "another template, of the two sharpest visits, beside the first",
+        ),
+        (
+            f"diapipe subtract {exposures}/visit0009-detector0.fits {exposures}/visit0003-detector0.fits --out pair",
+            "two raw exposures, without a repository",
+        ),
+    ]
+
+
+def _sentences(results: SurveyResults, comparison: Comparison) -> list[str]:
+    """What was made, in words."""
+    n = results.n_quanta()
+    visits = sorted(comparison.template_visits)
+    return [
+        f"{n['visit_image']} images were characterized and put on one photometric scale; {n['template_coadd']} "
+        f"coadds in two tracts that overlap were made of visits {visits[0]} to {visits[-1]}; {n['difference_image']} "
+        "images were differenced.",
+        f"The table compares the {len(comparison.detectors)} differences of the later visits, of which the template "
+        "holds nothing, with what was simulated.",
+    ]
+
+
+def _places(comparison: Comparison) -> dict[str, FloatArray]:
+    """Where true changes were found and missed, by position, once for each difference."""
+    both = {"found": [np.zeros((0, 2))], "missed": [np.zeros((0, 2))]}
+    for table in comparison.changes:
+        at = np.stack([np.asarray(table["ra"]), np.asarray(table["dec"])], axis=1)
+        found = np.asarray(table["found"], dtype=np.bool_)
+        both["found"].append(at[found])
+        both["missed"].append(at[~found])
+    return {name: np.concatenate(parts) for name, parts in both.items()}
+
+
+def _visit_rows(results: SurveyResults, folder: SurveyFolder, of_template: frozenset[int]) -> list[list[str]]:
+    """One row a visit, from the visit summaries and the truth."""
+    true = {int(row["visit"]): float(row["zero_point_mag"]) for row in folder.read_truth("visits")}
+    rows = []
+    for visit, table in sorted(results.visit_summaries().items()):
+        fwhm = np.asarray(table["psfFwhm"]) * np.asarray(table["pixelScale"])
+        rows.append(
+            [
+                str(visit),
+                str(table["band"][0]),
+                f"{float(table['mjd'][0]):.2f}",
+                f"{np.nanmedian(fwhm):.2f}″",
+                f"{np.nanmedian(np.asarray(table['skyBg'])):.0f}",
+                f"{np.nanmedian(np.asarray(table['magLim'])):.2f}",
+                f"{np.nanmedian(np.asarray(table['zeroPoint'])):.3f}",
+                f"{true[visit]:.3f}",
+                "template" if visit in of_template else "search",
+            ]
+        )
+    return rows
+
+
+def _gallery(results: SurveyResults, comparison: Comparison) -> list[FoundChange]:
+    """Cut-outs of the most significant changes that were found, spread over the differences."""
+    chosen = sorted(
+        (
+            (-float(row["snr_true"]), index, float(row["x"]), float(row["y"]), float(row["flux"]))
+            for index, table in enumerate(comparison.changes)
+            for row in table[np.asarray(table["found"], dtype=np.bool_) & (np.asarray(table["kind"]) != "variable")]
+        ),
+    )[: 4 * _N_CHANGES : 4]
+    return [_found_change(results, comparison.detectors[index], x, y, flux, -snr) for snr, index, x, y, flux in chosen]
+
+
+def _found_change(
+    results: SurveyResults, of: DetectorRecovery, x: float, y: float, flux: float, snr: float
+) -> FoundChange:
+    """One row of three cut-outs."""
+    science = results.science(of.visit, of.detector)
+    difference = results.difference(of.visit, of.detector)
+    pixels = science.masked_image.image
+    content = PageContent(
+        summary={},
+        dia_sources=Table(),
+        difference=difference,
+        science=pixels,
+        matched_template=pixels - difference.exposure.masked_image.image,
+    )
+    sheet = cutout_sheet(content, x=np.array([x]), y=np.array([y]), side=cutout_side(None))
+    text = f"visit {of.visit}, detector {of.detector}, band {of.band}: {flux:.0f} nJy, S/N {snr:.0f}"
+    return FoundChange(sheet=sheet, text=text)
+
+
+def _single_pages(
+    results: SurveyResults, comparison: Comparison, pages: Path, progress: Progress
+) -> list[tuple[str, str]]:
+    """For each band the page of the difference in which most was found; texts and addresses."""
+    links = []
+    for band in comparison.by_band:
+        of_band = [found for found in comparison.detectors if found.band == band]
+        best = max(of_band, key=lambda found: int(np.isfinite(found.found.measured).sum()))
+        place = f"visit{best.visit:04d}-detector{best.detector}"
+        progress(f"make the page of visit {best.visit}, detector {best.detector}")
+        science = replace(results.science(best.visit, best.detector), name=place)
+        recipe = Recipe()
+        template = template_for(science, results.patches(band))
+        result = difference_pair(science, template, recipe=recipe)
+        (pages / place).mkdir(exist_ok=True)
+        choice = ProductChoice()
+        write_products(result, pages / place, inputs={}, recipe=recipe, choice=choice, progress=lambda _stage: None)
+        links.append((f"visit {best.visit}, detector {best.detector} (band {band})", f"{place}/report.html"))
+    return links

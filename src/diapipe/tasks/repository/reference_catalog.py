@@ -1,0 +1,60 @@
+"""A reference catalogue in a repository."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy.table import Table
+from lsst.daf.butler import Butler, DatasetType
+
+from diapipe.catalogs.source_tables import reference_list
+from diapipe.errors import UsageError
+
+REFCATS = "refcats"
+"""RUN collection of the reference catalogue."""
+DATASET = "reference_catalog"
+"""Its dataset type."""
+
+
+def put_reference_catalog(butler: Butler, table: Table, *, replace: bool = False) -> bool:
+    """Give a repository the stars that its images are calibrated by.
+
+    Parameters
+    ----------
+    butler
+        Writeable.
+    table
+        With ``ra`` and ``dec`` in degrees and fluxes by band, as `reference_list` reads them.
+    replace
+        Whether it takes the place of the one that is there.
+
+    Returns
+    -------
+    bool
+        Whether there was one before. The same again changes nothing.
+
+    Raises
+    ------
+    InputError
+        If the table is no reference catalogue.
+    UsageError
+        If there is another already.
+    """
+    reference_list(table)
+    butler.registry.registerDatasetType(DatasetType(DATASET, (), "ArrowAstropy", universe=butler.dimensions))
+    butler.collections.register(REFCATS)
+    found = butler.find_dataset(DATASET, collections=REFCATS)
+    if found is not None and _is_same(butler.get(found), table):
+        return True
+    if found is not None and not replace:
+        raise UsageError("the repository has a reference catalogue already; give --replace to put this in its place")
+    if found is not None:
+        butler.pruneDatasets([found], purge=True, unstore=True, disassociate=True)
+    butler.put(table, DATASET, run=REFCATS)
+    return found is not None
+
+
+def _is_same(one: Table, other: Table) -> bool:
+    """Whether two tables have the same columns and values."""
+    if one.colnames != other.colnames or len(one) != len(other):
+        return False
+    return all(bool((np.asarray(one[name]) == np.asarray(other[name])).all()) for name in one.colnames)

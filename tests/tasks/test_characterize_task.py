@@ -111,7 +111,7 @@ def test_the_older_names():
     config.coaddName = "deep"
     connections = CharacterizeTask.ConfigClass.ConnectionsClass(config=config)
     names = [getattr(connections, name).name for name in ("exposures", "visitImage", "stars")]
-    assert names == ["postISRCCD", "calexp", "src"]
+    assert names == ["post_isr_image", "calexp", "src"]
 
 
 def test_from_a_repository_to_a_visit_summary(tmp_path):

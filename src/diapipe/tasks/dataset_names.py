@@ -11,7 +11,6 @@ DP1 = "template"
 """Value of ``coaddName`` that means the names of Data Preview 1; any other means the older names."""
 
 OLD_NAMES: Mapping[str, str] = {
-    "post_isr_image": "postISRCCD",
     "visit_image": "calexp",
     "visit_image_background": "calexpBackground",
     "single_visit_star": "src",
@@ -29,7 +28,7 @@ OLD_NAMES: Mapping[str, str] = {
     "difference_kernel_source": "{coaddName}Diff_kernelSrc",
     "dia_source": "{coaddName}Diff_diaSrc",
 }
-"""By name of Data Preview 1: the older name. What is not here has one name."""
+"""By name of Data Preview 1: the older name. What is not here has one name, as what is ingested, ``post_isr_image``."""
 
 
 def dataset_name(name: str, coaddName: str) -> str:

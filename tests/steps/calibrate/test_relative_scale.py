@@ -104,7 +104,7 @@ def test_fields_without_a_common_star_are_told():
 
 
 def test_the_reference_visit_has_the_nominal_zero_point():
-    """One count of it is worth magnitude 25, or what is asked; by default it is the visit that is known best."""
+    """One count of it is worth magnitude 25, or what is asked; by default it is the first visit that is known well."""
     made = made_visits(np.array([1.0, 1.0, 0.1, 1.0]), noise=5000.0)
     table = photometric_scale(made.stars)
     assert list(table["isReference"]) == [False, False, True, False]
@@ -113,6 +113,20 @@ def test_the_reference_visit_has_the_nominal_zero_point():
     assert "the scale is relative: nJy follow from a nominal zero point of visit 1002" in table.meta["sentences"]
     asked = photometric_scale(made.stars, algorithm=Relative(reference_visit=1001, nominal_zero_point_mag=20.0))
     assert asked["nJyPerCount"][1] == pytest.approx(100.0 * NOMINAL)
+
+
+def test_a_better_visit_that_comes_later_changes_no_flux():
+    """The fifth night is twice as transparent: its visit is known best, yet the scale of the first four stays, to the
+    errors of their zero points.
+    """
+    truth = np.array([1.0, 0.9, 1.1, 1.0, 0.5])
+    before = photometric_scale(made_visits(truth[:4]).stars)
+    after = photometric_scale(made_visits(truth).stars)
+    assert (
+        after["nJyPerCountErr"][4] / after["nJyPerCount"][4]
+        < (after["nJyPerCountErr"] / after["nJyPerCount"])[:4].min()
+    )
+    np.testing.assert_allclose(after["nJyPerCount"][:4], before["nJyPerCount"], rtol=2e-3)
 
 
 def test_calibrations_of_the_files_set_the_zero():

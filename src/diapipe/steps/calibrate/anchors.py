@@ -10,6 +10,9 @@ from diapipe.catalogs.visit_stars import VisitStars
 from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
+LEAST_WEIGHT = 0.04
+"""Part of the largest weight that the reference must have: its zero point is known to five times the smallest error."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anchors:
@@ -42,7 +45,9 @@ def anchored(
     """Set the zero of every group.
 
     Where files bring calibrations, their median over the group is kept; with a reference visit asked for, that visit's
-    own. Where none does, a count of the reference visit is worth what the nominal zero point says.
+    own. Where none does, a count of the reference visit is worth what the nominal zero point says. It is the first that
+    is known well, not the one that is known best: a better one that comes later must not change the fluxes of a season
+    by the transparency of its night.
 
     Parameters
     ----------
@@ -53,9 +58,9 @@ def anchored(
     value
         Relative scale of each image.
     weight
-        How well it is known: the visit of the largest weight is the reference.
+        How well it is known: the reference is the first visit with `LEAST_WEIGHT` of the largest weight.
     reference_visit
-        Its number, if it is asked for; a group without it has the reference of largest weight.
+        Its number, if it is asked for; a group without it has a reference of its own.
     nominal_zero_point_mag
         AB magnitude of a count.
     """
@@ -64,8 +69,8 @@ def anchored(
     for number in np.unique(component[component >= 0]):
         of_group = component == number
         asked = of_group & (stars.visit == reference_visit) if reference_visit is not None else np.zeros(m, np.bool_)
-        best = stars.visit[np.flatnonzero(of_group)[np.argmax(weight[of_group])]]
-        reference = asked if asked.any() else of_group & (stars.visit == best)
+        first = stars.visit[of_group & (weight >= LEAST_WEIGHT * weight[of_group].max())].min()
+        reference = asked if asked.any() else of_group & (stars.visit == first)
         told = (asked if asked.any() else of_group) & np.isfinite(stars.given)
         if told.any():
             log_factor = float(np.median(np.log(stars.given[told] / value[told])))

@@ -40,8 +40,8 @@ class Relative(AbstractScale):
     detector_prior_mag
         Detectors are expected to agree within this once their files' calibrations are applied; stars tell better.
     reference_visit
-        Visit whose scale is set; None: of each group of visits that share stars the one whose zero point the stars
-        determine best.
+        Visit whose scale is set; None: of each group of visits that share stars the first whose zero point the stars
+        determine well, so that visits that come later do not change it.
     nominal_zero_point_mag
         AB magnitude of one count of the reference visit where no file brings a calibration.
     """

@@ -18,7 +18,7 @@ import diapipe
 from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
-from diapipe.steps import decorrelate, detect, match, select, subtract, template
+from diapipe.steps import calibrate, decorrelate, detect, match, select, subtract, template
 from diapipe.steps.coadd import selection
 from diapipe.steps.measure.quality import Cuts
 
@@ -147,6 +147,7 @@ def test_the_default_threshold_is_on_its_page():
         template.TEMPLATES,
         select.SELECTORS,
         selection.SELECTIONS,
+        calibrate.SCALES,
         match.MATCHERS,
         match.CANDIDATES,
         match.REDUCTIONS,

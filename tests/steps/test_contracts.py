@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from diapipe.errors import NoWorkError
 from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskedImage, MaskPlane, SpatialKernel
 from diapipe.images.pixel_map import PixelMap
+from diapipe.steps.calibrate import SCALES
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.coadd.selection import SELECTIONS
 from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
@@ -40,6 +41,7 @@ CHOICES = {
     "template": TEMPLATES,
     "coadd": COADDERS,
     "select visits": SELECTIONS,
+    "calibrate": SCALES,
 }
 ALL = FAMILIES | CHOICES
 OTHERS = [(family, name) for family, members in CHOICES.items() for name in members]

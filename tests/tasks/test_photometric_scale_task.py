@@ -7,8 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy import units
-from astropy.table import Table
-from lsst.pipe.base import NoWorkFound
+from astropy.table import Table, vstack
+from lsst.pipe.base import NoWorkFound, Pipeline
+from lsst.pipe.base.separable_pipeline_executor import SeparablePipelineExecutor
+from tests.tasks.small_repository import (
+    BAND,
+    DETECTORS,
+    INSTRUMENT,
+    VISITS,
+    data_id,
+    make_small_repository,
+    register,
+    visit_exposure,
+)
 
 import diapipe
 from diapipe.images import Exposure
@@ -114,3 +125,36 @@ def test_a_catalogue_is_an_input_where_it_is_needed_alone():
     assert "refCatalog" not in kind(config=config).prerequisiteInputs
     config.way = "reference"
     assert "refCatalog" in kind(config=config).prerequisiteInputs
+
+
+def test_a_catalogue_in_a_repository(tmp_path):
+    """The stars of all detectors at three times their counts are the ``reference_catalog``: a count is worth 3 nJy."""
+    made = make_small_repository(tmp_path / "repo", with_images=False)
+    tables = []
+    with made.opened(writeable=True) as butler:
+        for run in ("stars", "ref"):
+            butler.collections.register(run)
+        register(butler, "single_visit_star", ("instrument", "visit", "detector"), "ArrowAstropy")
+        for visit in VISITS:
+            for detector in DETECTORS:
+                stars = CharacterizeTask().run(replace(visit_exposure(visit, detector), photo_calib=None)).stars
+                butler.put(stars, "single_visit_star", data_id(visit, detector), run="stars")
+                tables.append(stars["ra", "dec", "psfFlux"])
+        everything = vstack(tables, metadata_conflicts="silent")
+        register(butler, "reference_catalog", (), "ArrowAstropy")
+        flux = 3.0 * np.asarray(everything["psfFlux"])
+        butler.put(
+            Table({"ra": everything["ra"], "dec": everything["dec"], "flux": flux}), "reference_catalog", run="ref"
+        )
+    pipeline = Pipeline("scale")
+    pipeline.addTask(PhotometricScaleTask, "photometricScale")
+    pipeline.addConfigOverride("photometricScale", "way", "reference")
+    pipeline.addConfigPython("photometricScale", "config.refFluxes = {'r': 'flux'}")
+    with made.opened(writeable=True) as butler:
+        executor = SeparablePipelineExecutor(butler.clone(collections=["stars", "ref"], run="out"))
+        executor.pre_execute_qgraph(graph := executor.make_quantum_graph(pipeline), register_dataset_types=True)
+        executor.run_pipeline(graph)
+        scale = butler.get("photometric_scale", instrument=INSTRUMENT, band=BAND, collections="out")
+    assert len(scale) == len(VISITS) * len(DETECTORS)
+    np.testing.assert_allclose(scale["nJyPerCount"], 3.0, rtol=1e-3)
+    assert scale["isAbsolute"].all()

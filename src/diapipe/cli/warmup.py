@@ -24,6 +24,7 @@ def warmup(quiet: bool, verbose: bool) -> None:
     from diapipe.flow import difference_pair
     from diapipe.images import CoaddPatch
     from diapipe.steps.characterize import characterize
+    from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
     from diapipe.steps.template import MultiTract, template_for
 
     begun = time.perf_counter()
@@ -36,5 +37,9 @@ def warmup(quiet: bool, verbose: bool) -> None:
         progress("compile: a template of several images")
         tiles = [CoaddPatch.whole(half, number) for number, half in enumerate(halves(pair.template))]
         template_for(pair.science, tiles, algorithm=MultiTract())
+        progress("compile: coadds")
+        box, wcs = pair.template.box, pair.template.wcs
+        warp = CoaddInput.whole(warp_visit([VisitDetector.whole(pair.template)], box=box, wcs=wcs))
+        coadd([warp] * 3, box=box, wcs=wcs)
     if not quiet:
         click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")

@@ -88,6 +88,7 @@ class AssembleCoaddConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=
     growFwhm: Any = option(ClippedCoadder, "grow_fwhm")
     growSharp: Any = option(ClippedCoadder, "grow_sharp_px")
     leastModelError: Any = option(ClippedCoadder, "least_model_error")
+    numModelErrors: Any = option(ClippedCoadder, "n_model_errors")
     maxNumEpochs: Any = option(ClippedCoadder, "max_epochs")
     maxFractionEpochsLow: Any = option(ClippedCoadder, "max_share_of_few")
     maxFractionEpochsHigh: Any = option(ClippedCoadder, "max_share_of_many")

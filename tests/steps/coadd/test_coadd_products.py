@@ -24,7 +24,7 @@ from diapipe.errors import InputError, NoOverlapError
 from diapipe.images import Box, ChebyshevField, MaskedImage, MaskPlane
 from diapipe.images.psf.stacked import StackedPsf
 from diapipe.io import models
-from diapipe.steps.coadd import ClippedCoadder, CoaddInput, MeanCoadder, VisitDetector, coadd, warp_visit
+from diapipe.steps.coadd import COADDERS, ClippedCoadder, CoaddInput, MeanCoadder, VisitDetector, coadd, warp_visit
 
 
 def width(stamp):
@@ -254,3 +254,34 @@ def test_what_cannot_be_stacked_is_refused(rng):
     pair = [VisitDetector.whole(visit_of(k, NO_STARS)) for k in range(2)]
     with pytest.raises(InputError, match=r"has detectors of the visits \[0, 1\]"):
         warp_visit(pair, box=PATCH, wcs=WCS_OF_PATCH)
+
+
+@pytest.mark.parametrize("name", COADDERS)
+def test_inputs_are_unchanged_and_the_result_is_the_same_twice(rng, name):
+    """Bit for bit, holes and saturated pixels included."""
+    y, x = np.mgrid[:360, :360]
+    visits = [
+        masked(visit_of(k, NO_STARS, rng=rng), np.hypot(x - 90 * k, y - 180) < 20, MaskPlane.SAT) for k in range(4)
+    ]
+    warps = [warped(visit) for visit in visits]
+    before = [getattr(warp.masked_image, plane).copy() for warp in warps for plane in ("image", "mask", "variance")]
+    once, twice = (stacked(warps, COADDERS.make(name)).exposure.masked_image for _ in range(2))
+    after = [getattr(warp.masked_image, plane) for warp in warps for plane in ("image", "mask", "variance")]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for plane in ("image", "mask", "variance"):
+        np.testing.assert_array_equal(getattr(once, plane), getattr(twice, plane))
+    usable = once.usable()
+    assert usable.mean() > 0.99
+    assert np.isfinite(once.image[usable]).all()
+
+
+def test_images_without_a_psf_make_a_coadd_without_one(rng):
+    """What is sharp is still clipped; nobody is told a PSF that nobody knows."""
+    warps = [replace(warped(visit_of(k, NO_STARS, rng=rng)), psf=None) for k in range(4)]
+    image = warps[0].masked_image.image.copy()
+    image[150, 150] = 5000.0
+    warps[0] = replace(warps[0], masked_image=replace(warps[0].masked_image, image=image))
+    made = stacked(warps, ClippedCoadder())
+    assert made.exposure.psf is None
+    assert made.n_images[150, 150] == 3

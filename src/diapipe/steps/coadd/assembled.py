@@ -63,7 +63,6 @@ def coadd(
     wcs: WCS,
     algorithm: AbstractCoadder | None = None,
     name: str = "coadd",
-    n_threads: int = 1,
 ) -> Coadd:
     """Stack images that lie on one grid.
 
@@ -80,8 +79,6 @@ def coadd(
         What is left out; `ClippedCoadder` if nothing is said.
     name
         What messages call the coadd.
-    n_threads
-        Threads to run at once; the result does not depend on it.
 
     Returns
     -------
@@ -101,7 +98,7 @@ def coadd(
         raise NoOverlapError(f"{name} has no input with a usable pixel in {box}; at least 1 is needed")
     band = _one_band(facts, name)
     levels = own_levels(facts, box, algorithm)
-    frame, clipped = _stacked(facts, levels, box, algorithm, n_threads)
+    frame, clipped = _stacked(facts, levels, box, algorithm)
     weights = [fact.weight * float(np.count_nonzero(fact.nodes)) for fact in facts]
     exposure = Exposure(
         name=name,
@@ -148,7 +145,6 @@ def _stacked(
     levels: Sequence[ChebyshevField | None],
     box: Box,
     algorithm: AbstractCoadder,
-    n_threads: int,
 ) -> tuple[Stacked, dict[str, float]]:
     """The planes of the coadd, made tile by tile, and what was clipped of each input."""
     frame = nothing_stacked(box.shape, len(facts), facts[0].nodes.shape, no_data=int(MaskPlane.NO_DATA))

@@ -65,7 +65,8 @@ def seed(db: str | None = None, *, compress: bool = False) -> Config:
     if db is not None:
         config["registry", "db"] = db
     if compress:
-        for kind, formatter in config["datastore", "formatters"].toDict().items():
+        images = {k: v for k, v in config["datastore", "formatters"].toDict().items() if k.startswith("Dia")}
+        for kind, formatter in images.items():
             config["datastore", "formatters", kind] = {"formatter": formatter, "parameters": {"compress": True}}
     return config
 

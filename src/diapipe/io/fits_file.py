@@ -212,13 +212,19 @@ def opened(path: PathLike) -> Iterator[FitsFile]:
     place = Path(path)
     if not place.is_file():
         raise ReadError(f"cannot read {place}: " + ("it is a folder" if place.is_dir() else "there is no such file"))
+    with read_errors(place), fits.open(place, memmap=False, lazy_load_hdus=True) as hdus:
+        packed = place.suffix in {".gz", ".bz2", ".xz"}
+        names = tuple(_name_of(hdu) for hdu in hdus)
+        yield FitsFile(place.name, hdus, names, 0 if packed else place.stat().st_size)
+
+
+@contextmanager
+def read_errors(place: Path) -> Iterator[None]:
+    """Make a `ReadError` that names the file of whatever goes wrong with its bytes; oddities of cards are ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            with fits.open(place, memmap=False, lazy_load_hdus=True) as hdus:
-                packed = place.suffix in {".gz", ".bz2", ".xz"}
-                names = tuple(_name_of(hdu) for hdu in hdus)
-                yield FitsFile(place.name, hdus, names, 0 if packed else place.stat().st_size)
+            yield
         except InputError:
             raise
         except fits.VerifyError as error:

@@ -16,7 +16,8 @@ from diapipe.images.mask import MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.io import difference_layout, exposures, mask_planes
 from diapipe.io.exposures import MASK_NAMES, VARIANCE_NAMES, Part
-from diapipe.io.fits_file import FitsFile, PathLike, opened
+from diapipe.io.fits_file import FitsFile, PathLike
+from diapipe.io.one_by_one import opened_one_by_one
 from diapipe.numerics.arrays import Float32Array, MaskArray
 
 type Flags = tuple[MaskArray | None, tuple[str, ...]]
@@ -86,7 +87,7 @@ def read_placed(
     BoundsError
         If the box sticks out of the image.
     """
-    with opened(path) as file:
+    with opened_one_by_one(path) as file:
         full = exposures.described(file, image)
         part = None if box is None else cut(box, full.box)
         pixels = file.pixels(image, np.float32) if part is None else file.part(image, *part, np.float32)
@@ -98,13 +99,13 @@ def read_placed(
 
 def describe_placed(path: PathLike, image: int) -> Exposure:
     """The exposure in an HDU without its pixels: its planes are empty."""
-    with opened(path) as file:
+    with opened_one_by_one(path) as file:
         return exposures.described(file, image)
 
 
 def mask_placed(path: PathLike, image: int, *, mask: MaskAt = MaskAt(), box: Box | None = None) -> MaskArray:
     """The mask of the exposure in an HDU alone; zeros where it has none. Parameters as of `read_placed`."""
-    with opened(path) as file:
+    with opened_one_by_one(path) as file:
         full = exposures.described(file, image).box
         flags, _ = _mask(file, image, mask, None if box is None else cut(box, full))
     return np.zeros((box or full).shape, np.int32) if flags is None else flags
@@ -141,7 +142,7 @@ def _found(file: FitsFile, image: int, place: PlaneAt, names: tuple[str, ...]) -
     if place.path is None:
         yield file, _beside(file, image, names) if place.hdu is None else _named(file, place.hdu)
         return
-    with opened(place.path) as other:
+    with opened_one_by_one(place.path) as other:
         yield other, _like(other, file, image) if place.hdu is None else _named(other, place.hdu)
 
 

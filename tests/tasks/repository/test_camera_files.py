@@ -15,7 +15,7 @@ import diapipe
 from diapipe.cli.main import main
 from diapipe.errors import BoundsError, InputError, ReadError
 from diapipe.images import Box, MaskPlane, PhotoCalib
-from diapipe.io import read_exposure, write_exposure
+from diapipe.io import one_by_one, read_exposure, write_exposure
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_description import load_camera
@@ -80,6 +80,15 @@ def test_decam_has_its_chips_masks_and_weights(tmp_path: Path):
     info = exposure.info
     assert (info.visit, info.detector, info.band) == (1001, 35, "g")
     assert (info.gain, info.read_noise, info.saturation, info.exposure_time_s) == (4.0, 7.5, 4e4, 90.0)
+
+
+def test_a_chip_is_read_without_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of a file with many chips only the bytes of one are given to astropy: of three files two HDUs each."""
+    made: list[int] = []
+    real = one_by_one._Window.__init__
+    monkeypatch.setattr(one_by_one._Window, "__init__", lambda self, *a, **k: (made.append(1), real(self, *a, **k))[1])
+    ImageFile(decam_set(tmp_path), load_camera("decam"), 1001, 35).exposure()
+    assert 3 <= len(made) <= 6
 
 
 def test_planes_that_are_not_there_are_none(tmp_path: Path):

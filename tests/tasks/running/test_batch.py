@@ -116,6 +116,30 @@ def test_a_bps_that_did_nothing_is_not_believed(
     assert len(unregistered) == status, "the graph stays for the next run where bps may not have registered all"
 
 
+def test_a_stopped_submission_gives_back_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Executors of Parsl end with the process, however it ends: by itself they would wait for work, for ever."""
+    import parsl
+    from parsl.executors import ThreadPoolExecutor
+
+    from diapipe.tasks.running import bps_process
+
+    started: list[parsl.DataFlowKernel] = []
+
+    def interrupted(_words: list[str]) -> None:
+        executors = [ThreadPoolExecutor()]
+        started.append(parsl.load(parsl.Config(executors=executors, run_dir=str(tmp_path), initialize_logging=False)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bps_process, "cli", interrupted)
+    monkeypatch.setattr(bps_process.signal, "signal", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        bps_process.main("submit.yaml")
+    assert started[0].cleanup_called
+    parsl.clear()
+    monkeypatch.setattr(bps_process, "cli", lambda _words: None)
+    bps_process.main("submit.yaml")  # bps that has ended its own is left alone
+
+
 def test_the_command_takes_what_diapipe_run_takes() -> None:
     """Every option of `diapipe run`, the site, and the folder."""
     names = {name: {option.name for option in cli.commands[name].params} for name in ("run", "submit")}

@@ -6,9 +6,9 @@ done, one with nothing but a log failed, and of the rest some had to wait for th
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -108,14 +108,21 @@ class BatchExecutor:
         return log if status else None
 
 
+def _check_installed() -> None:
+    try:
+        found = importlib.util.find_spec("lsst.ctrl.bps.parsl")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise UsageError("diapipe submit needs bps with Parsl, which is not installed: pip install 'diapipe[bps]'")
+
+
 def _bps(submit_file: Path, log: Path) -> int:
     """Exit status of `bps submit`, which is ended with us."""
-    program = Path(sys.executable).with_name("bps")
-    if not program.exists():
-        raise UsageError("there is no bps beside this Python: pip install 'diapipe[bps]'")
+    _check_installed()
     with log.open("wb") as file:
         child = subprocess.Popen(
-            [program, "submit", submit_file],
+            [sys.executable, "-m", "diapipe.tasks.running.bps_process", submit_file],
             cwd=submit_file.parent,
             env={**os.environ, **bps_environment()},
             stdout=file,
@@ -129,8 +136,8 @@ def _bps(submit_file: Path, log: Path) -> int:
 
 
 def _end_politely(child: subprocess.Popen[bytes]) -> None:
-    """Interrupt bps, which then ends its workers and gives back what it has of a cluster; kill it if it does not."""
-    child.send_signal(signal.SIGINT)
+    """Let bps end its workers and give back what it has of a cluster; kill it if it does not."""
+    child.terminate()
     try:
         child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:

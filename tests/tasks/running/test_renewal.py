@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from toy_runs import N_DETECTORS, N_VISITS, Heard, counts, ended, n_registered, request, run, values
+from benchmarks.toy_survey import ToySurvey
+from toy_runs import N_DETECTORS, N_VISITS, STEPS, Heard, counts, ended, n_registered, request, run, values
 
 from diapipe.errors import UsageError
 from diapipe.tasks.running import run_survey
@@ -67,3 +68,16 @@ def test_a_template_does_not_change_under_its_differences(repo):
     assert {key: after[key] for key in template} == template
     assert {key: values(repo)[key] for key in before} == before
     assert len(values(repo)) == N
+
+
+def test_a_renewed_template_holds_the_visits_that_came_since(tmp_path):
+    """A visit that no run has seen comes with the wish for a new template: one run makes that of all visits at once,
+    and says that the differences made before are those of the old one; renewed too, they are those of the new one.
+    """
+    repo = ToySurvey(n_visits=3, n_detectors=1, n_patches=1).build(tmp_path / "repo")
+    run(repo, visits="1..2", n_workers=1)
+    heard = Heard()
+    run_survey(request(repo, renew=("coadds",), n_workers=1), heard)
+    assert any("made with the template of then" in said for said in heard.sentences)
+    run(repo, steps=STEPS[:3], output="at_once", n_workers=1)
+    assert values(repo, "template_coadd") == values(repo, "template_coadd", "diapipe/at_once")

@@ -73,6 +73,12 @@ def is_template(task: TaskNode) -> bool:
     return "tract" in task.dimensions
 
 
+def reads_template(task: TaskNode) -> bool:
+    """Whether a task uses what belongs to patches of the sky for something that does not."""
+    connections = task.config.connections.ConnectionsClass.allConnections
+    return not is_template(task) and any("tract" in connections[name].dimensions for name in task.inputs)
+
+
 def _all_registered(task: TaskNode, butler: Butler) -> bool:
     """Whether there is a dataset type for each input."""
     registered = {kind.name for kind in butler.registry.queryDatasetTypes(...)}

@@ -27,7 +27,7 @@ from diapipe.tasks.running.pool import WorkerPool
 from diapipe.tasks.running.reasons import first_line, sentence_of
 from diapipe.tasks.running.recovery import recover
 from diapipe.tasks.running.registering import Registrar
-from diapipe.tasks.running.renewal import gathers_visits, is_template, outdated
+from diapipe.tasks.running.renewal import gathers_visits, is_template, outdated, reads_template
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings, check_unchanged
 
@@ -178,7 +178,7 @@ class _Run:
         self._request, self._butler, self._journal = request, butler, journal
         self._pool, self._watcher, self._executor = pool, watcher, executor
         self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
-        self._run = self._free_name()
+        self._run, self._template_is_new = self._free_name(), False
 
     def all_steps(self) -> RunSummary:
         """Recover what a killed run left, then one step after the other."""
@@ -208,14 +208,14 @@ class _Run:
             self._record()
         return self._summary
 
-    def _pipeline(self, step: str, label: str = "") -> PipelineGraph:
-        """The tasks of a step, or one of them, with the settings of the run."""
+    def _pipeline(self, step: str, *some: str) -> PipelineGraph:
+        """The tasks of a step, or some of them, with the settings of the run."""
         pipeline = Pipeline.from_uri(self._request.pipeline)
         known = sorted(pipeline.subsets) + sorted(pipeline.task_labels)
         if step not in known:
             raise UsageError(f"the pipeline has no step {step!r}; it has {', '.join(known)}")
         self._request.settings.put_on(pipeline)
-        labels = LabelSpecifier(labels={label} if label else set(pipeline.subsets.get(step, {step})))
+        labels = LabelSpecifier(labels=set(some or pipeline.subsets.get(step, {step})))
         try:
             return pipeline.subsetFromLabels(labels, pipeline.PipelineSubsetCtrl.EDIT).to_graph()
         except (FieldValidationError, AttributeError, ValueError, SyntaxError) as error:
@@ -224,24 +224,37 @@ class _Run:
     def _step(self, step: str, pipeline: PipelineGraph) -> None:
         """Renew what is outdated, then do what is missing."""
         self._watcher.say(f"planning {step}")
-        for label in pipeline.tasks if self._own_runs() else ():
-            self._renew(step, label, self._pipeline(step, label))
+        labels = list(pipeline.tasks) if self._own_runs() else []
+        for n, label in enumerate(labels):
+            if n and step in self._request.renew:  # a template that is made anew gathers what has come since, too
+                self._do_missing(step, self._pipeline(step, *labels[:n]))
+            if not self._summary.stopped:
+                self._renew(step, label, self._pipeline(step, label))
             if self._summary.stopped:
                 return
+        if not self._do_missing(step, pipeline):
+            self._watcher.say(f"{step}: nothing left to do")
+
+    def _do_missing(self, step: str, pipeline: PipelineGraph) -> bool:
+        """Do what no run of this output did; whether there was anything."""
         own = self._own_runs()
         graph = plan(
             pipeline, self._butler, self._request.data, inputs=[*own, *self._inputs()], done_in=own, run=self._run
         )
         if graph.quantum_datasets:
             self._execute(step, graph)
-        else:
-            self._watcher.say(f"{step}: nothing left to do")
+        return bool(graph.quantum_datasets)
 
     def _renew(self, step: str, label: str, pipeline: PipelineGraph) -> None:
         """Do again what was done from other inputs, or tell of it where that is not wanted."""
         pipeline.resolve(self._butler.registry)
         task = pipeline.tasks[label]
         is_asked = step in self._request.renew
+        if self._template_is_new and not is_asked and reads_template(task) and self._ledger.entries(label):
+            self._watcher.say(
+                f"results of {label} that were there stay as they are, made with the template of then (--renew {step} "
+                "makes them anew)"
+            )
         graph = outdated(
             label,
             pipeline,
@@ -254,6 +267,7 @@ class _Run:
         if graph is None:
             return
         if is_asked or not is_template(task):
+            self._template_is_new |= is_template(task)
             self._execute(f"{step}, renewed", graph)
         else:
             n = len(graph.quantum_datasets)

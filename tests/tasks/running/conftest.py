@@ -24,7 +24,7 @@ def packages_looked_up_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def toy_survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository that nothing was run on; not to be changed."""
-    survey = ToySurvey(n_visits=N_VISITS, n_detectors=N_DETECTORS)
+    survey = ToySurvey(n_visits=N_VISITS, n_detectors=N_DETECTORS, n_patches=1)
     return survey.build(tmp_path_factory.mktemp("toy") / "repo")
 
 

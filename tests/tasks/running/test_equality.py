@@ -79,7 +79,7 @@ def test_postgres_gives_the_same(toy_survey, repo, tmp_path, postgres_database):
     """The repository in PostgreSQL: all steps, each quantum once, the same numbers; and again nothing to do."""
     root = create_repository(tmp_path / "in_postgres", db=postgres_database)
     with Butler.from_config(root, writeable=True) as butler:
-        ToySurvey(n_visits=N_VISITS, n_detectors=N_DETECTORS).fill(butler)
+        ToySurvey(n_visits=N_VISITS, n_detectors=N_DETECTORS, n_patches=1).fill(butler)
     assert counts(run(root)).keys() == {"done"}
     assert not run(root).outcomes
     run(repo)

@@ -93,12 +93,14 @@ def test_two_runs_at_once_never_double(repo):
 
 
 def test_the_lock_of_a_dead_run_is_free(tmp_path):
-    """A process that dies with the lock leaves the file, but not the lock."""
-    script = "import os, sys; from pathlib import Path; from diapipe.tasks.running.journal import Journal\n"
-    script += "with Journal(Path(sys.argv[1])).locked(): os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False).returncode == 9
+    """While one has it another cannot; a process that dies with it leaves the file, but not the lock."""
+    script = "import fcntl, os, sys; fcntl.flock(open(sys.argv[1], 'a'), fcntl.LOCK_EX | fcntl.LOCK_NB); os._exit(9)"
+    lock = tmp_path / "lock"
     with Journal(tmp_path).locked():
-        assert (tmp_path / "lock").exists()
+        assert subprocess.run([sys.executable, "-c", script, lock], check=False, capture_output=True).returncode == 1
+    assert subprocess.run([sys.executable, "-c", script, lock], check=False).returncode == 9
+    with Journal(tmp_path).locked():
+        assert lock.read_text().startswith(f"process {os.getpid()} ")
 
 
 def test_a_quantum_over_the_time_limit_is_ended(repo):
@@ -152,7 +154,7 @@ def test_a_visit_beside_all_tracts_is_left_out(far_survey):
     summary = run(far_survey)
     assert summary.exit_status == 0
     assert summary.counts()["characterize"]["done"] == 4
-    assert {key[-1] for key in values(far_survey)} == {1}
+    assert {visit for _, _, visit in values(far_survey)} == {1}
 
 
 def test_a_log_line_of_a_thread_harms_nothing(repo):

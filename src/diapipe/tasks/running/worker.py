@@ -81,10 +81,13 @@ def work(connection: Connection) -> None:
     executor: _Executor | None = None
     while True:
         message = pickle.loads(arrived.get())
-        if isinstance(message, Bench):
-            executor = _Executor(message)
-        elif executor is not None:
+        if isinstance(message, Job):
+            assert executor is not None
             connection.send(executor.execute(message))
+        elif executor is None:
+            executor = _Executor(message)
+        else:
+            executor.equip(message)
 
 
 def _prepare_process() -> None:
@@ -106,7 +109,7 @@ def _listen(connection: Connection, arrived: SimpleQueue[bytes]) -> None:
 
 
 class _Executor:
-    """Executes quanta of a step, one at a time."""
+    """Executes quanta of one repository, one at a time."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -119,6 +122,10 @@ class _Executor:
         universe = next(iter(self._bench.dataset_types.values())).dimensions.universe
         self._shared = QuantumBackedButler.from_predicted(self._config, [], [], universe, {})
         self._known: set[UUID] = set()
+
+    def equip(self, bench: Bench) -> None:
+        """Go on with another step of the same repository."""
+        self._bench = bench
 
     def execute(self, job: Job) -> Report:
         """Run the task; whatever it raises ends as a report."""
@@ -159,6 +166,7 @@ class _Executor:
         for records in for_store.values():
             if records is not None:
                 self._known |= set(records.records)
+        self._known.update(_ids(chain(*quantum.outputs.values())))
         self._shared._datastore.import_records({name: r for name, r in for_store.items() if r is not None})
         return QuantumBackedButler(
             _ids(chain(quantum.initInputs.values(), *quantum.inputs.values())),

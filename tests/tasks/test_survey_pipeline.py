@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import resources
 
 import pytest
+from click.testing import CliRunner
 from lsst.daf.butler import DimensionUniverse
 from lsst.pipe.base import Pipeline
 
+from diapipe.cli.main import cli
 from diapipe.tasks.dataset_names import DP1, dataset_name
 from diapipe.tasks.get_template import GetCoaddAsMultiTractTemplateTask
 
@@ -81,3 +83,10 @@ def test_the_pipeline_is_whole():
     assert list(found.subsets) == ["visits", "scale", "coadds", "differences"]
     config = found.to_graph().tasks["imageDifference"].config
     assert config.getTemplate.target is GetCoaddAsMultiTractTemplateTask
+
+
+def test_the_command_tells_where_it_is():
+    """A path that pipetask takes, also with a subset behind it; without --path the file itself."""
+    told = CliRunner().invoke(cli, ["pipeline", "--path"]).output.strip()
+    assert list(Pipeline.from_uri(f"{told}#differences").task_labels) == ["imageDifference"]
+    assert "imageDifference:" in CliRunner().invoke(cli, ["pipeline"]).output

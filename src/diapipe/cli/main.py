@@ -20,6 +20,7 @@ from diapipe.cli.demo import demo
 from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
+from diapipe.cli.pipeline import pipeline
 from diapipe.cli.refcat import refcat
 from diapipe.cli.report import report
 from diapipe.cli.run import run
@@ -62,6 +63,7 @@ for command in (
     submit,
     coadd,
     status,
+    pipeline,
     simulate,
     report,
     warmup,

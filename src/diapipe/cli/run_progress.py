@@ -65,6 +65,11 @@ class StepCounts:
         return self.totals[task] - self.ended[task].total() - self.running[task]
 
     @property
+    def is_over(self) -> bool:
+        """Whether all quanta ended."""
+        return sum(counts.total() for counts in self.ended.values()) == sum(self.totals.values())
+
+    @property
     def seconds(self) -> float:
         """Since the step began."""
         return time.monotonic() - self._begun
@@ -118,7 +123,7 @@ class _InLog:
         self._step.end(outcome)
         if outcome.ended.value == "failed":
             self.say(f"{outcome.task} failed for {outcome.data_id}: {outcome.reason}")
-        if time.monotonic() - self._last > LINE_SECONDS:
+        if time.monotonic() - self._last > LINE_SECONDS and not self._step.is_over:
             self._last = time.monotonic()
             self.say(_one_line(self._step))
 

@@ -68,11 +68,11 @@ class SurveySpec(SkySpec):
         If a value cannot be used.
     """
 
-    width: int = 600
-    height: int = 560
+    width: int = 580
+    height: int = 580
     n_columns: int = 2
     n_rows: int = 2
-    gap_px: int = 30
+    gap_px: int = 12
     bands: tuple[str, ...] = ("r", "i")
     star_color_mag: tuple[float, float] = (0.4, 0.3)
     galaxy_color_mag: tuple[float, float] = (0.3, 0.2)
@@ -85,8 +85,8 @@ class SurveySpec(SkySpec):
     first_mjd: float = 61_000.2
     center_ra_deg: float = 150.0
     center_dec_deg: float = 2.2
-    dither_px: float = 40.0
-    rotation_jitter_deg: float = 5.0
+    dither_px: float = 16.0
+    rotation_jitter_deg: float = 1.0
     distortion_px: float = 3.0
     astrometric_rms_px: float = 0.02
     seeing_min_arcsec: float = 0.7
@@ -106,7 +106,7 @@ class SurveySpec(SkySpec):
     n_bad_columns: float = 2.0
     n_cosmic_rays: float = 8.0
     n_satellite_trails: int = 3
-    n_stars: float = 1000
+    n_stars: float = 1300
     star_brightest_mag: float = 14.0
     n_galaxies: float = 700
     variable_fraction: float = 0.03

@@ -91,9 +91,9 @@ class SurveySpec(SkySpec):
     astrometric_rms_px: float = 0.02
     seeing_min_arcsec: float = 0.7
     seeing_max_arcsec: float = 1.3
-    fwhm_variation: float = 0.02
+    fwhm_variation: float = 0.008
     ellipticity: float = 0.03
-    ellipticity_variation: float = 0.015
+    ellipticity_variation: float = 0.006
     sky_counts: float = 470.0
     sky_variation_mag: float = 0.25
     sky_gradient: float = 0.01

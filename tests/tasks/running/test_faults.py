@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, QuantumProvenanceData
+from sqlalchemy.exc import OperationalError
 from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, Heard, counts, ended, n_registered, request, run, strays, values
 
-from diapipe.errors import UsageError
+from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.running import run_survey
 from diapipe.tasks.running.journal import Journal
 
@@ -130,6 +131,25 @@ def test_a_full_disk_stops_the_run(repo):
     assert counts(summary) == {"failed": 1}
     full.unlink()
     assert counts(run(repo, steps=("visits",), values=settings)) == {"done": N}
+    assert not strays(repo)
+
+
+def test_a_database_that_takes_no_more_loses_nothing(repo, monkeypatch):
+    """The disk of the database is full: one sentence, and the next run registers what the workers had written."""
+
+    def full(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QuantumProvenanceData, "collect_and_transfer", full)
+        with pytest.raises(WriteError, match=r"database or disk is full.*what was done is kept"):
+            run(repo, steps=("visits",))
+    assert n_registered(repo, "visit_image") == 0
+    heard = Heard()
+    again = run_survey(request(repo, steps=("visits",)), heard)
+    assert any("finished quanta of it are registered now" in sentence for sentence in heard.sentences)
+    assert len(again.outcomes) < N
+    assert n_registered(repo, "visit_image") == N
     assert not strays(repo)
 
 

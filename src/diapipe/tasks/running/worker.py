@@ -134,7 +134,11 @@ class _Executor:
             self._shared.close()
             self._renew()
         self._n_executed += 1
-        butler, records = self._butler_for(job.quantum), ButlerLogRecords.from_records([])
+        try:
+            butler = self._butler_for(job.quantum)
+        except Exception as error:
+            return Report(job.quantum_id, Ended.FAILED, sentence_of(error), time.perf_counter() - begun)
+        records = ButlerLogRecords.from_records([])
         executor = SingleQuantumExecutor(butler=butler, assume_no_existing_outputs=True)
         try:
             done = executor.execute(self._bench.tasks[job.task], job.quantum, job.quantum_id, log_records=records)

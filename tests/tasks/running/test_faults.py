@@ -18,6 +18,7 @@ from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, Heard, counts, ended, n_re
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.running import run_survey
 from diapipe.tasks.running.journal import Journal
+from diapipe.tasks.running.ledger import digest_of
 
 N = N_VISITS * N_DETECTORS
 SLOWLY = "characterize:seconds=0.4"
@@ -42,7 +43,9 @@ def wait_for_images(repo: Path, n: int, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_run_killed_outright_loses_nothing(repo):
-    """Kill -9 of the whole run: what was done is registered by the next run, the rest is done, once."""
+    """Kill -9 of the whole run: what was done is registered by the next run, the rest is done, once; of all it is known
+    from which inputs it was made.
+    """
     killed = command(repo)
     wait_for_images(repo, 2, killed)
     killed.kill()
@@ -56,6 +59,10 @@ def test_a_run_killed_outright_loses_nothing(repo):
     assert {name: n_registered(repo, name) for name in KEPT} == dict.fromkeys(KEPT, N)
     assert len(values(repo, "visit_image")) == N
     assert not strays(repo)
+    with Butler.from_config(repo) as butler:
+        inputs = butler.query_datasets("post_isr_image", collections="*", find_first=False, limit=None)
+    entries = Journal.of(str(repo), "diapipe/default").ledger().entries("characterize").values()
+    assert {entry.inputs for entry in entries} == {digest_of([ref.id]) for ref in inputs}
     assert not run(repo, steps=("visits",), values=(SLOWLY,)).outcomes
 
 

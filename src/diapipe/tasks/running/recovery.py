@@ -90,10 +90,13 @@ def settle(
 def _entry(butler: Butler, label: str, quantum: Quantum, refs: list[DatasetRef]) -> tuple[Key, Entry]:
     """How a recovered quantum ended, from what it wrote of itself."""
     by_name = {ref.datasetType.name: ref for ref in refs}
+    inputs = butler.stored_many(chain.from_iterable(quantum.inputs.values()))
+    read = {ref.id for ref, there in inputs.items() if there}  # else nobody could tell that they have grown since
     if not had_no_work(butler.get(by_name[label + METADATA])):
-        return entry_of(label, quantum, Ended.DONE)
+        return entry_of(label, quantum, Ended.DONE, read=read)
     log = by_name.get(label + LOG)
-    return entry_of(label, quantum, Ended.NO_WORK, no_work_reason(butler.get(log)) if log is not None else "")
+    reason = no_work_reason(butler.get(log)) if log is not None else ""
+    return entry_of(label, quantum, Ended.NO_WORK, reason, read=read)
 
 
 def _by_place(

@@ -26,7 +26,7 @@ def create_repository(root: str | os.PathLike[str], *, db: str | None = None, co
     db
         Address of an empty PostgreSQL database (``postgresql://user@host/name``); None is SQLite in the folder itself.
     compress
-        Write images Rice-compressed, quantised to 1/16 of the noise: a seventh of the size for 25 times the time.
+        Write images Rice-compressed, quantised to 1/16 of the noise: a seventh of the size, many times the time.
 
     Returns
     -------

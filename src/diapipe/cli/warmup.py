@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import click
 
@@ -22,7 +23,7 @@ def warmup(quiet: bool, verbose: bool) -> None:
     """
     from diapipe.cli.truth import bare, halves, simulated
     from diapipe.flow import difference_pair
-    from diapipe.images import CoaddPatch
+    from diapipe.images import CoaddPatch, GaussianPsf
     from diapipe.steps.characterize import characterize
     from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
     from diapipe.steps.template import MultiTract, template_for
@@ -39,7 +40,9 @@ def warmup(quiet: bool, verbose: bool) -> None:
         template_for(pair.science, tiles, algorithm=MultiTract())
         progress("compile: coadds")
         box, wcs = pair.template.box, pair.template.wcs
-        warp = CoaddInput.whole(warp_visit([VisitDetector.whole(pair.template)], box=box, wcs=wcs))
-        coadd([warp] * 3, box=box, wcs=wcs)
+        visits = [replace(image, psf=GaussianPsf(2.0)) for image in (pair.template, pair.science)]
+        warps = [warp_visit([VisitDetector.whole(visit)], box=box, wcs=wcs) for visit in visits]
+        alike, other = map(CoaddInput.whole, warps)
+        coadd([alike, alike, alike, other], box=box, wcs=wcs)
     if not quiet:
         click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")

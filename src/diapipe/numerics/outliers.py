@@ -108,7 +108,7 @@ def significant_regions(score: Float32Array, *, low: float, high: float) -> tupl
     """
     runs = runs_above(score, low)
     if len(runs) == 0:
-        return runs[:, :3], np.zeros(0, np.int64), 0
+        return np.ascontiguousarray(runs[:, :3]), np.zeros(0, np.int64), 0
     labels, n = label_runs(runs)
     peaks = np.zeros(n, np.float32)
     _peaks(score, runs, labels, peaks)

@@ -114,6 +114,8 @@ def test_one_visit_asked_for_is_not_its_own_template(repo):
         ({"values": ("characterise:addend=2",)}, "the pipeline has no task 'characterise'"),
         ({"values": ("characterize:addend=many",)}, "the configuration of step visits is wrong: Field 'addend' failed"),
         ({"values": ("characterize:adend=1",)}, "the configuration of step visits is wrong: "),
+        ({"visits": "999"}, "the repository has no data with visit IN (999)"),
+        ({"where": "visit.nonsense = 3"}, "the data asked for cannot be understood: "),
         ({"values": ("characterize",)}, "-c takes label:field=value, and not 'characterize'"),
     ],
 )

@@ -132,6 +132,28 @@ def touched(butler: Butler, data: DataSelection, dimensions: DimensionGroup) -> 
     return Table(rows=[tuple(data_id[name] for name in names) for data_id in found], names=names)
 
 
+def check_there_is(butler: Butler, data: DataSelection) -> None:
+    """Refuse to look for work on data that are not there.
+
+    Raises
+    ------
+    UsageError
+        If the repository has no visits, or none that is asked for.
+    """
+    dimensions = butler.dimensions.conform(["visit"])
+    try:
+        with butler.query() as query:
+            found = query.where(named(butler, data, dimensions).expression()).data_ids(["visit", "detector"])
+            if found.any():
+                return
+            is_empty = not query.data_ids(["visit"]).any()
+    except InvalidQueryError as error:
+        raise UsageError(f"the data asked for cannot be understood: {first_line(error)}") from error
+    if is_empty:
+        raise UsageError("the repository has no visits; diapipe define-visits makes them of what was ingested")
+    raise UsageError(f"the repository has no data with {data.expression()}")
+
+
 def named(butler: Butler, data: DataSelection, dimensions: DimensionGroup) -> DataSelection:
     """The selection with the instrument and the skymap that the dimensions need, where there is but one."""
     for name in ("instrument", "skymap"):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from diapipe.errors import InputError, UsageError, WriteError
 from diapipe.tasks.running.execution import execute
-from diapipe.tasks.running.graph import only, plan
+from diapipe.tasks.running.graph import check_there_is, only, plan
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
 from diapipe.tasks.running.pool import WorkerPool
@@ -186,6 +186,7 @@ class _Run:
         if self._executor is execute and not self._own_runs():
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
+        check_there_is(self._butler, self._request.data)
         self._recover()
         for pipeline in pipelines.values():
             check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from benchmarks.toy_survey import ToySurvey
+from lsst.daf.butler import Butler
 from toy_runs import N_DETECTORS, N_VISITS, counts, ended, n_registered, request, run, strays, values
 
 from diapipe.errors import UsageError
@@ -44,6 +46,17 @@ def test_a_failure_costs_what_needs_it_and_is_retried(repo, tmp_path):
     assert counts(again) == {"done": 1}
     assert n_registered(repo, "visit_image") == N
     assert not strays(repo)
+
+
+def test_two_cameras_never_share_an_output(repo, monkeypatch):
+    """Coadds are of a patch and a band, whatever the camera: a second one is refused where a first has its own."""
+    run(repo, steps=("visits",), visits="1")
+    monkeypatch.setattr("benchmarks.toy_survey.INSTRUMENT", "OtherCam")
+    with Butler.from_config(repo, writeable=True) as butler:
+        ToySurvey(n_visits=1)._insert_visits(butler)
+    with pytest.raises(UsageError, match=r"holds results of ToyCam, .* give --output NAME for OtherCam"):
+        run(repo, steps=("visits",), instrument="OtherCam")
+    assert not run(repo, steps=("visits",), visits="1", instrument="ToyCam").outcomes
 
 
 def test_what_needs_a_failure_is_skipped_and_counted(repo):

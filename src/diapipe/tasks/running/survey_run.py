@@ -34,6 +34,9 @@ from diapipe.tasks.running.settings import Settings, check_unchanged
 CHAINS = "diapipe"
 """Outputs are collections of this folder, where their name has none."""
 
+RAW = "/raw"
+"""Ends the name of the collection of what was ingested of an instrument."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
@@ -187,6 +190,7 @@ class _Run:
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
         check_there_is(self._butler, self._request.data)
+        self._refuse_other_camera()
         self._recover()
         for pipeline in pipelines.values():
             check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)
@@ -296,6 +300,18 @@ class _Run:
         finally:
             self._watcher.end_step()
 
+    def _refuse_other_camera(self) -> None:
+        """Refuse an output of another instrument: templates know none, and would be taken for this one's."""
+        if self._request.inputs or not self._own_runs():
+            return
+        held = [name.removesuffix(RAW) for name in _existing(self._butler, [self._request.chain]) if name.endswith(RAW)]
+        instrument = self._request.data.instrument or only(self._butler, "instrument")
+        if held and instrument not in held:
+            raise UsageError(
+                f"{self._request.chain} holds results of {', '.join(held)}, and its templates would be those of "
+                f"{instrument}; give --output NAME for {instrument}"
+            )
+
     def _recover(self) -> None:
         """Finish the bookkeeping of runs that were killed."""
         for graph_file in self._journal.unfinished():
@@ -330,7 +346,7 @@ class _Run:
         if self._request.inputs:
             return list(collections.query(self._request.inputs, flatten_chains=True))
         instrument = self._request.data.instrument or only(self._butler, "instrument")
-        wanted = (f"{instrument}/raw", f"{instrument}/calib", "skymaps", "refcats")
+        wanted = (f"{instrument}{RAW}", f"{instrument}/calib", "skymaps", "refcats")
         return _existing(self._butler, wanted)
 
     def _free_name(self) -> str:

@@ -51,7 +51,7 @@ _IDENTITY = [
             ("parentDiaSourceId", "Source that this one was deblended from; 0 for none"),
         ],
     ),
-    Column("band", "U8", "", "Name of the filter"),
+    Column("band", "U32", "", "Name of the filter"),
     Column("midpointMjdTai", "f8", "d", "Middle of the exposure"),
 ]
 

@@ -18,7 +18,7 @@ SINGLE_VISIT_STAR: tuple[Column, ...] = (
     Column("sourceId", "i8", "", "Identifier of this source"),
     Column("visit", "i8", "", "Identifier of the exposure"),
     Column("detector", "i8", "", "Number of the detector"),
-    Column("band", "U8", "", "Name of the filter"),
+    Column("band", "U32", "", "Name of the filter"),
     Column("x", "f8", "pix", "Centroid, 0-based pixel centres"),
     Column("y", "f8", "pix", "Centroid, 0-based pixel centres"),
     Column("ra", "f8", "deg", "Right ascension of the centroid"),

@@ -46,7 +46,7 @@ def _of_peaks(difference: Exposure, peaks: Peaks) -> Table:
     columns = {
         "visit": np.full(n, info.visit),
         "detector": np.full(n, info.detector),
-        "band": np.full(n, info.band, "U8"),
+        "band": np.full(n, info.band, "U32"),
         "midpointMjdTai": np.full(n, info.mjd_midpoint),
         "x": peaks.x,
         "y": peaks.y,

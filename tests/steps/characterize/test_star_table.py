@@ -30,7 +30,7 @@ def placed(places: np.ndarray, fluxes: np.ndarray, *, side: int = 320, given: bo
         has_variance=given,
         has_mask=given,
         psf=psf if given else None,
-        info=ObservationInfo(visit=7, detector=2, band="r", gain=GAIN),
+        info=ObservationInfo(visit=7, detector=2, band="narrow band of oxygen", gain=GAIN),
     )
 
 
@@ -74,9 +74,11 @@ def test_a_neighbour_is_taken_away():
 
 
 def test_the_list_of_stars_comes_back_from_its_table():
-    """`stars_of` gives each array of the list bit by bit."""
+    """`stars_of` gives each array of the list bit by bit; the table has the whole name of the band."""
     found = characterize(placed(grid(6, step=48.0), np.geomspace(3e3, 1e5, 36)))
-    again = stars_of(star_table(found))
+    table = star_table(found)
+    assert set(table["band"]) == {"narrow band of oxygen"}
+    again = stars_of(table)
     for name in ("x", "y", "flux", "flux_err", "peak", "is_star", "is_saturated", "is_isolated"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found.stars, name))
 

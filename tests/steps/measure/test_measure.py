@@ -27,7 +27,7 @@ from diapipe.steps.measure import measure
 
 PSF = GaussianPsf(1.8, 29)
 ERROR = 10 / np.sqrt((PSF.kernel_image(x=0, y=0) ** 2).sum())
-INFO = ObservationInfo(visit=2026010100042, detector=94, band="r", mjd_midpoint=61041.25)
+INFO = ObservationInfo(visit=2026010100042, detector=94, band="narrow band of oxygen", mjd_midpoint=61041.25)
 
 
 def tan_wcs() -> WCS:
@@ -200,7 +200,7 @@ def test_identity(rng):
     table = catalogue(*pair(drawn((100.0, 100.0, 5000.0), (200.0, 300.0, 4000.0))))
     assert set(table["visit"]) == {INFO.visit}
     assert set(table["detector"]) == {94}
-    assert set(table["band"]) == {"r"}
+    assert set(table["band"]) == {INFO.band}
     assert set(table["midpointMjdTai"]) == {61041.25}
     assert len(set(table["diaSourceId"])) == 2
 

@@ -87,7 +87,7 @@ def star_table(found: Characterized, *, options: StarPhotometry | None = None) -
         "sourceId": dia_source_ids(visit=abs(info.visit), detector=abs(info.detector), n=n),
         "visit": np.full(n, info.visit, np.int64),
         "detector": np.full(n, info.detector, np.int64),
-        "band": np.full(n, info.band, dtype="U8"),
+        "band": np.full(n, info.band, dtype="U32"),
         "x": stars.x,
         "y": stars.y,
         "ra": ra,

@@ -329,7 +329,7 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
         "diaSourceId": dia_source_ids(visit=info.visit, detector=info.detector, n=n),
         "visit": np.full(n, info.visit),
         "detector": np.full(n, info.detector),
-        "band": np.full(n, info.band, "U8"),
+        "band": np.full(n, info.band, "U32"),
         "midpointMjdTai": np.full(n, info.mjd_midpoint),
     }
 

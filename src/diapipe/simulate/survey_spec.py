@@ -85,12 +85,12 @@ class SurveySpec(SkySpec):
     first_mjd: float = 61_000.2
     center_ra_deg: float = 150.0
     center_dec_deg: float = 2.2
-    dither_px: float = 16.0
+    dither_px: float = 12.0
     rotation_jitter_deg: float = 1.0
     distortion_px: float = 3.0
     astrometric_rms_px: float = 0.02
-    seeing_min_arcsec: float = 0.7
-    seeing_max_arcsec: float = 1.3
+    seeing_min_arcsec: float = 0.75
+    seeing_max_arcsec: float = 1.15
     fwhm_variation: float = 0.008
     ellipticity: float = 0.03
     ellipticity_variation: float = 0.006

@@ -15,7 +15,7 @@ from diapipe.images.tract_grid import TractGrid
 from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate import SurveySpec, simulate_survey
 from diapipe.steps.coadd import MeanCoadder
-from diapipe.steps.template import MultiTract, SingleTract, template_for
+from diapipe.steps.template import MultiTract, template_for
 
 NOTHING_CHANGES = {"variable_fraction": 0.0, "n_movers": 0, "n_satellite_trails": 0, "bands": ("r",)}
 BRIGHT_STARS = {"n_galaxies": 0, "star_brightest_mag": 15.0, "star_faintest_mag": 20.0}
@@ -84,9 +84,9 @@ def border_detectors():
     return detectors
 
 
-def template_of(detector, algorithm=None):
+def template_of(detector):
     images, _, patches = mosaic()
-    return template_for(images(SCIENCE_VISIT, detector), patches, algorithm=algorithm or MultiTract())
+    return template_for(images(SCIENCE_VISIT, detector), patches, algorithm=MultiTract())
 
 
 @pytest.mark.slow
@@ -138,9 +138,8 @@ def test_constant_stars_have_their_flux_across_the_border():
 
 @pytest.mark.slow
 def test_detectors_at_the_border_are_covered():
-    """Every pixel that two visits saw has data, and says so; one tract alone leaves much of the detector empty."""
+    """Every pixel that two visits saw has data; where no visit saw the sky it says NO_DATA, which A.9 loses."""
     images, _, _ = mosaic()
-    lost = []
     for detector in border_detectors():
         template = template_of(detector)
         planes = template.masked_image
@@ -149,9 +148,6 @@ def test_detectors_at_the_border_are_covered():
         assert has_data[seen >= 2].all()
         assert not has_data[n_covering(template, images, TEMPLATE_VISITS, inside_px=-10) == 0].any()
         assert np.isfinite(planes.image[has_data]).all()
-        alone = template_of(detector, SingleTract()).masked_image
-        lost.append(((alone.mask & MaskPlane.NO_DATA) != 0).mean() - (~has_data).mean())
-    assert max(lost) > 0.02
 
 
 @pytest.mark.slow

@@ -105,14 +105,3 @@ def test_filling_is_smooth_and_leaves_good_pixels_alone(rng: np.random.Generator
 def test_a_region_without_good_pixels_becomes_zero() -> None:
     found = convolution.filled(np.full((5, 5), np.nan, np.float32), np.zeros((5, 5), dtype=bool))
     np.testing.assert_array_equal(found, 0.0)
-
-
-@pytest.mark.parametrize("unit", [1e-6, 1e3])
-def test_a_kernel_between_images_of_different_units_loses_nothing(
-    unit: float, images: Array, rng: np.random.Generator
-) -> None:
-    """A kernel times a factor, the flux of a count, gives the image times that factor: to single precision."""
-    image = rng.normal(0, 1, SHAPE).astype(np.float32)
-    once = convolution.convolve(image, images, fields_at)
-    scaled = convolution.convolve(image, unit * images, fields_at)
-    np.testing.assert_allclose(scaled / np.float32(unit), once, atol=1e-5 * float(np.abs(once).max()))

@@ -88,7 +88,7 @@ class _Tiling:
             n,
             tuple(_response(images, half, n) for images in kernels),
             series.astype(np.float32),
-            squares > (tolerance * _light(kernels)) ** 2,
+            squares > tolerance**2,
             (_profiles(at_y, order), _profiles(at_x, order)),
         )
 
@@ -128,12 +128,6 @@ class _Tiling:
         return total
 
 
-def _light(kernels: Sequence[FloatArray]) -> float:
-    """What local terms are compared with: the largest sum of a mean kernel; its norm where all of these are nothing."""
-    sums = max(abs(float(images[0].sum())) for images in kernels)
-    return max(sums, 0.1 * max(float(np.sqrt((images[0] ** 2).sum())) for images in kernels))
-
-
 def convolve(
     image: Float32Array,
     images: FloatArray,
@@ -153,7 +147,7 @@ def convolve(
     fields_at
         The terms f_t: polynomials of the total degree that ``n_terms`` tells.
     tolerance
-        Norm of a local term that is left out, in units of the kernel's sum: images may be in different units.
+        Norm of a local term that is left out.
     n_threads
         Threads over rows of tiles; they change no bit of the result.
 

@@ -203,3 +203,13 @@ def test_a_kernel_between_psf_models_needs_no_chosen_stars(scene, run):
     row = run().row_at(NEW)
     at = np.argmin(np.hypot(table["x"] - row["x"], table["y"] - row["y"]))
     assert table["psfFlux"][at] == pytest.approx(row["psfFlux"], abs=float(row["psfFluxErr"]))
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_visit_in_its_own_template_is_told(scene, is_own, caplog):
+    """The metadata and a warning say whether the science visit is one of those that the template is made of."""
+    visit = scene.science.info.visit
+    task = ImageDifferenceTask(config=configured())
+    task.run(scene.science, None, replace(scene.template, inputs=(visit + 1, visit + 2 - 2 * is_own)))
+    assert task.metadata["scienceInTemplate"] is is_own
+    assert ("is one of the 2 of its template" in caplog.text) is is_own

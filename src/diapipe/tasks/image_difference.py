@@ -236,10 +236,21 @@ class ImageDifferenceTask(PipelineTask):
         else:
             fraction = self.config.requiredTemplateFraction
             image = self.getTemplate.run(science, template, requiredTemplateFraction=fraction).exposure
+        self._tell_of_own_light(science, image)
         if self.config.doScaleTemplateVariance and image.has_variance:
             image = self._template_with_scaled_variance(image)
         science, image = self.subtract.prepare(science), self.subtract.prepare(image)
         return Pair(science=_characterized(science, sources), template=characterize(image))
+
+    def _tell_of_own_light(self, science: Exposure, template: Exposure) -> None:
+        """Say so where a visit is in part subtracted from itself, less what was clipped of it."""
+        self.metadata["scienceInTemplate"] = science.info.visit in template.inputs
+        if science.info.visit in template.inputs:
+            self.log.warning(
+                "visit %d is one of the %d of its template: what changed in it is fainter by its weight there",
+                science.info.visit,
+                len(template.inputs),
+            )
 
     def _template_with_scaled_variance(self, template: Exposure) -> Exposure:
         """The template with the variance that its pixels show."""

@@ -17,6 +17,7 @@ from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
+from diapipe.images.psf import Psf
 from diapipe.steps.characterize import Characterize, Characterized, characterize
 from diapipe.steps.clean import Clean, Cleaned, clean
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
@@ -244,7 +245,7 @@ def difference_pair(
         detections = detect(score or difference.exposure, algorithm=recipe.detector, n_threads=n)
         difference = flagged(difference, detections)
     with stage("measure"):
-        dia_sources = _measured(difference, detections, of_science, recipe)
+        dia_sources = _measured(difference, detections, of_science, aligned.exposure.psf, recipe)
     parts: dict[str, Any] = {
         "science": of_science,
         "template": of_template,
@@ -313,10 +314,13 @@ def _checked(difference: Difference, science: Exposure, matched: Match, recipe: 
         refuse_bad_subtraction(found, limits=recipe.check, name=science.name)
 
 
-def _measured(difference: Difference, detections: Detections, science: Characterized, recipe: Recipe) -> Table:
+def _measured(
+    difference: Difference, detections: Detections, science: Characterized, template_psf: Psf | None, recipe: Recipe
+) -> Table:
     """The table of what was detected, with sky sources at its end where they are asked for."""
     given: dict[str, Any] = {
         "science": science.exposure,
+        "template_psf": template_psf,
         "stars": science.stars,
         "options": recipe.measure,
         "n_threads": recipe.n_threads,

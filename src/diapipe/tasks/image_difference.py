@@ -374,6 +374,7 @@ class ImageDifferenceTask(PipelineTask):
                 difference,
                 detections,
                 exposure,
+                templatePsf=None if made.aligned is None else made.aligned.exposure.psf,
                 stars=pair.science.stars,
                 fitDipoles=config.doDipoleFitting,
                 skyPlaces=sky,

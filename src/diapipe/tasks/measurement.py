@@ -10,7 +10,7 @@ from lsst.pipe.base import Struct, Task
 
 from diapipe.catalogs.dia_sources import without_flagged
 from diapipe.catalogs.stars import StarList
-from diapipe.images import Detections, Difference, Exposure, Footprints
+from diapipe.images import Detections, Difference, Exposure, Footprints, Psf
 from diapipe.steps.measure import ApertureCorrections, Glints, Measure, measure, with_sky_sources
 from diapipe.steps.measure.dipoles import Dipoles
 from diapipe.steps.measure.trails import Trails
@@ -92,6 +92,7 @@ class DipoleFitTask(Task):
         science: Exposure,
         template: Exposure | None = None,
         *,
+        templatePsf: Psf | None = None,
         stars: StarList | None = None,
         fitDipoles: bool = True,
         skyPlaces: Footprints | None = None,
@@ -106,6 +107,8 @@ class DipoleFitTask(Task):
             The science image.
         template
             On the science grid and flux scale, with a PSF of its own; that of the difference where left out.
+        templatePsf
+            PSF of the template on the science grid, before the match.
         stars
             Of the science image.
         fitDipoles
@@ -118,20 +121,17 @@ class DipoleFitTask(Task):
         Struct
             ``diaSources``: table.
         """
-        options = self.config.options(fitDipoles=fitDipoles)
-        table: Table = measure(difference, detections, science=science, template=template, stars=stars, options=options)
+        given: dict[str, Any] = {
+            "science": science,
+            "template": template,
+            "template_psf": templatePsf,
+            "stars": stars,
+            "options": self.config.options(fitDipoles=fitDipoles),
+        }
+        table: Table = measure(difference, detections, **given)
         table = without_flagged(table, self.config.badSourceFlags)
         if skyPlaces is not None:
-            table = with_sky_sources(
-                table,
-                difference,
-                detections,
-                skyPlaces,
-                science=science,
-                template=template,
-                stars=stars,
-                options=options,
-            )
+            table = with_sky_sources(table, difference, detections, skyPlaces, **given)
         table = emptied(without_columns_of_others(table, self.config.plugins.names), FORCED)
         self.metadata["nSources"] = len(table)
         self.metadata["nDipoles"] = int(table["isDipole"].sum())

@@ -21,6 +21,11 @@ class Psf(ABC):
     def size(self) -> int:
         """Side of the kernel image in pixels, odd."""
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it changes little by little: that of a stack leaps where one of its images ends."""
+        return True
+
     @abstractmethod
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The PSF at ``(x, y)``, centred on the middle pixel, of unit sum; shape (size, size).

@@ -62,6 +62,11 @@ class BlendedPsf(Psf):
         """Side of the kernel image: that of the widest part, with room for its displacement."""
         return self._size
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether those of all parts are: from one part to the next the weights fade."""
+        return all(part.psf.is_smooth for part in self.parts)
+
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The mean PSF at a position of the blend, of unit sum.
 

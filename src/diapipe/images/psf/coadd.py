@@ -94,6 +94,11 @@ class CoaddPsf(Psf):
         """Side of the kernel image: that of the widest component."""
         return max(part.size for part in self.components)
 
+    @property
+    def is_smooth(self) -> bool:
+        """Only one image's is."""
+        return len(self.components) == 1
+
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The mean PSF at a position of the coadd.
 

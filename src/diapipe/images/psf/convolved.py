@@ -36,6 +36,11 @@ class ConvolvedPsf(Psf):
         """Side of the kernel image in pixels: that of the PSF."""
         return self.psf.size
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the PSF before the convolution is."""
+        return self.psf.is_smooth
+
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The convolved image at a position; its sum is one, less what lies outside the stamp."""
         image = convolved_in_full(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y))

@@ -68,6 +68,11 @@ class StackedPsf(Psf):
         return int(self.images.shape[-1])
 
     @property
+    def is_smooth(self) -> bool:
+        """Only one image's is."""
+        return len(self.boxes) == 1
+
+    @property
     def order(self) -> int:
         """Highest degree of the polynomials."""
         return ImageField(self.images[0], self.boxes[0]).order

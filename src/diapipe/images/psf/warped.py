@@ -47,6 +47,11 @@ class WarpedPsf(Psf):
         """Side of the kernel image in target pixels: the source's stamp, rounded up to an odd side."""
         return self._size
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether that of the source image is."""
+        return self.psf.is_smooth
+
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The PSF of a star on the centre of the pixel nearest to ``(x, y)``, of unit sum.
 

@@ -33,6 +33,7 @@ from diapipe.steps.measure.glints import in_glint_trail
 from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.photometry import PsfFits
 from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.psf_steps import psf_mismatch
 
 type Columns = dict[str, NDArray[Any]]
 
@@ -45,6 +46,7 @@ def measure(
     *,
     science: Exposure,
     template: MaskedImage | Exposure | None = None,
+    template_psf: Psf | None = None,
     stars: StarList | None = None,
     options: Measure = _DEFAULT,
     n_threads: int = 1,
@@ -62,6 +64,9 @@ def measure(
     template
         The matched template on the science flux scale; that of ``difference`` where left out. An Exposure brings its
         own PSF, a MaskedImage is taken to have that of the science image.
+    template_psf
+        That of the template on the science grid before the match, by which residuals beside the borders of a coadd's
+        inputs are recognised.
     stars
         Stars of the science image, by which residuals beside them are recognised.
     options
@@ -115,6 +120,7 @@ def measure(
     columns |= _evidence_columns(
         planes, found, fits, lattice, columns, static=static, stars=stars, fwhm=fwhm, options=options
     )
+    columns["dp_psfMismatch"] = psf_mismatch(difference, science.psf, template_psf, x=columns["x"], y=columns["y"])
     columns |= _lobe_columns(peaks)
     if options.fit_dipoles:
         score = np.ascontiguousarray(detections.score.image)

@@ -29,6 +29,9 @@ class Cuts(Limited):
         400 pixels.
     template_ratio
         Below this part of the light under it a change cannot be told from an error of the PSF match.
+    psf_mismatch
+        Times dp_psfMismatch it adds to ``template_ratio``: what the leaps of a coadd's PSF leave of a star, with room
+        for the errors of the PSF models.
     dipole_template_ratio
         The same for one with a lobe of opposite sign beside it, as misregistration leaves.
     star_ratio
@@ -46,6 +49,7 @@ class Cuts(Limited):
         "chi2_excess",
         "chi2_model_error",
         "template_ratio",
+        "psf_mismatch",
         "dipole_template_ratio",
         "star_ratio",
         "saturated_distance",
@@ -57,6 +61,7 @@ class Cuts(Limited):
     chi2_excess: float = 6.0
     chi2_model_error: float = 0.05
     template_ratio: float = 0.02
+    psf_mismatch: float = 2.0
     dipole_template_ratio: float = 0.1
     star_ratio: float = 0.0015
     saturated_distance: float = 1.2
@@ -74,7 +79,7 @@ def is_residual(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> Bo
         return np.asarray(
             (value("dp_sharpness") > cuts.sharpness + cuts.sharpness_model_error * snr)
             | (value("dp_chi2Excess") > cuts.chi2_excess + (cuts.chi2_model_error * snr) ** 2)
-            | (light < cuts.template_ratio)
+            | (light < cuts.template_ratio + cuts.psf_mismatch * value("dp_psfMismatch"))
             | ((value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio))
             | (value("dp_starRatio") < cuts.star_ratio)
             | ((value("dp_saturatedDistance") < cuts.saturated_distance) & ~(light > cuts.saturated_template_ratio))

@@ -9,7 +9,7 @@ from astropy.table import Table, vstack
 
 from diapipe.catalogs.ids import dia_source_ids
 from diapipe.catalogs.stars import StarList
-from diapipe.images import Detections, Difference, Exposure, Footprints, MaskedImage
+from diapipe.images import Detections, Difference, Exposure, Footprints, MaskedImage, Psf
 from diapipe.steps.measure.measurement import measure
 from diapipe.steps.measure.options import Measure
 
@@ -24,6 +24,7 @@ def with_sky_sources(
     *,
     science: Exposure,
     template: MaskedImage | Exposure | None = None,
+    template_psf: Psf | None = None,
     stars: StarList | None = None,
     options: Measure = _DEFAULT,
     n_threads: int = 1,
@@ -37,7 +38,7 @@ def with_sky_sources(
     ----------
     dia_sources
         What `measure` made of the detections.
-    difference, detections, science, template, stars, options, n_threads
+    difference, detections, science, template, template_psf, stars, options, n_threads
         As they were given to `measure`.
     sky
         Empty places.
@@ -47,6 +48,7 @@ def with_sky_sources(
         replace(detections, footprints=sky),
         science=science,
         template=template,
+        template_psf=template_psf,
         stars=stars,
         options=replace(options, max_shift_px=0.0, fit_dipoles=False, fit_trails=False),
         n_threads=n_threads,

@@ -1,0 +1,79 @@
+"""Where the template's PSF leaps and the kernel cannot: what a star leaves there, from the PSF models.
+
+A coadd's PSF changes from one pixel to the next at the border of each of its inputs, while a kernel is smooth over the
+field: it follows the mean, and a star beside the border is left over by what the PSFs say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diapipe.errors import PsfUndefinedError
+from diapipe.images import Difference, Psf
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
+
+_GRID = 6
+"""Positions along each axis at which the median says what the kernel leaves of any star; an error of the models."""
+
+
+def psf_mismatch(
+    difference: Difference, science: Psf | None, template: Psf | None, *, x: FloatArray, y: FloatArray
+) -> FloatArray:
+    """PSF flux that the leaps of the template's PSF leave of a star of unit flux, the largest near it.
+
+    With A = kernel ⊗ the PSF that it convolves and B the other, both of unit sum, it is max |P ⋆ (A - B - m)| / Σ P²,
+    P the difference's PSF and m the median of A - B over the field: an error of the models that is everywhere is none
+    of the difference.
+
+    Parameters
+    ----------
+    difference
+        With its kernel and PSF.
+    science, template
+        PSFs on the science grid, before the match.
+    x, y
+        Positions, shape (n,).
+
+    Returns
+    -------
+    FloatArray
+        Shape (n,); zero where the PSF of the template is smooth over the field, or nothing is known.
+    """
+    found = np.zeros(len(x))
+    if science is None or template is None or template.is_smooth or difference.exposure.psf is None or len(x) == 0:
+        return found
+    box = difference.box
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    grid_x, grid_y = np.meshgrid(box.x0 + steps * box.width, box.y0 + steps * box.height)
+    left = [
+        _left(difference, science, template, float(u), float(v)) for u, v in zip(grid_x.flat, grid_y.flat, strict=True)
+    ]
+    known = [image for image in left if image is not None]
+    if not known:
+        return found
+    usual = np.median(known, axis=0)
+    for k, (u, v) in enumerate(zip(x, y, strict=True)):
+        image = _left(difference, science, template, float(u), float(v)) if np.isfinite(u + v) else None
+        if image is not None:
+            psf = difference.exposure.psf.kernel_image(x=float(u), y=float(v))
+            found[k] = np.abs(convolved_in_full(image - usual, psf[::-1, ::-1])).max() / (psf**2).sum()
+    return found
+
+
+def _left(difference: Difference, science: Psf, template: Psf, x: float, y: float) -> FloatArray | None:
+    """A - B at a position, on the stamp of the difference's PSF; None where a PSF is undefined."""
+    convolved, other = (template, science) if difference.convolved == "template" else (science, template)
+    try:
+        reference, target = other.kernel_image(x=x, y=y), convolved.kernel_image(x=x, y=y)
+    except PsfUndefinedError:
+        return None
+    matched = convolved_in_full(target, difference.kernel.image_at(x=x, y=y))
+    size = difference.exposure.psf.size if difference.exposure.psf is not None else len(reference)
+    return _on_stamp(matched / matched.sum(), size) - _on_stamp(reference / reference.sum(), size)
+
+
+def _on_stamp(image: FloatArray, size: int) -> FloatArray:
+    """The middle of an image, or the image with zeros around it."""
+    margin = (size - len(image)) // 2
+    return np.pad(image, margin) if margin >= 0 else image[-margin:margin, -margin:margin]

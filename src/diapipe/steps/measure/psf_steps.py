@@ -13,7 +13,7 @@ from diapipe.images import Difference, Psf
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.small_convolution import convolved_in_full
 
-_GRID = 6
+_GRID = 4
 """Positions along each axis at which the median says what the kernel leaves of any star; an error of the models."""
 
 

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 
 from diapipe.steps.detect import detect
 from diapipe.steps.measure import Measure, measure
+from diapipe.steps.measure.trail_fits import is_covariance
 from diapipe.steps.measure.trails import Trails
 from displaced_stars import FWHM, SHARP_VARIANCE, UNIT, WIDE_VARIANCE, places, scene
 
@@ -175,3 +176,16 @@ def test_each_option_has_its_effect(rng):
 def test_nothing_to_fit(rng):
     """No detections, no rows."""
     assert len(table_of(scene(rng, NOTHING, NOTHING))) == 0
+
+
+def test_a_fit_without_errors_is_no_fit():
+    """A covariance is finite and positive definite, whatever the units of its rows."""
+    units = np.array([1e6, 1e-3, 1e-3, 1e-2, 1e-2])
+    right = np.diag(units**2)
+    negative, unknown, tied = right.copy(), right.copy(), right.copy()
+    negative[3, 3] *= -1.0
+    unknown[0, 0] = np.nan
+    tied[3, 4] = tied[4, 3] = 1.01 * units[3] * units[4]
+    found = is_covariance(np.stack([right, negative, unknown, tied]))
+    assert found.tolist() == [True, False, False, False]
+    assert is_covariance(np.empty((0, 5, 5))).shape == (0,)

@@ -66,8 +66,8 @@ class Found(NamedTuple):
         return cls(flux, gain, chi2, point_gain, np.zeros(n, np.int64), middle, extent, np.full((n, 5, 5), np.nan))
 
     def put(self, which: IntArray, fits: TrailFits, point_gain: FloatArray, corner: IntArray) -> None:
-        """Write the fits that converged."""
-        good = fits.converged & np.isfinite(fits.covariance[:, 0, 0])
+        """Write the fits that converged, to errors that can be."""
+        good = fits.converged & is_covariance(fits.covariance)
         turned = np.where(fits.extent[good, 0] < 0.0, -1.0, 1.0)
         signs = np.concatenate([np.ones((len(turned), 3)), np.tile(turned[:, None], 2)], axis=1)
         mine = Found(
@@ -99,6 +99,20 @@ class Found(NamedTuple):
         with np.errstate(invalid="ignore", divide="ignore"):
             unit = self.extent / self.length[:, None]
         return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", unit, self.covariance[:, 3:, 3:], unit)))
+
+
+def is_covariance(matrices: FloatArray) -> BoolArray:
+    """Which matrices (n, k, k) are finite and positive definite.
+
+    Where the noise is correlated farther than the image of a long, faint trail reaches, its errors are differences of
+    large numbers and may come out negative.
+    """
+    found = np.isfinite(matrices).all(axis=(1, 2)) & (np.einsum("nii->ni", matrices) > 0).all(axis=1)
+    sigma = np.sqrt(np.einsum("nii->ni", matrices[found]))
+    # of the correlations, since fluxes and pixels differ by many powers of ten
+    correlations = matrices[found] / (sigma[:, :, None] * sigma[:, None, :])
+    found[found] = np.linalg.eigvalsh(correlations)[:, 0] > 0
+    return np.asarray(found)
 
 
 class Lines(NamedTuple):

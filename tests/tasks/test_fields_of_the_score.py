@@ -52,10 +52,10 @@ def test_doWriteScoreExp(run, tmp_path):
     for value in (True, False):
         done = run(**SCORE, doWriteScoreExp=value)
         done.task.write(done.result, tmp_path / str(value))
-    written = tmp_path / "True" / "deepDiff_scoreExp.fits"
+    written = tmp_path / "True" / "difference_score.fits"
     again = diapipe.read_exposure(written).masked_image.image
     np.testing.assert_array_equal(again, run(**SCORE, doWriteScoreExp=True).result.scoreExposure.masked_image.image)
-    assert not (tmp_path / "False" / "deepDiff_scoreExp.fits").exists()
+    assert not (tmp_path / "False" / "difference_score.fits").exists()
 
 
 def test_zogy_makes_score_and_difference_in_one_run(scene, tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import benchmarks.toy_survey
 import pytest
 from benchmarks.toy_survey import ToySurvey
 from lsst.utils.packages import Packages
@@ -18,6 +20,15 @@ def packages_looked_up_once() -> Iterator[None]:
     known = Packages.fromSystem()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Packages, "fromSystem", lambda: known)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def toy_tasks_found_by_jobs() -> Iterator[None]:
+    """Jobs are processes of their own: they find the toy tasks by the environment, not by pytest's path."""
+    paths = [str(Path(benchmarks.toy_survey.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         yield
 
 

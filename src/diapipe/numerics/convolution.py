@@ -27,8 +27,8 @@ OVERLAPS = 4
 """A tile is at least this many times as wide as the kernel."""
 
 TOLERANCE = 4e-4
-"""A local term whose image has a smaller norm √Σ K² is left out: under the brightest pixels that is then wrong by less
-than a tenth of their photon noise."""
+"""A local term whose image has a smaller norm √Σ K² than this part of the kernel's sum is left out: under the brightest
+pixels that is then wrong by less than a tenth of their photon noise."""
 
 type FieldsAt = Callable[[FloatArray, FloatArray], FloatArray]
 """Terms f_t, shape (n_terms, ny, nx), on the grid of array rows (ny, 1) and columns (1, nx)."""
@@ -147,7 +147,8 @@ def convolve(
     fields_at
         The terms f_t: polynomials of the total degree that ``n_terms`` tells.
     tolerance
-        Norm of a local term that is left out.
+        Norm of a local term that is left out, relative to the sum of the first image: counts of one image may be worth
+        a thousand of the other's.
     n_threads
         Threads over rows of tiles; they change no bit of the result.
 
@@ -156,7 +157,8 @@ def convolve(
     Float32Array
         (K ⊗ I)(y, x) = Σ K(v, u; x, y) I(y - v, x - u), the shape of ``image``.
     """
-    return convolve_sum([image], [images], fields_at, tolerance=tolerance, n_threads=n_threads)
+    least = tolerance * float(abs(images[0].sum()))
+    return convolve_sum([image], [images], fields_at, tolerance=least, n_threads=n_threads)
 
 
 def convolve_sum(
@@ -164,10 +166,12 @@ def convolve_sum(
     kernels: Sequence[FloatArray],
     fields_at: FieldsAt,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
     n_threads: int = 1,
 ) -> Float32Array:
-    """Sum of images of one shape, each convolved with a kernel of its own; the other arguments as in `convolve`."""
+    """Sum of images of one shape, each convolved with a kernel of its own; other arguments as in `convolve`, but for
+    the ``tolerance``, which is the norm of a local term itself.
+    """
     height, width = images[0].shape
     tiling = _Tiling.of((height, width), kernels, fields_at, tolerance)
     margins, (step_y, step_x) = 2 * tiling.half, tiling.step

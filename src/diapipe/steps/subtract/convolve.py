@@ -48,10 +48,7 @@ def without_holes(exposure: Exposure, good: BoolArray) -> tuple[Float32Array, li
 
 def convolve_pixels(pixels: Float32Array, box: Box, kernel: SpatialKernel, *, n_threads: int = 1) -> Float32Array:
     """Kernel ⊗ finite pixels that lie at ``box``."""
-    images = kernel.field.images
-    # relative to the kernel's sum: counts of one image may be worth a thousand of the other's
-    tolerance = convolution.TOLERANCE * float(abs(images[0].sum()))
-    return convolution.convolve(pixels, images, _terms_of(kernel.field, box), tolerance=tolerance, n_threads=n_threads)
+    return convolution.convolve(pixels, kernel.field.images, _terms_of(kernel.field, box), n_threads=n_threads)
 
 
 def filtered_difference(

@@ -17,7 +17,7 @@ from diapipe.images import Box, Exposure, MaskedImage
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd import AbstractCoadder, ClippedCoadder, Coadd, CoaddInput, MeanCoadder, coadd
 from diapipe.tasks.connections import EXPOSURE, PLAIN, TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 from diapipe.tasks.fields import OptionConfig, option, parameters_of
 from diapipe.tasks.no_work import no_work_found
 
@@ -68,7 +68,7 @@ class AssembleCoaddConnections(PipelineTaskConnections, dimensions=(*_PATCH, "ba
 class AssembleCoaddConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=AssembleCoaddConnections):
     """Config of a coadd, by the names of LSST's task where it has them."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
     statistic: Any = ChoiceField(
         doc="What the coadd is.",
         dtype=str,

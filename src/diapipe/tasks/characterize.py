@@ -28,7 +28,7 @@ from diapipe.steps.characterize.sources import SourceDetection
 from diapipe.steps.characterize.variance import Variance
 from diapipe.steps.clean import AMONG_STARS, Streaks, mask_streaks
 from diapipe.tasks.connections import EXPOSURE, TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 from diapipe.tasks.fields import OptionConfig, option, options_of
 from diapipe.tasks.no_work import no_work_found
 
@@ -75,7 +75,7 @@ class CharacterizeConnections(PipelineTaskConnections, dimensions=_VISIT):
 class CharacterizeConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=CharacterizeConnections):
     """Config of the characterization; what is not here is chosen from each image."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
     doWriteBackground: Any = Field(dtype=bool, default=False, doc="Write the sky that was taken out, as an image.")
     doMaskStreaks: Any = Field(dtype=bool, default=True, doc="Mask trails of satellites, before kernels and coadds.")
     streakSigma: Any = option(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lsst.pex.config import Field
+
 DP1 = "template"
 """Value of ``coaddName`` that means the names of Data Preview 1; any other means the older names."""
 
@@ -29,6 +31,11 @@ OLD_NAMES: Mapping[str, str] = {
     "dia_source": "{coaddName}Diff_diaSrc",
 }
 """By name of Data Preview 1: the older name. What is not here has one name, as what is ingested, ``post_isr_image``."""
+
+
+def coadd_name() -> Any:
+    """The field ``coaddName`` of a task whose datasets have older names, too."""
+    return Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
 
 
 def dataset_name(name: str, coaddName: str) -> str:

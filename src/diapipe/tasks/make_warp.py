@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from lsst.pex.config import ConfigField, Field
+from lsst.pex.config import ConfigField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
@@ -16,7 +16,7 @@ from diapipe.images import Box, Exposure, Tract
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd import VisitDetector, warp_visit
 from diapipe.tasks.connections import EXPOSURE, PLAIN, TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import scaled
 from diapipe.tasks.subtract_config import WarpingConfig
@@ -65,7 +65,7 @@ class MakeWarpConnections(PipelineTaskConnections, dimensions=("instrument", "vi
 class MakeWarpConfig(PipelineTaskConfig, pipelineConnections=MakeWarpConnections):
     """Config of a warp."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
     warpingConfig: Any = ConfigField(doc="How images are interpolated.", dtype=WarpingConfig)
 
 

@@ -17,7 +17,7 @@ from diapipe.errors import counted
 from diapipe.steps.calibrate import SCALES, AbstractScale, Given, Reference, Relative, photometric_scale
 from diapipe.tasks.characterize import WITH_METADATA, summary_of
 from diapipe.tasks.connections import TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 from diapipe.tasks.fields import OptionConfig, option, options_of
 from diapipe.tasks.no_work import no_work_found
 
@@ -53,7 +53,7 @@ class PhotometricScaleConnections(PipelineTaskConnections, dimensions=("instrume
 class PhotometricScaleConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=PhotometricScaleConnections):
     """Config of the scale of a band."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
     way: Any = ChoiceField(
         doc="How the scale is found.",
         dtype=str,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from astropy.table import Table, vstack
-from lsst.pex.config import Field, ListField
+from lsst.pex.config import ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
@@ -14,7 +14,7 @@ from diapipe.catalogs.visit_images import VisitImages
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd.selection import SELECTIONS
 from diapipe.tasks.connections import PLAIN, TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 from diapipe.tasks.retargetable import choice
 from diapipe.tasks.visit_selectors import reasons_told, visitSelectorRegistry
 
@@ -48,7 +48,7 @@ class SelectVisitsConnections(PipelineTaskConnections, dimensions=("skymap", "tr
 class SelectVisitsConfig(PipelineTaskConfig, pipelineConnections=SelectVisitsConnections):
     """Config of a choice."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
     select: Any = choice(visitSelectorRegistry, doc="How the images are chosen.", default=SELECTIONS.default)
     visits: Any = ListField(dtype=int, default=None, optional=True, doc="Visits that may be taken; None is all.")
     excludeVisits: Any = ListField(

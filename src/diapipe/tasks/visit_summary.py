@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from lsst.pex.config import Field
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.visit_summaries import visit_summary
 from diapipe.tasks.characterize import WITH_METADATA, summary_of
 from diapipe.tasks.connections import TABLE
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import coadd_name, use_names
 
 SCALE_COLUMNS = ("nJyPerCount", "nJyPerCountErr", "isAbsolute")
 """What a row of ``visit_summary`` takes from ``photometric_scale``."""
@@ -50,7 +49,7 @@ class VisitSummaryConnections(PipelineTaskConnections, dimensions=("instrument",
 class VisitSummaryConfig(PipelineTaskConfig, pipelineConnections=VisitSummaryConnections):
     """Config of a visit summary."""
 
-    coaddName: Any = Field(dtype=str, default=DP1, doc="template: DP1's names of datasets; any other: the older names.")
+    coaddName: Any = coadd_name()
 
 
 class VisitSummaryTask(PipelineTask):

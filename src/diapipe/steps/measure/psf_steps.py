@@ -11,6 +11,7 @@ import numpy as np
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import Difference, Psf
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.matched_filter import cropped
 from diapipe.numerics.small_convolution import convolved_in_full
 
 _GRID = 4
@@ -40,40 +41,39 @@ def psf_mismatch(
     FloatArray
         Shape (n,); zero where the PSF of the template is smooth over the field, or nothing is known.
     """
-    found = np.zeros(len(x))
-    if science is None or template is None or template.is_smooth or difference.exposure.psf is None or len(x) == 0:
+    found, psf = np.zeros(len(x)), difference.exposure.psf
+    if science is None or template is None or template.is_smooth or psf is None or len(x) == 0:
         return found
-    box = difference.box
-    steps = (np.arange(_GRID) + 0.5) / _GRID
-    grid_x, grid_y = np.meshgrid(box.x0 + steps * box.width, box.y0 + steps * box.height)
-    left = [
-        _left(difference, science, template, float(u), float(v)) for u, v in zip(grid_x.flat, grid_y.flat, strict=True)
-    ]
-    known = [image for image in left if image is not None]
+
+    def left(u: float, v: float) -> FloatArray | None:
+        return _left(difference, science, template, float(u), float(v), size=psf.size)
+
+    box, steps = difference.box, (np.arange(_GRID) + 0.5) / _GRID
+    everywhere = [left(box.x0 + u * box.width, box.y0 + v * box.height) for v in steps for u in steps]
+    known = [image for image in everywhere if image is not None]
     if not known:
         return found
     usual = np.median(known, axis=0)
-    for k, (u, v) in enumerate(zip(x, y, strict=True)):
-        image = _left(difference, science, template, float(u), float(v)) if np.isfinite(u + v) else None
+    for k in np.flatnonzero(np.isfinite(x) & np.isfinite(y)):
+        image = left(x[k], y[k])
         if image is not None:
-            psf = difference.exposure.psf.kernel_image(x=float(u), y=float(v))
-            found[k] = np.abs(convolved_in_full(image - usual, psf[::-1, ::-1])).max() / (psf**2).sum()
+            profile = psf.kernel_image(x=float(x[k]), y=float(y[k]))
+            found[k] = np.abs(convolved_in_full(image - usual, profile[::-1, ::-1])).max() / (profile**2).sum()
     return found
 
 
-def _left(difference: Difference, science: Psf, template: Psf, x: float, y: float) -> FloatArray | None:
-    """A - B at a position, on the stamp of the difference's PSF; None where a PSF is undefined."""
+def _left(difference: Difference, science: Psf, template: Psf, x: float, y: float, *, size: int) -> FloatArray | None:
+    """A - B at a position, on a stamp; None where a PSF is undefined."""
     convolved, other = (template, science) if difference.convolved == "template" else (science, template)
     try:
         reference, target = other.kernel_image(x=x, y=y), convolved.kernel_image(x=x, y=y)
     except PsfUndefinedError:
         return None
     matched = convolved_in_full(target, difference.kernel.image_at(x=x, y=y))
-    size = difference.exposure.psf.size if difference.exposure.psf is not None else len(reference)
     return _on_stamp(matched / matched.sum(), size) - _on_stamp(reference / reference.sum(), size)
 
 
 def _on_stamp(image: FloatArray, size: int) -> FloatArray:
     """The middle of an image, or the image with zeros around it."""
     margin = (size - len(image)) // 2
-    return np.pad(image, margin) if margin >= 0 else image[-margin:margin, -margin:margin]
+    return np.pad(image, margin) if margin >= 0 else cropped(image, size // 2)

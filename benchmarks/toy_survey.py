@@ -32,6 +32,8 @@ from lsst.pipe.base import (
 from lsst.pipe.base.connectionTypes import Input, Output
 from lsst.sphgeom import ConvexPolygon, LonLat, UnitVector3d
 
+from diapipe.tasks.repository import create_repository
+
 INSTRUMENT, SKYMAP = "ToyCam", "toy"
 DICT = "StructuredDataDict"
 DETECTOR = ("instrument", "visit", "detector")
@@ -63,7 +65,7 @@ class ToySurvey:
 
     def build(self, root: Path) -> Path:
         """Make the repository, with a dictionary for every post_isr_image."""
-        Butler.makeRepo(root)
+        create_repository(root)
         with Butler.from_config(root, writeable=True) as butler:
             self.fill(butler)
         return root

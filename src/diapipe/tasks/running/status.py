@@ -10,12 +10,13 @@ from typing import Any
 from lsst.daf.butler import Butler, DatasetRef, MissingCollectionError, MissingDatasetTypeError
 from lsst.daf.butler._collection_type import CollectionType
 
+from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.execution import in_words
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.ledger import Ledger
 from diapipe.tasks.running.outcome import Ended, Outcome
 from diapipe.tasks.running.reasons import failure_reason, had_no_work, no_work_reason
-from diapipe.tasks.running.survey_run import CHAINS, opened, own_runs
+from diapipe.tasks.running.survey_run import CHAINS, own_runs
 
 METADATA, LOG = "_metadata", "_log"
 
@@ -62,7 +63,7 @@ def status_of(repo: str, *, output: str = "") -> RepositoryStatus:
     output
         Only this output; all where empty.
     """
-    with opened(repo, writeable=False) as butler:
+    with open_repository(repo) as butler:
         counted = ("instrument", "exposure", "visit", "detector", "skymap", "tract", "patch")
         n_records = {name: _n_records(butler, name) for name in counted}
         chains = [output if "/" in output else f"{CHAINS}/{output}"] if output else _chains(butler)

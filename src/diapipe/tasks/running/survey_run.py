@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -18,7 +18,8 @@ from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from sqlalchemy.exc import OperationalError
 
-from diapipe.errors import InputError, UsageError, WriteError
+from diapipe.errors import UsageError, WriteError
+from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.execution import execute
 from diapipe.tasks.running.graph import check_there_is, only, plan
 from diapipe.tasks.running.journal import Journal
@@ -141,29 +142,18 @@ def run_survey(
     Raises
     ------
     UsageError
-        If the request cannot be understood, another run writes the same output, or its configuration is not that of
-        what the output holds.
+        If there is no repository, the request cannot be understood, another run writes the same output, or its
+        configuration is not that of what the output holds.
     """
     shown = watcher or Silence()
     pool = WorkerPool(request.n_workers, limit_seconds=request.limit_seconds)
-    with opened(request.repo) as butler:
+    with open_repository(request.repo, writeable=True) as butler:
         journal = Journal.of(request.repo, request.chain)
         with journal.locked(wait=request.wait):
             try:
                 return _Run(request, butler, journal, pool, shown, executor).all_steps()
             finally:
                 pool.close()
-
-
-@contextmanager
-def opened(repo: str, *, writeable: bool = True) -> Iterator[Butler]:
-    """A butler, or a sentence why there is none."""
-    try:
-        butler = Butler.from_config(repo, writeable=writeable)
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{repo} is no Butler repository; diapipe init makes one") from error
-    with butler:
-        yield butler
 
 
 class _Run:

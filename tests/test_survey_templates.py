@@ -90,11 +90,6 @@ def template_of(detector):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="an open defect: the level of an input is ill-determined on a patch it hardly covers: a slope of 40 nJy "
-    "comes into that coadd, its noise is taken for another's than its neighbours', and 8.4 nJy are claimed for 12.9",
-)
 def test_noise_is_the_same_on_both_sides_and_on_the_border():
     """Pulls of empty sky are N(0, 1) beside the border and away from it: A.9's templates claim too little in overlaps.
 

@@ -86,7 +86,10 @@ def test_the_kernel_is_its_slow_twin(rng):
 
 @pytest.mark.parametrize("c", [0.0, 0.6, 1.0])
 def test_the_variance_is_the_scatter_of_layers_that_share_noise(c, rng):
-    """Two layers whose noise is correlated by c: 40,000 pixels know a variance to 0.7%, three of that allowed."""
+    """Two layers whose noise is correlated by c: 40,000 pixels know a variance to 0.7%, three of that allowed.
+
+    A level and a slope of many times the noise in one of them change nothing of how alike it is.
+    """
     shape = (200, 200)
     shared, *own = rng.normal(0, 1, (3, *shape))
     layers = []
@@ -97,8 +100,14 @@ def test_the_variance_is_the_scatter_of_layers_that_share_noise(c, rng):
     found = added(layers, shape, step=8, alike=(0.0, c))
     assert abs(np.var(found.image) / found.variance.mean() - 1) < 0.021
     measured = blending.noise_alikeness(layers[0][0], layers[1][0], ignored=0, least_pixels=2000)
-    # the scatter from quartiles is known to 1.17 / sqrt(2 n) of itself: 0.8% of a variance ratio of 1, over 0.8
+    # the scatter from quartiles is known to 1.17 / sqrt(2 n) of itself: 0.8% of a variance ratio of 1, over 0.8; the
+    # 80,000 differences of pixels tell as much
     assert abs(measured - c) < 3 * 0.01
+    slope = np.add.outer(np.linspace(-15, 25, shape[0]), np.linspace(60, 30, shape[1])).astype(np.float32)
+    sloping = layers[0][0]._replace(image=layers[0][0].image + slope)
+    assert blending.noise_alikeness(sloping, layers[1][0], ignored=0, least_pixels=2000) == pytest.approx(
+        measured, abs=0.01
+    )
 
 
 def test_sources_and_few_pixels_say_nothing_of_noise(rng):
@@ -106,7 +115,8 @@ def test_sources_and_few_pixels_say_nothing_of_noise(rng):
     one, other = layer(rng, (50, 50)), layer(rng, (50, 50))
     masked = Planes(one.image, one.variance, np.full((50, 50), 32, np.int32))
     assert blending.noise_alikeness(masked, other, ignored=32, least_pixels=10) is None
-    assert blending.noise_alikeness(one, other, ignored=32, least_pixels=2501) is None
+    assert blending.noise_alikeness(one, other, ignored=32, least_pixels=2 * 50 * 42 + 1) is None
+    assert blending.noise_alikeness(one, other, ignored=32, least_pixels=2 * 50 * 42) is not None
     assert blending.noise_alikeness(one, one, ignored=32, least_pixels=10) == 1.0
 
 

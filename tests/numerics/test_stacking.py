@@ -8,7 +8,6 @@ from scipy import ndimage, signal
 
 from diapipe.images import GaussianPsf
 from diapipe.numerics.common_psf import noise_equivalent_sigma, noise_gain, smoothed, smoothing_to
-from diapipe.numerics.levels import matched_levels
 from diapipe.numerics.outliers import medians, score_beyond, seldom, significant_regions
 from diapipe.numerics.seen_noise import seen_variance
 from diapipe.numerics.stacking import MaskRule, Stack, nothing_stacked, stack_rows
@@ -149,20 +148,6 @@ def test_the_gain_is_the_variance_of_smoothed_noise(rng):
     for image, shared in ((white, None), (grey, correlation)):
         inner = smoothed(image, kernel)[30:-30, 30:-30]
         assert inner.var() / image.var() == pytest.approx(noise_gain(kernel, shared), rel=0.04)
-
-
-def test_levels_are_found_where_images_cover_different_parts(rng):
-    """Three planes on a sky of any shape, one of them on half of it: exact differences, weighted sum zero."""
-    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8)))
-    terms = np.stack([np.ones_like(x), x, y])
-    true = np.array([[5.0, 1.0, -2.0], [-1.0, 0.5, 0.0], [2.0, 0.0, 3.0]])
-    shares = np.array([1.0, 2.0, 4.0])
-    weights = np.ones((3, 64)) * shares[:, None]
-    weights[0, x > 0] = 0.0
-    seen = rng.normal(0, 100, 64) + true @ terms
-    found = np.array(matched_levels(seen, weights, terms, [3, 3, 3], shares))
-    np.testing.assert_allclose(found - found[0], true - true[0], atol=1e-8)
-    np.testing.assert_allclose(shares @ found, 0.0, atol=1e-8)
 
 
 def test_noise_is_taken_as_it_is_seen(rng):

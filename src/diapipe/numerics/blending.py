@@ -25,6 +25,8 @@ from diapipe.numerics.stats import robust_sigma
 MISSING_SHARE = 0.25
 """A cell counts as empty from this share of missing pixels on: a cosmic ray is no border of an image."""
 
+_LAG_PX = 8  # beyond the reach of an interpolation, within which noise is correlated; a slope does little on it
+
 LEAST_WEIGHT = 1e-6
 """Weight of pixels at a border, in units of those far from it: they count where there is nothing else."""
 
@@ -174,7 +176,7 @@ def noise_alikeness(one: Planes, other: Planes, *, ignored: int, least_pixels: i
     ignored
         Mask bits of pixels not to be looked at: sources are not noise.
     least_pixels
-        So many are needed.
+        So many pairs of pixels are needed.
 
     Returns
     -------
@@ -183,14 +185,22 @@ def noise_alikeness(one: Planes, other: Planes, *, ignored: int, least_pixels: i
 
     Notes
     -----
-    var(A - B) = σ_A² + σ_B² - 2 c σ_A σ_B, with the scatter from quartiles, to which stars do not contribute.
+    With D = (A - B) / √(σ_A² + σ_B²), var D = 1 - 2 c σ_A σ_B / (σ_A² + σ_B²). That is half the variance of D at one
+    pixel less D at another, in which levels and slopes by which the images may differ are not seen. The scatter is from
+    quartiles, to which stars do not contribute.
     """
     good = np.isfinite(one.image) & np.isfinite(other.image) & (((one.mask | other.mask) & ignored) == 0)
     good &= (one.variance > 0) & (other.variance > 0)
-    if np.count_nonzero(good) < least_pixels:
-        return None
     a, b = one.variance[good].astype(np.float64), other.variance[good].astype(np.float64)
-    left = robust_sigma((one.image[good].astype(np.float64) - other.image[good]) / np.sqrt(a + b)) ** 2
+    off = np.full(good.shape, np.nan)
+    off[good] = (one.image[good].astype(np.float64) - other.image[good]) / np.sqrt(a + b)
+    pairs = [along[_LAG_PX:] - along[:-_LAG_PX] for along in (off, off.T)]
+    pairs = [both[np.isfinite(both)] for both in pairs]
+    numbers = [len(both) for both in pairs]
+    if sum(numbers) < least_pixels:
+        return None
+    scatters = [robust_sigma(both) ** 2 if len(both) else 0.0 for both in pairs]
+    left = 0.5 * float(np.average(scatters, weights=numbers))
     shared = float(np.mean(2.0 * np.sqrt(a * b) / (a + b)))
     return float(np.clip((1.0 - left) / shared, 0.0, 1.0))
 

@@ -18,6 +18,7 @@ from diapipe.steps.coadd.inputs import CoaddInput
 _SAMPLE = 200_000
 _LEAST_CELL_SHARE = 0.25
 _THINNING = 2
+_MEDIAN_VARIANCE = np.pi / 2.0  # of a median over that of a mean
 FIELD_NODES = 12
 """Positions along each axis at which aperture corrections are looked at."""
 
@@ -41,7 +42,7 @@ class Facts:
     correlation
         Autocorrelation of its noise.
     levels, level_weights
-        Medians in large cells, and how many pixels each has; flattened.
+        Medians in large cells, and one over the variance that noise gives each, 0 where there is none; flattened.
     corrections
         Aperture corrections at `FIELD_NODES` x `FIELD_NODES` positions, by flux.
     info, visits
@@ -82,7 +83,7 @@ def facts_of(source: CoaddInput, box: Box, options: AbstractCoadder) -> Facts | 
     shared = 1.0 if correlation is None else max(float(correlation.sum()), 1e-3)
     weight = 1.0 if options.weighting == "uniform" else 1.0 / (typical * shared)
     cells = _feathered(pixels, box, options)
-    levels, level_weights = cell_medians(pixels, usable, box, level_cell_px(box, options))
+    levels, numbers = cell_medians(pixels, usable, box, level_cell_px(box, options))
     return Facts(
         input=source,
         weight=weight,
@@ -91,7 +92,7 @@ def facts_of(source: CoaddInput, box: Box, options: AbstractCoadder) -> Facts | 
         parts=_psf_parts(exposure, cells, box, options),
         correlation=correlation,
         levels=levels,
-        level_weights=level_weights,
+        level_weights=numbers / (_MEDIAN_VARIANCE * typical * shared),
         corrections=_corrections(exposure, box),
         info=exposure.info,
         visits=exposure.inputs or (exposure.info.visit,),

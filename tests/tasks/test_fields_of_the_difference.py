@@ -195,6 +195,26 @@ def test_what_is_left_of_the_stars_is_told_and_can_be_an_error(run, scene):
         ImageDifferenceTask(config=config).run(scene.science, None, scene.template)
 
 
+def test_doScaleByKernel(scene):
+    """A science image whose calibration is 5% off: the difference gets that of the template, 1 nJy a count, to three
+    errors of the kernel's scale and 0.06% for what the stars' still weighs. Otherwise it keeps its own.
+    """
+    science = replace(scene.science, photo_calib=PhotoCalib(1.05))
+    config = configured(**QUIET)
+    plain = ImageDifferenceTask(config=config).run(science, None, scene.template).subtractedExposure
+    assert plain.photo_calib.mean == 1.05
+    config = configured(**QUIET)
+    config.subtract["al"].doScaleByKernel = True
+    task = ImageDifferenceTask(config=config)
+    found, told = task.run(science, None, scene.template).subtractedExposure.photo_calib, task.subtract.metadata
+    assert abs(found.mean - 1.0) < 3 * told["nJyPerCountByKernelErr"] + 0.0006
+    assert told["nJyPerCountByKernelErr"] < 0.004
+    assert (told["nJyPerCountByStars"], told["nJyPerCount"]) == (1.05, found.mean)
+    config.subtract["al"].scaleByKernel.starScaleError = 1e-6
+    trusted = ImageDifferenceTask(config=config).run(science, None, scene.template).subtractedExposure
+    assert trusted.photo_calib.mean == pytest.approx(1.05, rel=1e-5)
+
+
 def test_a_kernel_between_psf_models_needs_no_chosen_stars(scene, run):
     """It finds the new star as the one fitted to stars does, within its error."""
     config = configured()

@@ -12,6 +12,7 @@ from diapipe.flow import Recipe, score_image
 from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.images.calibrated import calibrated
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.steps.calibrate import KernelScale, scale_of_difference
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator
 from diapipe.steps.match import Match, match
@@ -147,8 +148,34 @@ class PairSubtractTask(Task):
             stars=(match.candidates.x[match.candidates.kept], match.candidates.y[match.candidates.kept]),
             algorithm=self.config.subtractor(),
         )
+        if self.config.doScaleByKernel:
+            difference = self._calibrated(difference, template, match)
         self._judge(difference, science, template, match)
         return difference
+
+    def _calibrated(self, difference: Difference, template: Exposure, match: Match) -> Difference:
+        """The difference on the scale of its template, as far as the kernel knows that better than the stars theirs."""
+        stars, kept = match.candidates, match.candidates.kept
+        found = scale_of_difference(
+            difference,
+            template,
+            x=stars.x[kept],
+            y=stars.y[kept],
+            flux=stars.flux[kept],
+            options=options_of(self.config.scaleByKernel, KernelScale),
+        )
+        if found is None:
+            self.log.info("the kernel corrects no calibration: both images need one, and counts in place of nJy")
+            return difference
+        for name, value in found.told().items():
+            self.metadata[name] = value
+        if not found.agree:
+            self.log.warning(
+                "the calibration of %s is %.3g times what the template says; the better known of the two counts alone",
+                difference.exposure.name,
+                found.stars / found.kernel,
+            )
+        return found.put_on(difference)
 
     def _judge(self, difference: Difference, science: Exposure, template: Exposure, match: Match) -> None:
         """Tell how deep the images are and what is left of the stars; refuse what is no subtraction."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lsst.pex.config import ChoiceField, ConfigChoiceField, ConfigField, Field
 
+from diapipe.steps.calibrate import KernelScale
 from diapipe.steps.match import AbstractMatcher, BrightestInCells, Given, Spread, StarMatcher
 from diapipe.steps.match.candidates import AbstractCandidates
 from diapipe.steps.subtract import AbstractSubtractor, OneSided, Zogy
@@ -52,6 +53,17 @@ class AlignmentConfig(OptionConfig):
     leastSignificance: Any = option(Register, "least_significance")
 
 
+class KernelScaleConfig(OptionConfig):
+    """How the calibration of the science image and that of the template, through the kernel, are weighed."""
+
+    starScaleError: Any = option(KernelScale, "star_scale_error")
+    kernelScaleError: Any = option(KernelScale, "kernel_scale_error")
+    nodes: Any = option(KernelScale, "nodes")
+    minStars: Any = option(KernelScale, "min_stars")
+    maxDisagreement: Any = option(KernelScale, "max_disagreement_sigma")
+    stampFwhm: Any = option(KernelScale, "stamp_fwhm")
+
+
 class PairSubtractConfig(OptionConfig):
     """What both algorithms need before they subtract."""
 
@@ -79,6 +91,12 @@ class PairSubtractConfig(OptionConfig):
         },
     )
 
+    doScaleByKernel: Any = Field(
+        doc="Correct the calibration of the difference by the kernel, which carries that of the template over.",
+        dtype=bool,
+        default=False,
+    )
+    scaleByKernel: Any = ConfigField(doc="How the two calibrations are weighed.", dtype=KernelScaleConfig)
     raiseOnBadSubtractionRatio: Any = Field(
         doc="Refuse a difference on which too much is left of the kernel's stars.", dtype=bool, default=False
     )

@@ -1,0 +1,225 @@
+"""scale_of_difference: what a count of a difference is worth, by its visit's stars and by its template's."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from diapipe.errors import PsfUndefinedError
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Exposure, PhotoCalib, Psf
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.psf_overlap import psf_flux
+from diapipe.numerics.psf_photometry import COVERAGE, FLUX, FLUX_VARIANCE, fit_point_sources
+from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.steps.calibrate.robust_mean import RobustMean, robust_mean
+from diapipe.steps.limits import Limited
+
+LEAST_COVERAGE = 0.5
+"""Part of ΣP² on usable pixels below which a star tells nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelScale(Limited):
+    """How the two scales are weighed against each other.
+
+    Attributes
+    ----------
+    star_scale_error
+        Relative error of a scale from stars beyond what their scatter tells, for it is the same for all of them: light
+        of neighbours, more of it in worse seeing.
+    kernel_scale_error
+        Relative error of a scale from a kernel beyond what its fit tells.
+    nodes
+        The kernel is looked at at so many places along either side.
+    min_stars
+        Fewer stars do not tell what the kernel leaves of them.
+    max_disagreement_sigma
+        Scales farther apart than this, in units of their error, are of different zero points: the better known counts
+        alone.
+    stamp_fwhm
+        Half-width of the stamp that the PSF is fitted on to what is left, in FWHM.
+    """
+
+    star_scale_error: float = 0.02
+    kernel_scale_error: float = 0.002
+    nodes: int = 5
+    min_stars: int = 3
+    max_disagreement_sigma: float = 5.0
+    stamp_fwhm: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceScale:
+    """Flux of a count in nJy with its error, thrice.
+
+    Attributes
+    ----------
+    stars, stars_err
+        By the calibration of the science image; the error with what the stars have in common.
+    kernel, kernel_err
+        By the template.
+    mean, mean_err
+        Of their logarithms, weighted by the errors.
+    agree
+        Whether both count; else they are of different zero points.
+    """
+
+    stars: float
+    stars_err: float
+    kernel: float
+    kernel_err: float
+    mean: float
+    mean_err: float
+    agree: bool = True
+
+    def put_on(self, difference: Difference) -> Difference:
+        """The difference with the mean as its calibration; how that varies over the image stays, and all is told."""
+        exposure = difference.exposure
+        field = None if exposure.photo_calib is None else exposure.photo_calib.field
+        calib, told = PhotoCalib(self.mean, self.mean_err, field), {**exposure.metadata, **self.told()}
+        return replace(difference, exposure=replace(exposure, photo_calib=calib, metadata=told))
+
+    def told(self) -> dict[str, float]:
+        """By the names that metadata have."""
+        return {
+            "nJyPerCountByStars": self.stars,
+            "nJyPerCountByStarsErr": self.stars_err,
+            "nJyPerCountByKernel": self.kernel,
+            "nJyPerCountByKernelErr": self.kernel_err,
+            "nJyPerCount": self.mean,
+            "nJyPerCountErr": self.mean_err,
+        }
+
+
+def scale_of_difference(
+    difference: Difference,
+    template: Exposure,
+    *,
+    x: FloatArray,
+    y: FloatArray,
+    flux: FloatArray,
+    options: KernelScale | None = None,
+) -> DifferenceScale | None:
+    """Weigh the calibration of the science image against that of the template, which the kernel carries over.
+
+    Parameters
+    ----------
+    difference
+        In counts of the science image, with its ``photo_calib``.
+    template
+        Before the match, on the grid of the difference, with PSF and calibration.
+    x, y, flux
+        Places of stars, parent coordinates, and their fluxes on the science image.
+    options
+        Parameters; the defaults where left out.
+
+    Returns
+    -------
+    DifferenceScale or None
+        None where an image is not calibrated, the difference is in nJy already, the template has no PSF, or there are
+        too few stars.
+
+    Notes
+    -----
+    A star of 1 nJy on the template stands on the difference as A = ψ ⊗ K ⊗ P_T, or ψ ⊗ P_T / ΣK where the science image
+    was convolved, or as the template's filter has it. As PSF fluxes are measured there, with the PSF P and the aperture
+    correction a, that is a ΣAP / ΣP² counts, at the shift that makes it the largest; on the template it is a_T nJy. A
+    count is worth a_T ΣP² / (a ΣAP): by the same models as the fluxes, in which it cancels what is wrong with them.
+    What the kernel does not make of the stars is left of them: the mean m of their fluxes on the difference, relative
+    to those on the science image. So it made 1 - m of what it should, and the count is worth less by as much.
+    """
+    options = options or KernelScale()
+    calib, psf = difference.exposure.photo_calib, difference.exposure.psf
+    if calib is None or psf is None or difference.exposure.unit == "nJy":
+        return None
+    left = _left_of_stars(difference.exposure, psf, x=x, y=y, flux=flux, options=options)
+    kernel = _by_kernel(difference, template, calib, psf, options.nodes)
+    if kernel is None or left.n < options.min_stars:
+        return None
+    kernel *= 1.0 - left.value
+    errors = (
+        float(np.hypot(calib.error / calib.mean, options.star_scale_error)),
+        float(np.hypot(left.error, options.kernel_scale_error)),
+    )
+    weights = np.array(errors) ** -2.0
+    if abs(np.log(calib.mean / kernel)) > options.max_disagreement_sigma * np.hypot(*errors):
+        weights[np.argmax(errors)] = 0.0
+    mean = float(np.exp(np.average(np.log([calib.mean, kernel]), weights=weights)))
+    return DifferenceScale(
+        stars=calib.mean,
+        stars_err=calib.mean * errors[0],
+        kernel=kernel,
+        kernel_err=kernel * errors[1],
+        mean=mean,
+        mean_err=mean * float(weights.sum()) ** -0.5,
+        agree=bool(weights.all()),
+    )
+
+
+def _left_of_stars(
+    exposure: Exposure, psf: Psf, *, x: FloatArray, y: FloatArray, flux: FloatArray, options: KernelScale
+) -> RobustMean:
+    """Fluxes of stars on the difference relative to those on the science image."""
+    pixels, whole = exposure.masked_image, np.ascontiguousarray
+    lattice = PsfLattice.around(psf, x=x, y=y, box=exposure.box)
+    reach = options.stamp_fwhm * psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    fits = fit_point_sources(
+        whole(pixels.image),
+        whole(pixels.mask),
+        whole(pixels.variance),
+        bits=int(UNUSABLE_DIFFERENCE),
+        nodes=lattice.nodes,
+        index=lattice.index,
+        weights=lattice.weights,
+        half=max(2, min(psf.size // 2, int(np.ceil(reach)))),
+        x=x - exposure.box.x0,
+        y=y - exposure.box.y0,
+        max_shift=0.0,
+        correlation=exposure.noise_correlation,
+    )
+    good = (fits[:, COVERAGE] >= LEAST_COVERAGE) & (flux > 0.0)
+    return robust_mean(fits[good, FLUX] / flux[good], np.sqrt(fits[good, FLUX_VARIANCE]) / flux[good])
+
+
+def _by_kernel(difference: Difference, template: Exposure, calib: PhotoCalib, psf: Psf, nodes: int) -> float | None:
+    """The template's flux of a count of the difference, what the calibration says of its variation taken out."""
+    njy = 1.0 if template.unit == "nJy" else None if template.photo_calib is None else template.photo_calib.mean
+    if njy is None or template.psf is None:
+        return None
+    values = []
+    for x, y in _places(difference.box, nodes):
+        with suppress(PsfUndefinedError):
+            star = _star_of_template(difference, template.psf.kernel_image(x=x, y=y), x=x, y=y)
+            counts = psf_flux(star, psf.kernel_image(x=x, y=y))
+            counts *= _correction(difference.exposure, x=x, y=y)
+            values.append(_correction(template, x=x, y=y) * calib.mean / float(calib.at(x=x, y=y)) / counts)
+    known = np.array([value for value in values if np.isfinite(value) and value > 0.0])
+    return float(np.median(known)) * njy if len(known) else None
+
+
+def _places(box: Box, n: int) -> list[tuple[float, float]]:
+    """Middles of n x n equal cells."""
+    x, y = (
+        start - 0.5 + length * (np.arange(n) + 0.5) / n for start, length in ((box.x0, box.width), (box.y0, box.height))
+    )
+    return [(float(u), float(v)) for v in y for u in x]
+
+
+def _star_of_template(difference: Difference, psf: FloatArray, *, x: float, y: float) -> FloatArray:
+    """A star of one count of the template as it was subtracted."""
+    if difference.template_filter is not None:
+        return convolved_in_full(psf, difference.template_filter.image_at(x=x, y=y))
+    if difference.convolved == "template":
+        star = convolved_in_full(psf, difference.kernel.image_at(x=x, y=y))
+    else:
+        star = psf / difference.kernel.sum
+    return star if difference.whitening is None else convolved_in_full(star, difference.whitening.image_at(x=x, y=y))
+
+
+def _correction(exposure: Exposure, *, x: float, y: float) -> float:
+    """Aperture correction of PSF fluxes; 1 where there is none."""
+    correction = exposure.aperture_corrections.get("psfFlux")
+    return 1.0 if correction is None else float(correction.at(x=x, y=y))

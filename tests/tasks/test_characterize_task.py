@@ -144,6 +144,8 @@ def test_from_a_repository_to_a_visit_summary(tmp_path):
     assert set(table["visit"]) == {VISITS[1]}
     assert set(table["band"]) == {"r"}
     assert set(table["physical_filter"]) == {"r_test"}
+    assert set(table["instrument"]) == {INSTRUMENT}
+    assert set(table["component"]) == {-1}
     np.testing.assert_array_equal(table["nJyPerCount"], 2.0)
     assert table["raCorners"].shape == (2, 4)
     np.testing.assert_allclose(table["psfFwhm"], 2.3548 * 1.8, rtol=0.01)

@@ -48,8 +48,10 @@ def summary(visit):
 
 
 def visits(selected):
-    rows = [(v, k, v in selected, "" if v in selected else "seeing of 9 px") for v in VISITS for k in (0, 1)]
-    return Table(rows=rows, names=("visit", "detector", "selected", "reason"))
+    rows = [
+        (INSTRUMENT, v, k, v in selected, "" if v in selected else "seeing of 9 px") for v in VISITS for k in (0, 1)
+    ]
+    return Table(rows=rows, names=("instrument", "visit", "detector", "selected", "reason"))
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +135,14 @@ def test_the_reason_is_told():
     """Of the selection, and of the photometric scale."""
     task = MakeWarpTask(config=MakeWarpConfig())
     with pytest.raises(NoWorkError, match=r"visit 12 is not selected .* patch: seeing of 9 px"):
-        task.detectors(visits({11}), summary(12), visit=12)
+        task.detectors(visits({11}), summary(12), visit=12, instrument=INSTRUMENT)
     nowhere = summary(12)
     nowhere["nJyPerCount"] = np.nan
     with pytest.raises(NoWorkError, match="no selected detector of visit 12 is on the photometric scale"):
-        task.detectors(visits({12}), nowhere, visit=12)
-    assert task.detectors(visits({11, 12}), summary(12), visit=12) == {0}
+        task.detectors(visits({12}), nowhere, visit=12, instrument=INSTRUMENT)
+    assert task.detectors(visits({11, 12}), summary(12), visit=12, instrument=INSTRUMENT) == {0}
+    with pytest.raises(NoWorkError, match="visit 12 is not selected"):
+        task.detectors(visits({11, 12}), summary(12), visit=12, instrument="another")
 
 
 def test_the_fields_are_the_options_of_the_core():

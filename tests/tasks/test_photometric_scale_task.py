@@ -99,7 +99,8 @@ def test_the_visit_summary_takes_the_scale(tables):
     """Zero point and limit of the row are those of the scale; a visit that is not in it has none."""
     scale = PhotometricScaleTask().run(tables, band="r").photometricScale
     rows = [table.meta["exposureSummary"] for table in tables]
-    summary = VisitSummaryTask().run(rows[1:2], scale, physicalFilter="r_test").visitSummary
+    summary = VisitSummaryTask().run(rows[1:2], scale, instrument="cam", physicalFilter="r_test").visitSummary
+    assert (summary["instrument"][0], summary["component"][0]) == ("cam", 0)
     assert summary["nJyPerCount"][0] == scale["nJyPerCount"][1]
     assert summary["zeroPoint"][0] == pytest.approx(-2.5 * np.log10(scale["nJyPerCount"][1] / ZERO_POINT_NJY))
     counts = 10.0 ** (0.4 * (summary["zeroPoint"][0] - summary["magLim"][0]))
@@ -107,6 +108,7 @@ def test_the_visit_summary_takes_the_scale(tables):
     assert not summary["isAbsolute"][0]
     without = VisitSummaryTask().run(rows[1:2], scale[:1]).visitSummary
     assert np.isnan(without["nJyPerCount"][0])
+    assert without["component"][0] == -1
     assert np.isnan(without["magLim"][0])
 
 

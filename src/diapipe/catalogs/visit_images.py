@@ -16,6 +16,7 @@ from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 type TextArray = NDArray[np.str_]
 
 TEMPLATE_VISITS: tuple[Column, ...] = (
+    Column("instrument", "U32", "", "Name of the instrument, of which visit and detector are"),
     Column("visit", "i8", "", "Identifier of the visit"),
     Column("detector", "i4", "", "Number of the detector"),
     Column("selected", "?", "", "The image is an input of the coadd"),
@@ -73,6 +74,28 @@ class VisitImages:
         return np.asarray(self.table["id"], dtype=np.int64)
 
     @property
+    def instrument(self) -> TextArray:
+        """Of which instrument each is; "" where the table does not say."""
+        if not self.has("instrument"):
+            return np.zeros(len(self), dtype="U32")
+        return np.ma.filled(np.ma.asarray(self.table["instrument"]), "").astype("U32")
+
+    @property
+    def flux_scale(self) -> IntArray:
+        """Images of one number, from 0, are of one instrument and on one flux scale; shape (n,).
+
+        Those are the ones that have true nJy, and each `component` of those that have not; all, where the tables do not
+        speak of it.
+        """
+        scale = np.zeros(len(self), dtype=np.int64)
+        if self.has("component") and self.has("isAbsolute"):
+            relative = self.column("isAbsolute") == 0.0
+            scale = np.where(relative, 2 + self.column("component"), 0).astype(np.int64)
+        _, instrument = np.unique(self.instrument, return_inverse=True)
+        _, found = np.unique(np.stack([instrument, scale]), axis=1, return_inverse=True)
+        return np.asarray(found, dtype=np.int64).reshape(len(self))
+
+    @property
     def mjd(self) -> FloatArray:
         """Middle of the exposure, TAI days."""
         return self.column("mjd")
@@ -100,6 +123,7 @@ class VisitImages:
         """Table of the choice; an image is taken where there is no reason against it."""
         selected = reasons == ""
         columns = {
+            "instrument": self.instrument,
             "visit": self.visit,
             "detector": self.detector,
             "selected": selected,

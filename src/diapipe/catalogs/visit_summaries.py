@@ -18,6 +18,7 @@ LIMIT_SNR = 5.0
 
 VISIT_SUMMARY: tuple[Column, ...] = (
     Column("id", "i8", "", "Number of the detector"),
+    Column("instrument", "U32", "", "Name of the instrument"),
     Column("visit", "i8", "", "Identifier of the visit"),
     Column("band", "U32", "", "Name of the filter band"),
     Column("physical_filter", "U64", "", "Name of the filter"),
@@ -59,6 +60,7 @@ VISIT_SUMMARY: tuple[Column, ...] = (
     Column("nJyPerCount", "f8", "nJy", "Flux of one count, the final scale of the image"),
     Column("nJyPerCountErr", "f8", "nJy", "Its error"),
     Column("isAbsolute", "?", "", "The scale is in true nJy, not relative to a reference visit"),
+    Column("component", "i4", "", "Images of one number are on one scale; -1 for one that shares no stars with others"),
 )
 """In their order."""
 

@@ -117,10 +117,10 @@ class AssembleCoaddTask(PipelineTask):
         patch = tract.patch(int(dataId["patch"]))
         reference = getattr(inputRefs, "templateVisits", None)
         visits = None if reference is None else selected_visits(butlerQC.get(reference))
-        handles = sorted((butlerQC.get(ref) for ref in inputRefs.inputWarps), key=lambda h: int(h.dataId["visit"]))
+        handles = sorted((butlerQC.get(ref) for ref in inputRefs.inputWarps), key=_visit_of)
         with no_work_found(self.metadata):
             outputs = self.run(
-                (_input(handle) for handle in handles if visits is None or int(handle.dataId["visit"]) in visits),
+                (_input(handle) for handle in handles if visits is None or _visit_of(handle) in visits),
                 box=patch.outer,
                 wcs=tract.wcs,
                 name=f"coadd of patch {patch.index} of tract {tract.id}",
@@ -164,9 +164,15 @@ class CompareWarpAssembleCoaddTask(AssembleCoaddTask):
     """The same by the name of LSST's task that compares warps: so does this one, unless ``statistic`` is MEAN."""
 
 
-def selected_visits(table: Table) -> set[int]:
-    """The visits of which a detector is selected."""
-    return {int(visit) for visit in np.asarray(table["visit"])[np.asarray(table["selected"], dtype=np.bool_)]}
+def selected_visits(table: Table) -> set[tuple[str, int]]:
+    """Instrument and number of the visits of which a detector is selected."""
+    chosen = table[np.asarray(table["selected"], dtype=np.bool_)]
+    return {(str(instrument), int(visit)) for instrument, visit in chosen.iterrows("instrument", "visit")}
+
+
+def _visit_of(handle: Any) -> tuple[str, int]:
+    """Instrument and number of the visit of a warp."""
+    return str(handle.dataId["instrument"]), int(handle.dataId["visit"])
 
 
 def _input(handle: Any) -> CoaddInput:

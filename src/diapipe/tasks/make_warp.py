@@ -83,14 +83,14 @@ class MakeWarpTask(PipelineTask):
         visits, summary = butlerQC.get(inputRefs.templateVisits), butlerQC.get(inputRefs.visitSummary)
         handles = [butlerQC.get(ref) for ref in inputRefs.visitImages]
         with no_work_found(self.metadata):
-            numbers = self.detectors(visits, summary, visit=int(dataId["visit"]))
+            numbers = self.detectors(visits, summary, visit=int(dataId["visit"]), instrument=dataId["instrument"])
             chosen = [handle for handle in handles if int(handle.dataId["detector"]) in numbers]
             outputs = self.run(
                 (_detector(handle, summary) for handle in chosen), tract=tract, patch=int(dataId["patch"])
             )
         butlerQC.put(outputs, outputRefs)
 
-    def detectors(self, visits: Table, summary: Table, *, visit: int) -> set[int]:
+    def detectors(self, visits: Table, summary: Table, *, visit: int, instrument: str) -> set[int]:
         """Numbers of the detectors of a visit that are selected and on the flux scale.
 
         Raises
@@ -98,7 +98,7 @@ class MakeWarpTask(PipelineTask):
         NoWorkError
             If there are none.
         """
-        rows = visits[np.asarray(visits["visit"]) == visit]
+        rows = visits[(np.asarray(visits["visit"]) == visit) & (np.asarray(visits["instrument"]) == instrument)]
         selected = {int(row["detector"]) for row in rows if row["selected"]}
         if not selected:
             said = {str(reason) for reason in rows["reason"]} - {""} if "reason" in rows.colnames else set()

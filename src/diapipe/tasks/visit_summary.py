@@ -15,7 +15,7 @@ from diapipe.tasks.characterize import WITH_METADATA, summary_of
 from diapipe.tasks.connections import TABLE
 from diapipe.tasks.dataset_names import coadd_name, use_names
 
-SCALE_COLUMNS = ("nJyPerCount", "nJyPerCountErr", "isAbsolute")
+SCALE_COLUMNS = ("nJyPerCount", "nJyPerCountErr", "isAbsolute", "component")
 """What a row of ``visit_summary`` takes from ``photometric_scale``."""
 
 
@@ -65,10 +65,19 @@ class VisitSummaryTask(PipelineTask):
         reference = getattr(inputRefs, "photometricScale", None)
         scale = None if reference is None else butlerQC.get(reference)
         dataId = butlerQC.quantum.dataId
-        name = str(dataId["physical_filter"]) if dataId.hasFull() else ""
-        butlerQC.put(self.run(rows, scale, physicalFilter=name), outputRefs)
+        names = {"instrument": str(dataId["instrument"])}
+        if dataId.hasFull():
+            names["physicalFilter"] = str(dataId["physical_filter"])
+        butlerQC.put(self.run(rows, scale, **names), outputRefs)
 
-    def run(self, rows: Iterable[dict[str, Any]], scale: Table | None = None, *, physicalFilter: str = "") -> Struct:
+    def run(
+        self,
+        rows: Iterable[dict[str, Any]],
+        scale: Table | None = None,
+        *,
+        instrument: str = "",
+        physicalFilter: str = "",
+    ) -> Struct:
         """Make the table.
 
         Parameters
@@ -77,24 +86,25 @@ class VisitSummaryTask(PipelineTask):
             What `diapipe.tasks.characterize.summary_of` takes from the stars of each detector.
         scale
             ``photometric_scale``; without it the calibration of each file is the final one.
-        physicalFilter
-            Name of the filter.
+        instrument, physicalFilter
+            Names.
 
         Returns
         -------
         Struct
             ``visitSummary``.
         """
-        found = [_with_scale({**row, "physical_filter": physicalFilter}, scale) for row in rows]
+        names = {"instrument": instrument, "physical_filter": physicalFilter}
+        found = [_with_scale(row | names, scale) for row in rows]
         return Struct(visitSummary=visit_summary(found))
 
 
 def _with_scale(row: dict[str, Any], scale: Table | None) -> dict[str, Any]:
     """A row with the scale of its detector: that of the table, where there is one, NaN where it is not in it."""
     if scale is None:
-        return {**row, "isAbsolute": bool(np.isfinite(row["nJyPerCount"]))}
+        return row | {"isAbsolute": bool(np.isfinite(row["nJyPerCount"])), "component": -1}
     own = (np.asarray(scale["visit"]) == row["visit"]) & (np.asarray(scale["detector"]) == row["id"])
     if not own.any():
-        return {**row, "nJyPerCount": np.nan, "nJyPerCountErr": np.nan, "isAbsolute": False}
+        return row | dict(zip(SCALE_COLUMNS, (np.nan, np.nan, False, -1), strict=True))
     at = int(np.flatnonzero(own)[0])
     return row | {name: np.ma.filled(scale[name][at : at + 1], 0)[0] for name in SCALE_COLUMNS}

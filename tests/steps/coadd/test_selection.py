@@ -252,10 +252,49 @@ def test_visits_are_kept_out_or_asked_for_by_hand():
     assert taken(TEN, best, only_visits=[]) == []
 
 
+def on_scale(visit, fwhm, component, *, is_absolute=False, place=ON, instrument="cam"):
+    more = {"component": component, "isAbsolute": is_absolute, "instrument": instrument}
+    return (visit, 0, place, fwhm, 60000.0, more)
+
+
+def test_a_patch_is_of_one_flux_scale():
+    """Of the scale on which most images would be taken, be they less sharp; one beyond the patch does not count. The
+    selector compares images of one scale only.
+    """
+    rows = [on_scale(1, 2.0, 0), on_scale(2, 3.0, 1), on_scale(3, 3.1, 1), on_scale(4, 2.1, 0, place=OFF)]
+    found = reasons(images_of(rows), BestSeeing(n_images_max=2, max_fwhm_arcsec=None, min_fwhm_arcsec=None))
+    assert {key: found[key] for key in ((2, 0), (3, 0))} == {(2, 0): "", (3, 0): ""}
+    assert found[1, 0] == "shares no stars with the 2 that are taken, which are on another flux scale"
+    assert found[4, 0] == "does not overlap the patch"
+    sharp = BestSeeing(n_images_max=1, max_fwhm_arcsec=None, min_fwhm_arcsec=None)
+    assert taken(images_of(rows), sharp) == [(1, 0)]
+    assert reasons(images_of(rows), sharp)[3, 0] == "FWHM 1.55 arcsec is not among the 1 smallest"
+
+
+def test_images_in_true_nanojansky_are_on_one_scale():
+    """Whether they share stars or not; of equal numbers those in true nJy are taken."""
+    rows = [on_scale(1, 2.0, 0, is_absolute=True), on_scale(2, 3.0, 1, is_absolute=True)]
+    assert taken(images_of(rows), Overlapping()) == [(1, 0), (2, 0)]
+    unlinked = [on_scale(3, 2.0, -1, is_absolute=True), on_scale(4, 2.0, 5), on_scale(5, 2.0, 5)]
+    assert taken(images_of(rows + unlinked), Overlapping()) == [(1, 0), (2, 0), (3, 0)]
+    assert taken(images_of(rows[:1] + unlinked[1:2]), Overlapping()) == [(1, 0)]
+
+
+def test_visits_of_one_number_of_two_instruments_are_two():
+    """The table tells them apart; a patch is of one instrument, and the other's visits take no place from its."""
+    rows = [on_scale(visit, 2.0, 0, is_absolute=True, instrument=name) for name in ("b", "a") for visit in (1, 2)]
+    rows.append(on_scale(3, 3.0, 0, is_absolute=True, instrument="b"))
+    found = choose(images_of(rows), BestSeeingVisits(n_visits_max=3, max_fwhm_arcsec=None, min_fwhm_arcsec=None))
+    assert list(found["instrument"]) == ["a", "a", "b", "b", "b"]
+    assert list(found["visit"]) == [1, 2, 1, 2, 3]
+    assert list(found["selected"]) == [False, False, True, True, True]
+    assert set(found["reason"][:2]) == {"is not of b, as the 3 that are taken"}
+
+
 def test_the_table_tells_what_was_chosen():
     """In order of visit and detector; the weight is one over the variance of the sky, (10 counts of 2 nJy)^-2."""
     found = choose(TEN, TimeBestSeeing(n_images_max=1))
-    assert found.colnames == ["visit", "detector", "selected", "reason", "psfFwhm", "mjd", "weight"]
+    assert found.colnames == ["instrument", "visit", "detector", "selected", "reason", "psfFwhm", "mjd", "weight"]
     assert found["psfFwhm"].unit == "pix"
     assert list(zip(found["visit"], found["detector"], strict=True)) == sorted(
         zip(TEN.visit, TEN.detector, strict=True)

@@ -47,6 +47,8 @@ SELECTIONS: Family[AbstractVisitSelector] = Family(
 )
 
 NO_SCALE = "has no photometric scale"
+OTHER_SCALE = "shares no stars with the {n} that are taken, which are on another flux scale"
+OTHER_INSTRUMENT = "is not of {name}, as the {n} that are taken"
 BY_HAND = "its visit was kept out by hand"
 NOT_LISTED = "its visit is not among those asked for"
 
@@ -79,7 +81,8 @@ def select_images(
     Returns
     -------
     astropy.table.Table
-        ``template_visits``: a row for every image, in order of visit and detector, with the reason if it is left out.
+        ``template_visits``: a row for every image, in order of instrument, visit and detector, with the reason if it is
+        left out. All that are selected are of one instrument and on one flux scale: that of which most are.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def select_images(
         If the visit summaries lack a column by which the choice is made.
     """
     selector = selector or BestSeeingQuantile()
-    order = np.lexsort((images.detector, images.visit))
+    order = np.lexsort((images.detector, images.visit, images.instrument))
     images = VisitImages(images.table[order])
     against = first_of(
         _listed(images, only_visits, excluded_visits, excluded_detectors),
@@ -95,11 +98,28 @@ def select_images(
     )
     corners = {"ra_deg": images.column("raCorners"), "dec_deg": images.column("decCorners")}
     overlaps = tract.touched_by(tract.patch(patch_index).outer, **corners)
-    candidates = against == ""
-    found = taken(images)
-    found[candidates] = selector.reasons(images.rows(candidates), overlaps[candidates])
+    found = _of_one_scale(images, overlaps, against == "", selector)
     beyond = np.where(overlaps, "", BEYOND).astype("U128")
     return images.template_visits(first_of(beyond, against, found))
+
+
+def _of_one_scale(
+    images: VisitImages, overlaps: BoolArray, candidates: BoolArray, selector: AbstractVisitSelector
+) -> TextArray:
+    """Reasons of the selector among the images of each flux scale, and against all but the scale that has the most."""
+    found, scales = taken(images), images.flux_scale
+    n_taken = dict.fromkeys(np.unique(scales[candidates]).tolist(), 0)
+    for scale in n_taken:
+        own = candidates & (scales == scale)
+        found[own] = selector.reasons(images.rows(own), overlaps[own])
+        n_taken[scale] = int((overlaps & own & (found == "")).sum())
+    if len(n_taken) > 1:
+        best = max(n_taken, key=lambda scale: n_taken[scale])  # the first of equals: true nJy before others
+        name = images.instrument[scales == best][0]
+        other = OTHER_SCALE.format(n=n_taken[best]), OTHER_INSTRUMENT.format(n=n_taken[best], name=name)
+        said = np.where(images.instrument == name, *other)
+        found = np.where(candidates & (scales != best) & (found == ""), said, found).astype("U128")
+    return found
 
 
 def _listed(

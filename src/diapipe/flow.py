@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -318,18 +319,20 @@ def _measured(
     difference: Difference, detections: Detections, science: Characterized, template_psf: Psf | None, recipe: Recipe
 ) -> Table:
     """The table of what was detected, with sky sources at its end where they are asked for."""
-    given: dict[str, Any] = {
-        "science": science.exposure,
-        "template_psf": template_psf,
-        "stars": science.stars,
-        "options": recipe.measure,
-        "n_threads": recipe.n_threads,
-    }
-    dia_sources = measure(difference, detections, **given)
+    measured = partial(
+        measure,
+        difference,
+        science=science.exposure,
+        template_psf=template_psf,
+        stars=science.stars,
+        n_threads=recipe.n_threads,
+    )
+    dia_sources = measured(detections, options=recipe.measure)
     if recipe.sky_sources is None:
         return dia_sources
     sky = sky_sources(detections, options=recipe.sky_sources, rng=_generator_of(difference.exposure))
-    return with_sky_sources(dia_sources, difference, detections, sky, **given)
+    at_sky = measured(replace(detections, footprints=sky), options=recipe.measure.at_given_places())
+    return with_sky_sources(dia_sources, at_sky, info=difference.exposure.info)
 
 
 def _generator_of(exposure: Exposure) -> np.random.Generator:

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.wcs import WCS
 
 from diapipe.images import Box
+from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.sky import icrs_of, pixels_of_icrs
 from diapipe.numerics.arrays import FloatArray
 from diapipe.simulate.changes import apart, flux_of_snr
@@ -168,7 +169,7 @@ def _flux_of(snr: FloatArray, spec: SurveySpec, visits: Sequence[Visit]) -> Floa
     camera = typical.camera(spec)
     noise = camera.sky_sigma_electrons / camera.electrons_per_science_count
     # of a Gaussian of this width; a Moffat needs a little more
-    area_px = 4.0 * np.pi * (typical.fwhm_px / 2.355) ** 2
+    area_px = 4.0 * np.pi * (typical.fwhm_px / SIGMA_TO_FWHM) ** 2
     return flux_of_snr(
         snr,
         flux_variance=np.full(len(snr), noise**2 * area_px),

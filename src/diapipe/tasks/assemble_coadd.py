@@ -10,21 +10,22 @@ import numpy as np
 from astropy.table import Table
 from astropy.wcs import WCS
 from lsst.pex.config import ChoiceField, Field
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.images import Box, Exposure, MaskedImage
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd import AbstractCoadder, ClippedCoadder, Coadd, CoaddInput, MeanCoadder, coadd
 from diapipe.tasks.connections import EXPOSURE, PLAIN, TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, parameters_of
+from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 
 _PATCH = ("skymap", "tract", "patch")
 
 
-class AssembleCoaddConnections(PipelineTaskConnections, dimensions=(*_PATCH, "band")):
+class AssembleCoaddConnections(NamedConnections, dimensions=(*_PATCH, "band")):
     """Datasets of a coadd."""
 
     inputWarps: Any = Input(
@@ -60,7 +61,6 @@ class AssembleCoaddConnections(PipelineTaskConnections, dimensions=(*_PATCH, "ba
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        use_names(self)
         if not config.doNImage:
             self.outputs.discard("nImage")
 

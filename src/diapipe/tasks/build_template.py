@@ -15,7 +15,7 @@ from diapipe.steps.template import WienerWarp, warp_onto
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.characterize import identified
 from diapipe.tasks.connections import COADDS, EXPOSURE, SUBFILTERS, SkyMapConnections
-from diapipe.tasks.dataset_names import DP1, use_names
+from diapipe.tasks.dataset_names import DP1
 from diapipe.tasks.difference_inputs import patches
 from diapipe.tasks.fields import OptionConfig, option
 from diapipe.tasks.get_template import GetCoaddAsMultiTractTemplateTask
@@ -41,7 +41,6 @@ class BuildTemplateConnections(SkyMapConnections, dimensions=("instrument", "vis
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        use_names(self)
         delattr(self, {COADDS: SUBFILTERS, SUBFILTERS: COADDS}[config.getTemplate.target.reads])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from lsst.pex.config import Field
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.single_visit_stars import FINDINGS, SUMMARY
@@ -28,8 +28,9 @@ from diapipe.steps.characterize.sources import SourceDetection
 from diapipe.steps.characterize.variance import Variance
 from diapipe.steps.clean import AMONG_STARS, Streaks, mask_streaks
 from diapipe.tasks.connections import EXPOSURE, TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 
 _VISIT = ("instrument", "visit", "detector")
@@ -38,7 +39,7 @@ WITH_METADATA = {"strip_astropy_meta_yaml": False}
 """Parameters with which the Butler reads a table together with its metadata."""
 
 
-class CharacterizeConnections(PipelineTaskConnections, dimensions=_VISIT):
+class CharacterizeConnections(NamedConnections, dimensions=_VISIT):
     """Datasets of a characterized image."""
 
     exposures: Any = Input(
@@ -67,7 +68,6 @@ class CharacterizeConnections(PipelineTaskConnections, dimensions=_VISIT):
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        use_names(self)
         if not config.doWriteBackground:
             self.outputs.discard("background")
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from lsst.pipe.base import PipelineTaskConnections
 from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
 from diapipe.errors import UsageError
-from diapipe.tasks.dataset_names import connection_names, use_names
+from diapipe.tasks.dataset_names import connection_names
+from diapipe.tasks.named_connections import NamedConnections
 
 EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstropy", "StructuredDataDict"
 """Storage classes; those of LSST's compiled stack have other names."""
@@ -24,7 +24,7 @@ COADDS, SUBFILTERS, VISIT, READY = "coaddExposures", "dcrCoadds", "exposure", "t
 """Connections of which a template can be made; ``reads`` of the subtask getTemplate says which."""
 
 
-class SkyMapConnections(PipelineTaskConnections, dimensions=_VISIT, defaultTemplates=_NAMING):
+class SkyMapConnections(NamedConnections, dimensions=_VISIT, defaultTemplates=_NAMING):
     """Coadds on the sky of a detector, of one sky map.
 
     The sky map is no dimension of the task: its metadata and log belong to the detector.
@@ -142,7 +142,6 @@ class ImageDifferenceConnections(SkyMapConnections, dimensions=_VISIT, defaultTe
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        use_names(self)
         for name, is_used in (read(config) | written(config)).items():
             if not is_used:
                 delattr(self, name)

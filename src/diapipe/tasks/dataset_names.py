@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from lsst.pex.config import Field
@@ -68,9 +67,3 @@ def connection_names(kind: type[Any], config: Any) -> dict[str, str]:
             pattern = "".join(dataset_name(part, config.coaddName) for part in parts)
         names[key] = pattern.format(**(given | {"coaddName": config.coaddName}))
     return names
-
-
-def use_names(connections: Any) -> None:
-    """Give connections the names that their configuration asks for; to be called first in their ``__init__``."""
-    for key, name in connection_names(type(connections), connections.config).items():
-        setattr(connections, key, replace(getattr(connections, key), name=name))

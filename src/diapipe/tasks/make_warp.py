@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from lsst.pex.config import ConfigField
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.errors import NoWorkError
@@ -16,7 +16,8 @@ from diapipe.images import Box, Exposure, Tract
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd import VisitDetector, warp_visit
 from diapipe.tasks.connections import EXPOSURE, PLAIN, TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import scaled
 from diapipe.tasks.subtract_config import WarpingConfig
@@ -24,7 +25,7 @@ from diapipe.tasks.subtract_config import WarpingConfig
 _PATCH = ("skymap", "tract", "patch")
 
 
-class MakeWarpConnections(PipelineTaskConnections, dimensions=("instrument", "visit", *_PATCH)):
+class MakeWarpConnections(NamedConnections, dimensions=("instrument", "visit", *_PATCH)):
     """Datasets of a warp."""
 
     visitImages: Any = Input(
@@ -56,10 +57,6 @@ class MakeWarpConnections(PipelineTaskConnections, dimensions=("instrument", "vi
         storageClass=EXPOSURE,
         dimensions=("instrument", "visit", *_PATCH),
     )
-
-    def __init__(self, *, config: Any = None) -> None:
-        super().__init__(config=config)
-        use_names(self)
 
 
 class MakeWarpConfig(PipelineTaskConfig, pipelineConnections=MakeWarpConnections):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from astropy.table import Table
 from lsst.pex.config import ConfigField, ListField
 from lsst.pipe.base import Struct, Task
 
@@ -121,17 +122,14 @@ class DipoleFitTask(Task):
         Struct
             ``diaSources``: table.
         """
-        given: dict[str, Any] = {
-            "science": science,
-            "template": template,
-            "template_psf": templatePsf,
-            "stars": stars,
-            "options": self.config.options(fitDipoles=fitDipoles),
-        }
-        table: Table = measure(difference, detections, **given)
-        table = without_flagged(table, self.config.badSourceFlags)
+        options = self.config.options(fitDipoles=fitDipoles)
+        measured = partial(
+            measure, difference, science=science, template=template, template_psf=templatePsf, stars=stars
+        )
+        table = without_flagged(measured(detections, options=options), self.config.badSourceFlags)
         if skyPlaces is not None:
-            table = with_sky_sources(table, difference, detections, skyPlaces, **given)
+            at_sky = measured(replace(detections, footprints=skyPlaces), options=options.at_given_places())
+            table = with_sky_sources(table, at_sky, info=difference.exposure.info)
         table = emptied(without_columns_of_others(table, self.config.plugins.names), FORCED)
         self.metadata["nSources"] = len(table)
         self.metadata["nDipoles"] = int(table["isDipole"].sum())

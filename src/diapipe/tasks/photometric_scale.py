@@ -7,7 +7,7 @@ from typing import Any
 
 from astropy.table import Table
 from lsst.pex.config import ChoiceField, DictField, Field
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
 from diapipe.catalogs.source_tables import reference_list
@@ -17,12 +17,13 @@ from diapipe.errors import counted
 from diapipe.steps.calibrate import SCALES, AbstractScale, Given, Reference, Relative, photometric_scale
 from diapipe.tasks.characterize import WITH_METADATA, summary_of
 from diapipe.tasks.connections import TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 
 
-class PhotometricScaleConnections(PipelineTaskConnections, dimensions=("instrument", "band")):
+class PhotometricScaleConnections(NamedConnections, dimensions=("instrument", "band")):
     """Datasets of the scale of a band: tables only, no pixels."""
 
     stars: Any = Input(
@@ -45,7 +46,6 @@ class PhotometricScaleConnections(PipelineTaskConnections, dimensions=("instrume
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
-        use_names(self)
         if config.way != "reference":
             self.prerequisiteInputs.discard("refCatalog")
 

@@ -7,19 +7,20 @@ from typing import Any
 
 from astropy.table import Table, vstack
 from lsst.pex.config import ListField
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.visit_images import VisitImages
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.coadd.selection import SELECTIONS
 from diapipe.tasks.connections import PLAIN, TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.retargetable import choice
 from diapipe.tasks.visit_selectors import reasons_told, visitSelectorRegistry
 
 
-class SelectVisitsConnections(PipelineTaskConnections, dimensions=("skymap", "tract", "patch", "band")):
+class SelectVisitsConnections(NamedConnections, dimensions=("skymap", "tract", "patch", "band")):
     """Datasets of a choice: tables only, no pixels."""
 
     skyMap: Any = Input(
@@ -39,10 +40,6 @@ class SelectVisitsConnections(PipelineTaskConnections, dimensions=("skymap", "tr
         storageClass=TABLE,
         dimensions=("skymap", "tract", "patch", "band"),
     )
-
-    def __init__(self, *, config: Any = None) -> None:
-        super().__init__(config=config)
-        use_names(self)
 
 
 class SelectVisitsConfig(PipelineTaskConfig, pipelineConnections=SelectVisitsConnections):

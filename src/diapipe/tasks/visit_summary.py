@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from lsst.pipe.base import PipelineTask, PipelineTaskConfig, PipelineTaskConnections, Struct
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.visit_summaries import visit_summary
 from diapipe.tasks.characterize import WITH_METADATA, summary_of
 from diapipe.tasks.connections import TABLE
-from diapipe.tasks.dataset_names import coadd_name, use_names
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.named_connections import NamedConnections
 
 SCALE_COLUMNS = ("nJyPerCount", "nJyPerCountErr", "isAbsolute", "component")
 """What a row of ``visit_summary`` takes from ``photometric_scale``."""
 
 
-class VisitSummaryConnections(PipelineTaskConnections, dimensions=("instrument", "visit")):
+class VisitSummaryConnections(NamedConnections, dimensions=("instrument", "visit")):
     """Datasets of a visit summary: tables only, no pixels."""
 
     stars: Any = Input(
@@ -40,10 +41,6 @@ class VisitSummaryConnections(PipelineTaskConnections, dimensions=("instrument",
     visitSummary: Any = Output(
         doc="A row for each detector.", name="visit_summary", storageClass=TABLE, dimensions=("instrument", "visit")
     )
-
-    def __init__(self, *, config: Any = None) -> None:
-        super().__init__(config=config)
-        use_names(self)
 
 
 class VisitSummaryConfig(PipelineTaskConfig, pipelineConnections=VisitSummaryConnections):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,11 @@ def images(rng, *sources, mask=None):
     return difference, exposure
 
 
+def at_places(sky, found, difference, science):
+    """The rows of empty places."""
+    return measure(difference, replace(found, footprints=sky), science=science, options=Measure().at_given_places())
+
+
 def test_fluxes_of_sky_sources_are_noise(rng):
     """400 empty places: pulls of the three PSF fluxes have mean 0 within 4/sqrt(400) and width 1 within 0.1.
 
@@ -49,7 +56,7 @@ def test_fluxes_of_sky_sources_are_noise(rng):
     found = detect(difference.exposure)
     table = measure(difference, found, science=science)
     sky = sky_sources(found, options=SkySources(n_sources=400, radius_px=6), rng=rng)
-    whole = with_sky_sources(table, difference, found, sky, science=science)
+    whole = with_sky_sources(table, at_places(sky, found, difference, science), info=science.info)
     rows = whole[whole["sky_source"]]
     assert len(rows) == 400
     for name in ("psfFlux", "scienceFlux", "templateFlux"):
@@ -67,7 +74,7 @@ def test_sky_sources_come_after_the_others_and_change_none(rng):
     found = detect(difference.exposure)
     table = measure(difference, found, science=science)
     sky = sky_sources(found, options=SkySources(n_sources=20), rng=rng)
-    whole = with_sky_sources(table, difference, found, sky, science=science)
+    whole = with_sky_sources(table, at_places(sky, found, difference, science), info=science.info)
     assert whole.colnames == table.colnames
     assert [whole[c].unit for c in whole.colnames] == [table[c].unit for c in table.colnames]
     assert len(whole) == len(table) + 20

@@ -15,6 +15,7 @@ from diapipe.catalogs.stars import StarList
 from diapipe.catalogs.tables import table_of
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import UNUSABLE, Exposure
+from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.images.sky import icrs_of
 from diapipe.numerics import psf_photometry
@@ -187,7 +188,7 @@ def _aperture_fluxes(found: Characterized, radius: float) -> Columns:
 def _shapes(exposure: Exposure, x: FloatArray, y: FloatArray, lattice: PsfLattice, fwhm: float) -> Columns:
     """Adaptive moments of the sources and of the PSF at their places, in square pixels."""
     image, mask, variance = _planes(exposure)
-    sigma = fwhm / 2.3548
+    sigma = fwhm / SIGMA_TO_FWHM
     moments = adaptive_moments(
         image,
         variance,

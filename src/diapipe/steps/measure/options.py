@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diapipe.steps.limits import Limited
 from diapipe.steps.measure.aperture_corrections import ApertureCorrections
@@ -68,3 +68,7 @@ class Measure(Limited):
     trails: Trails = field(default_factory=Trails)
     glints: Glints = field(default_factory=Glints)
     cuts: Cuts = field(default_factory=Cuts)
+
+    def at_given_places(self) -> Measure:
+        """The same for empty sky: no place moves to where the flux is largest, nothing is fitted as dipole or trail."""
+        return replace(self, max_shift_px=0.0, fit_dipoles=False, fit_trails=False)

@@ -87,7 +87,9 @@ def _draw_lobes(
         whole_x, whole_y = int(np.floor(x)), int(np.floor(y))
         fill_weights(x - whole_x, exact[0])
         fill_weights(y - whole_y, exact[1])
-        weights[:] = exact
+        for axis in range(2):
+            for t in range(2 * LOBES):
+                weights[axis, t] = exact[axis, t]
         for beneath in range(2):
             image = beneath * (1 + lobe)
             value, slope = (2, 0) if beneath else (4 + lobe, 2 * lobe)
@@ -189,8 +191,11 @@ def draw_and_sum(
             _blend(psfs[i].nodes, psfs[i].corners[source], psfs[i].weights[source], flat_windows[i])
         _draw_lobes(windows, place[k], exact, taps, rows, drawn, out)
         flat = out.reshape(N_IMAGES, 6, side_px * side_px)
-        matrices[k], sides[k] = of_planes[0][source], of_planes[1][source]
         for i in range(N_IMAGES):
+            for row in range(6):  # in loops: to assign a whole array, its shape is checked, which takes 5 s to compile
+                sides[k, i, row] = of_planes[1][source, i, row]
+                for column in range(6):
+                    matrices[k, i, row, column] = of_planes[0][source, i, row, column]
             first, last = _OF_STARS[i]
             d, w = values[source, i], weights[source, i]
             sum_products(flat[i], d, w, first, last, weighed, matrices[k, i], sides[k, i])

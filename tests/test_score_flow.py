@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_what_is_found_on_the_score_is_measured_on_the_difference(name, pair, pl
     assert any("detected on the score image" in sentence for sentence in sentences(result.summary))
 
 
+@cache
+def field(ratio, depth, seed):
+    """A field of 1024 px with 32 changes above S/N 5."""
+    spec = PairSpec.small(
+        1024,
+        template_depth=depth,
+        science_fwhm_arcsec=0.65 * max(ratio, 1.0),
+        template_fwhm_arcsec=0.65 / min(ratio, 1.0),
+        star_brightest_mag=14.5,
+    )
+    return simulate_pair(replace(spec, n_transients=spec.n_transients * 3), rng=np.random.default_rng(seed))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["al", "zogy"])
 @pytest.mark.parametrize(("ratio", "depth"), [(1.25, 10.0), (0.8, 1.0)])
@@ -78,14 +92,7 @@ def test_the_score_finds_as_much_and_as_purely_as_the_difference(name, ratio, de
     """
     counts = []
     for seed in (4, 5):
-        spec = PairSpec.small(
-            1024,
-            template_depth=depth,
-            science_fwhm_arcsec=0.65 * max(ratio, 1.0),
-            template_fwhm_arcsec=0.65 / min(ratio, 1.0),
-            star_brightest_mag=14.5,
-        )
-        pair = simulate_pair(replace(spec, n_transients=spec.n_transients * 3), rng=np.random.default_rng(seed))
+        pair = field(ratio, depth, seed)
         recipe = RECIPES[name]
         results = [
             difference_pair(pair.science, pair.template, recipe=r)

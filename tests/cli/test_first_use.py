@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import numba
 import pytest
 
 import diapipe
-from diapipe.cli.first_use import NOTICE, compilation_announced
+from diapipe.cli import first_use
+from diapipe.cli.first_use import NOTICE, compilation_announced, compiled_meanwhile, is_compiled
 from diapipe.cli.truth import bare, simulated
 from diapipe.io import write_exposure
 
@@ -27,6 +30,35 @@ def test_compilation_is_announced_once_and_only_when_it_happens(capsys):
         assert twice(1.5) == 3.0
         twice(True)
     assert capsys.readouterr().err == NOTICE + "\n"
+
+
+def test_a_compiled_kernel_is_known_from_its_file(tmp_path, monkeypatch):
+    """Not before its first call, and then also by a process that has not called it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "halving.py").write_text("from diapipe.numerics.jit import jit\n@jit\ndef half(x):\n    return x / 2\n")
+    import halving
+
+    assert not is_compiled(halving.half)
+    halving.half(3.0)
+    assert is_compiled(importlib.reload(halving).half)
+
+
+@pytest.mark.parametrize(("cores", "compiled", "expected"), [(2, False, 1), (2, True, 0), (1, False, 0)])
+def test_kernels_are_compiled_beside_other_work_where_they_are_not(cores, compiled, expected, monkeypatch):
+    """By one process more, which has ended with the block; by none on one core, or where nothing is to compile."""
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, words, **options):
+            assert words[1:] == ["-m", "diapipe", "warmup", "--quiet"]
+            super().__init__([sys.executable, "-c", "import time; time.sleep(0.2)"], **options)
+            started.append(self)
+
+    monkeypatch.setattr(first_use, "is_compiled", lambda _kernel: compiled)
+    monkeypatch.setattr(first_use.subprocess, "Popen", Process)
+    with compiled_meanwhile(cores=cores):
+        assert [process.poll() for process in started] == [None] * expected
+    assert [process.returncode for process in started] == [0] * expected
 
 
 def kernels_of_the_source() -> int:
@@ -54,9 +86,12 @@ class Cold:
 
 @pytest.fixture(scope="module")
 def cold(tmp_path_factory):
-    """After ``diapipe warmup``."""
+    """After ``diapipe warmup``, for which `.ci/run` has compiled already."""
     commands = Cold(tmp_path_factory.mktemp("kernels"))
-    commands.run("warmup", "--quiet")
+    if compiled := os.environ.get("DIAPIPE_WARM_KERNELS"):
+        shutil.copytree(compiled, commands.cache, dirs_exist_ok=True)
+    else:
+        commands.run("warmup", "--quiet")
     return commands
 
 

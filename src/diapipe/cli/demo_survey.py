@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from diapipe.cli.first_use import compilation_announced
+from diapipe.cli.first_use import compilation_announced, compiled_meanwhile
 from diapipe.cli.progress import progress_for
 from diapipe.cli.recovery_table import show
 from diapipe.cli.survey_files import NOTE, SurveyFolder, claim, is_survey, write_survey
@@ -41,9 +41,10 @@ def demonstrate_survey(*, out: Path, seed: int, cores: int | None, overwrite: bo
         if is_resumed
         else f"simulating ten visits of {spec.n_detectors} detectors with seed {seed}"
     )
-    with compilation_announced(quiet=quiet), progress_for(quiet=quiet) as progress:
+    cores = cores or os.cpu_count() or 1
+    with compiled_meanwhile(cores=cores), compilation_announced(quiet=quiet), progress_for(quiet=quiet) as progress:
         write_survey(folder, spec, seed, progress=progress)
-    status = _run_all(folder, spec, cores or os.cpu_count() or 1, talk)
+    status = _run_all(folder, spec, cores, talk)
     if status == 0:
         _compare(folder, seed, talk)
     return status

@@ -1,10 +1,13 @@
-"""First use compiles: a word about it, when it happens and only then."""
+"""First use compiles: a word about it, when it happens and only then; and once, where many processes begin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -31,3 +34,29 @@ def compilation_announced(*, quiet: bool) -> Iterator[None]:
 
     with event.install_listener("numba:compile", Notice()):
         yield
+
+
+def is_compiled(kernel: Callable[..., Any]) -> bool:
+    """Whether a function under `diapipe.numerics.jit.jit` lies compiled on disk, for whatever types."""
+    place = Path(cast("Any", kernel).stats.cache_path)
+    return any(place.glob(f"{kernel.__module__.rpartition('.')[2]}.{kernel.__qualname__}-*.nbi"))
+
+
+@contextmanager
+def compiled_meanwhile(*, cores: int) -> Iterator[None]:
+    """Compile all kernels on another core during the block, which ends with them; nothing if they are, or on one core.
+
+    Workers that begin afterwards load what each of them would have compiled for itself.
+    """
+    from diapipe.numerics.stacking import stack_rows  # of the last that `diapipe warmup` compiles
+
+    if cores < 2 or is_compiled(stack_rows):
+        yield
+        return
+    warmup = subprocess.Popen([sys.executable, "-m", "diapipe", "warmup", "--quiet"], stderr=subprocess.DEVNULL)
+    try:
+        yield
+        warmup.wait()
+    finally:
+        warmup.kill()
+        warmup.wait()

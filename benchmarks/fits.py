@@ -8,10 +8,11 @@ import numpy as np
 
 from benchmarks.timing import timed, yardstick
 from diapipe.images import Box, ChebyshevField, Difference, Exposure, GaussianPsf, MaskedImage, Peaks, SpatialKernel
+from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.measure.dipoles import Dipoles, dipole_columns
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 from diapipe.steps.measure.trail_fits import Lines, fit_lines
 
 SIZE, STEP, N, N_TRAILS = 1024, 44, 500, 200

@@ -11,9 +11,10 @@ from scipy import ndimage
 from diapipe.catalogs.stars import StarList
 from diapipe.flow import DifferenceResult
 from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskPlane
+from diapipe.images.photometry import fit_psf, stamp_half
+from diapipe.images.planes import Planes
+from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.stats import clipped_mean, robust_sigma
-from diapipe.steps.measure import photometry
-from diapipe.steps.measure.planes import Planes, Sources
 
 FOOTPRINT_FWHM = 1.5
 """Radius of a star's footprint."""
@@ -170,14 +171,11 @@ def _disc(x: float, y: float, radius: float, shape: tuple[int, int]) -> tuple[tu
 def forced_fluxes(exposure: Exposure, x: Array, y: Array) -> tuple[Array, Array]:
     """PSF flux at given places (parent pixels) and its error."""
     planes = Planes.of(exposure.masked_image)
-    n = len(x)
-    places = Sources(x - planes.box.x0, y - planes.box.y0, np.ones(n), np.zeros(n, np.int64))
     assert exposure.psf is not None
-    lattice = photometry.lattice_of(exposure.psf, planes, places)
+    lattice = PsfLattice.around(exposure.psf, x=x, y=y, box=planes.box)
     fwhm = exposure.psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
-    half = photometry.stamp_half(exposure.psf.size, fwhm, 2.0)
-    fits = photometry.fit(
-        planes, lattice, places, bits=UNUSABLE_DIFFERENCE, half=half, max_shift=0.0,
-        correlation=exposure.noise_correlation, n_threads=1,
+    fits = fit_psf(
+        planes, lattice, x=x - planes.box.x0, y=y - planes.box.y0, bits=UNUSABLE_DIFFERENCE,
+        half=stamp_half(exposure.psf.size, fwhm, 2.0), correlation=exposure.noise_correlation, n_threads=1,
     )  # fmt: skip
     return fits.flux, fits.flux_err

@@ -9,6 +9,7 @@ import numpy as np
 from diapipe.errors import InputError
 from diapipe.images.exposure import Exposure
 from diapipe.images.photo_calib import PhotoCalib
+from diapipe.numerics.arrays import FloatArray
 
 
 def calibrated(exposure: Exposure) -> Exposure:
@@ -49,3 +50,10 @@ def calibrated(exposure: Exposure) -> Exposure:
         photo_calib=PhotoCalib(1.0, calib.error / calib.mean),
         unit="nJy",
     )
+
+
+def flux_scale(exposure: Exposure, *, x: FloatArray, y: FloatArray) -> FloatArray:
+    """By what a flux in the exposure's unit becomes one in nJy, at positions; 1 where there is nothing to do."""
+    if exposure.photo_calib is None or exposure.unit == "nJy":
+        return np.ones(len(x))
+    return exposure.photo_calib.at(x=x, y=y)

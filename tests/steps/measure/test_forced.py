@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from diapipe.images import Box, ChebyshevField, Exposure, GaussianPsf, MaskPlane, SpatialKernel
-from diapipe.steps.measure import forced, photometry
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.images.planes import Planes
+from diapipe.steps.measure import forced
+from diapipe.steps.measure.sources import Sources, lattice_of
 from diapipe.steps.subtract import subtract
 from gaussian_sky import drawn, exposure, masked
 
@@ -35,9 +36,9 @@ def made(convolved: str, rng: np.random.Generator):
 
 def columns_of(difference, science, sources, template=None):
     planes = Planes.of(difference.exposure.masked_image)
-    lattice = photometry.lattice_of(science.psf, planes, sources)
+    lattice = lattice_of(science.psf, planes, sources)
     static = forced.matched_template(difference, science, template)
-    own = photometry.lattice_of(static.psf, planes, sources)
+    own = lattice_of(static.psf, planes, sources)
     return forced.science_columns(science, lattice, sources, planes, half=9, n_threads=1) | forced.template_columns(
         static, own, sources, half=9, n_threads=1
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images.box import Box
-from diapipe.images.psf.base import Psf
+from diapipe.images.psf.base import SIGMA_TO_FWHM, Psf
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.numerics.moments import adaptive_moments
 
@@ -70,6 +70,15 @@ class PsfLattice:
     def of(self, which: BoolArray | IntArray) -> PsfLattice:
         """The same for some of the positions."""
         return PsfLattice(self.nodes, self.index[which], self.weights[which])
+
+    @property
+    def typical_fwhm(self) -> float:
+        """Median FWHM of the nodes by their noise-equivalent area, in pixels; a quarter of the stamp without any."""
+        squares = (self.nodes**2).sum(axis=(1, 2))
+        squares = squares[squares > 0]
+        if len(squares) == 0:
+            return 0.25 * float(self.nodes.shape[-1])
+        return float(SIGMA_TO_FWHM * np.sqrt(1.0 / (4.0 * np.pi * np.median(squares))))
 
     def moments(self, *, sigma: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Adaptive second moments xx, yy, xy of the PSF at each position, in square pixels, blended from the nodes'.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.images import UNUSABLE, UNUSABLE_DIFFERENCE, Difference, Exposure, MaskedImage, MaskPlane
+from diapipe.images.planes import Planes
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import dipole_fit, dipole_noise
@@ -18,7 +19,6 @@ from diapipe.numerics.dipole_kernels import PsfNodes, psf_windows
 from diapipe.numerics.dipole_noise import SharedNoise
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.weighting import weighted_blocks
-from diapipe.steps.measure.planes import Planes
 
 _POINT = np.ones((1, 1))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.images import Difference, Exposure, MaskedImage, Peaks
+from diapipe.images.photometry import LEAST_COVERAGE
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import dipole_fit, dipole_noise
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
@@ -17,7 +18,6 @@ from diapipe.numerics.dipole_fit import DIFFERENCE, F_PLUS, DipoleFits, DipoleSt
 from diapipe.steps.limits import Limited
 from diapipe.steps.measure.dipole_images import Cutter
 from diapipe.steps.measure.dipole_pairs import Pairs, pairs_of
-from diapipe.steps.measure.photometry import LEAST_COVERAGE
 
 type Columns = dict[str, NDArray[Any]]
 

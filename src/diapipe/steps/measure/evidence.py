@@ -7,11 +7,12 @@ from scipy.spatial import KDTree
 
 from diapipe.catalogs.stars import StarList
 from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage, MaskPlane
+from diapipe.images.photometry import PsfFits
+from diapipe.images.planes import Planes
 from diapipe.numerics import components, surroundings
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
-from diapipe.steps.measure.photometry import PsfFits
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 
 _SKY_SAMPLES = 100_000
 _SATURATED_REACH = 10.0

@@ -6,9 +6,10 @@ import numpy as np
 
 from diapipe.catalogs.flag_names import PIXEL_FLAGS
 from diapipe.images import UNUSABLE_DIFFERENCE, Footprints, MaskPlane
+from diapipe.images.planes import Planes
 from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import BoolArray, IntArray
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 
 
 def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:

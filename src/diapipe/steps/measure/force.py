@@ -8,10 +8,11 @@ from astropy.table import Table
 from diapipe.catalogs.schema import DIA_SOURCE, FLUX
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import Difference, Exposure, MaskedImage
-from diapipe.steps.measure import photometry
-from diapipe.steps.measure.measurement import flux_scale, forced_columns
+from diapipe.images.calibrated import flux_scale
+from diapipe.images.planes import Planes
+from diapipe.steps.measure.measurement import forced_columns
 from diapipe.steps.measure.options import Measure
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources, lattice_of
 
 _DEFAULT = Measure()
 _FLUXES = {column.name for column in DIA_SOURCE if column.unit == FLUX}
@@ -56,9 +57,9 @@ def force(
     planes = Planes.of(exposure.masked_image)
     n = len(table)
     places = Sources(x - planes.box.x0, y - planes.box.y0, np.ones(n), np.zeros(n, np.int64))
-    lattice = photometry.lattice_of(science.psf, planes, places)
+    lattice = lattice_of(science.psf, planes, places)
     columns = forced_columns(difference, science, template, lattice, places, planes, options, n_threads)
-    factor = flux_scale(exposure, x, y)
+    factor = flux_scale(exposure, x=x, y=y)
     for name, values in columns.items():
         table[name][:] = values * factor if name in _FLUXES else values
     return table

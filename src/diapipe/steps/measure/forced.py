@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.images import UNUSABLE, Difference, Exposure, MaskedImage
+from diapipe.images.photometry import PsfFits, fit_psf
+from diapipe.images.planes import Planes
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.steps.measure import photometry
 from diapipe.steps.measure.dipole_images import kernels_of
-from diapipe.steps.measure.photometry import PsfFits
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 
 _NOISE_KEPT = 1e-3
 """Covariances below this part of the variance are taken for none."""
@@ -52,13 +52,13 @@ def template_columns(
 
 def _fluxes(image: Exposure, lattice: PsfLattice, sources: Sources, half: int, n_threads: int) -> PsfFits:
     """PSF fluxes at fixed positions on an image of the difference's box."""
-    return photometry.fit(
+    return fit_psf(
         Planes.of(image.masked_image),
         lattice,
-        sources,
+        x=sources.x,
+        y=sources.y,
         bits=UNUSABLE,
         half=half,
-        max_shift=0.0,
         correlation=image.noise_correlation,
         n_threads=n_threads,
     )

@@ -23,17 +23,18 @@ from diapipe.images import (
     Peaks,
     Psf,
 )
+from diapipe.images.calibrated import flux_scale
+from diapipe.images.photometry import PsfFits, aperture_columns, fit_psf, stamp_half
+from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import psf_photometry
-from diapipe.numerics.arrays import FloatArray
-from diapipe.steps.measure import dipoles, evidence, flags, forced, photometry, quality, shapes, sky, trails
+from diapipe.steps.measure import dipoles, evidence, flags, forced, quality, shapes, sky, trails
 from diapipe.steps.measure.aperture_corrections import corrected
 from diapipe.steps.measure.glints import in_glint_trail
 from diapipe.steps.measure.options import Measure
-from diapipe.steps.measure.photometry import PsfFits
-from diapipe.steps.measure.planes import Planes, Sources
 from diapipe.steps.measure.psf_steps import psf_mismatch
+from diapipe.steps.measure.sources import Sources, lattice_of
 
 type Columns = dict[str, NDArray[Any]]
 
@@ -96,13 +97,15 @@ def measure(
     static = difference.matched_template if template is None else template
     planes = Planes.of(exposure.masked_image)
     start = _sources(peaks, planes)
-    lattice = photometry.lattice_of(psf, planes, start)
-    fwhm = _typical_fwhm(lattice)
-    half = photometry.stamp_half(psf.size, fwhm, options.stamp_fwhm)
-    fits = photometry.fit(
+    lattice = lattice_of(psf, planes, start)
+    fwhm = lattice.typical_fwhm
+    half = stamp_half(psf.size, fwhm, options.stamp_fwhm)
+    fits = fit_psf(
         planes,
         lattice,
-        start,
+        x=start.x,
+        y=start.y,
+        signs=start.sign,
         bits=UNUSABLE_DIFFERENCE,
         half=half,
         max_shift=options.max_shift_px,
@@ -112,7 +115,7 @@ def measure(
     columns = _positions_and_fluxes(exposure, fits)
     found = Sources(columns["x"] - planes.box.x0, columns["y"] - planes.box.y0, start.sign, start.footprint)
     columns |= _aperture_columns(planes, found, exposure, radius=options.aperture_px or options.aperture_fwhm * fwhm)
-    of_science = None if science.psf is None else photometry.lattice_of(science.psf, planes, found)
+    of_science = None if science.psf is None else lattice_of(science.psf, planes, found)
     if of_science is not None:
         columns |= forced_columns(difference, science, template, of_science, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
@@ -164,15 +167,6 @@ def _sources(peaks: Peaks, planes: Planes) -> Sources:
     )
 
 
-def _typical_fwhm(lattice: PsfLattice) -> float:
-    """Median FWHM of the PSF around the sources, by its noise-equivalent area; a quarter of the stamp without any."""
-    squares = (lattice.nodes**2).sum(axis=(1, 2))
-    squares = squares[squares > 0]
-    if len(squares) == 0:
-        return 0.25 * float(lattice.nodes.shape[-1])
-    return float(SIGMA_TO_FWHM * np.sqrt(1.0 / (4.0 * np.pi * np.median(squares))))
-
-
 def _positions_and_fluxes(exposure: Exposure, fits: PsfFits) -> Columns:
     """Centroids on pixels and sky, PSF flux and what goes with it."""
     x = fits.column(psf_photometry.X) + exposure.box.x0
@@ -203,8 +197,13 @@ def _positions_and_fluxes(exposure: Exposure, fits: PsfFits) -> Columns:
 def _aperture_columns(planes: Planes, found: Sources, exposure: Exposure, *, radius: float) -> Columns:
     """The aperture flux."""
     return dict(
-        photometry.aperture(
-            planes, found, bits=UNUSABLE_DIFFERENCE, radius=radius, correlation=exposure.noise_correlation
+        aperture_columns(
+            planes,
+            x=found.x,
+            y=found.y,
+            bits=UNUSABLE_DIFFERENCE,
+            radius=radius,
+            correlation=exposure.noise_correlation,
         )
     )
 
@@ -222,14 +221,14 @@ def forced_columns(
     """PSF fluxes at the same places on the science image and on the matched template."""
 
     def half(psf: PsfLattice) -> int:
-        return photometry.stamp_half(psf.nodes.shape[-1], _typical_fwhm(psf), options.stamp_fwhm)
+        return stamp_half(psf.nodes.shape[-1], psf.typical_fwhm, options.stamp_fwhm)
 
     columns: Columns = dict(
         forced.science_columns(science, lattice, found, planes, half=half(lattice), n_threads=n_threads)
     )
     static = forced.matched_template(difference, science, template)
     if static is not None and static.psf is not None:
-        own = photometry.lattice_of(static.psf, planes, found)
+        own = lattice_of(static.psf, planes, found)
         columns |= forced.template_columns(static, own, found, half=half(own), n_threads=n_threads)
     return columns
 
@@ -343,14 +342,7 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
 def _calibrated(columns: Columns, exposure: Exposure, n: int) -> Table:
     """The table, fluxes in nJy where the image is calibrated."""
     unit = exposure.unit if exposure.photo_calib is None else "nJy"
-    factor = flux_scale(exposure, columns["x"], columns["y"])
+    factor = flux_scale(exposure, x=columns["x"], y=columns["y"])
     fluxes = {column.name for column in DIA_SOURCE if column.unit == FLUX}
     scaled = {name: values * factor if name in fluxes else values for name, values in columns.items()}
     return dia_source_table(scaled, n=n, flux_unit=unit, area_unit="pix2" if exposure.wcs is None else "arcsec2")
-
-
-def flux_scale(exposure: Exposure, x: FloatArray, y: FloatArray) -> FloatArray:
-    """By what a flux in the exposure's unit becomes one in nJy, at positions; 1 where there is nothing to do."""
-    if exposure.photo_calib is None or exposure.unit == "nJy":
-        return np.ones(len(x))
-    return exposure.photo_calib.at(x=x, y=y)

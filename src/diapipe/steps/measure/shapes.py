@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.images import MaskPlane
+from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
 from diapipe.numerics.weighting import cut_blocks
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 
 _MARGIN = 4
 """Pixels beyond the radius, so that a centroid that moves does not see the next cut-out."""

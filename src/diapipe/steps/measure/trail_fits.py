@@ -8,13 +8,14 @@ import numpy as np
 from scipy import fft
 
 from diapipe.images import UNUSABLE_DIFFERENCE
+from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import trail_fit, trail_kernels
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.numerics.trail_fit import TrailFits, TrailStamps
 from diapipe.numerics.trail_kernels import Complex64Array
 from diapipe.numerics.weighting import weighted_blocks
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 
 _STEP_FWHM = 0.25
 """Distance of the samples along a line."""

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.steps.limits import Limited
-from diapipe.steps.measure.planes import Planes, Sources
+from diapipe.steps.measure.sources import Sources
 from diapipe.steps.measure.trail_fits import Found, fit_lines, lines_through
 
 type Columns = dict[str, NDArray[Any]]

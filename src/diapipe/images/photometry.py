@@ -1,4 +1,4 @@
-"""Positions and fluxes: PSF fits on the difference, forced PSF fluxes on the images under it, apertures."""
+"""Positions and fluxes of point sources: PSF fits where the position is fitted or given, and apertures."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.images import MaskPlane, Psf
+from diapipe.images.mask import MaskPlane
+from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import apertures, psf_photometry
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.psf_photometry import Neighbours
 from diapipe.numerics.touching import touching
-from diapipe.steps.measure.planes import Planes, Sources
 
 LEAST_COVERAGE = 0.5
 """Part of ΣP² on usable pixels below which a PSF flux is flagged."""
@@ -77,20 +77,41 @@ class PsfFits:
         return self.flux * np.where(self.is_fitted & (snr2 > 4.0), 1.0 - 1.0 / np.maximum(snr2, 4.0), 1.0)
 
 
-def fit(
+def fit_psf(
     planes: Planes,
     lattice: PsfLattice,
-    sources: Sources,
     *,
+    x: FloatArray,
+    y: FloatArray,
     bits: MaskPlane,
     half: int,
-    max_shift: float,
+    max_shift: float = 0.0,
+    signs: FloatArray | None = None,
     correlation: FloatArray | None,
     n_threads: int,
 ) -> PsfFits:
-    """Fit the PSF at every source; ``max_shift`` 0 keeps the positions.
+    """Fit the PSF at every position.
 
-    Sources that touch are fitted again, each with the others, as first fitted, taken away.
+    Where positions are fitted, sources that touch are fitted again, each with the others, as first fitted, taken away.
+
+    Parameters
+    ----------
+    planes, lattice
+        The image, and its PSF around the positions.
+    x, y
+        Array coordinates, shape (n,).
+    bits
+        Planes of unusable pixels.
+    half
+        Half-width of the stamps.
+    max_shift
+        Farthest that a fitted position may lie from the given one, pixels; 0 keeps the positions.
+    signs
+        Of the fluxes, where positions are fitted.
+    correlation
+        Autocorrelation of the noise; None for white noise.
+    n_threads
+        Threads to use; the result does not depend on it.
     """
 
     def chunk(first: int, neighbours: Neighbours | None) -> FloatArray:
@@ -101,18 +122,18 @@ def fit(
             index=lattice.index,
             weights=lattice.weights,
             half=half,
-            x=sources.x,
-            y=sources.y,
-            signs=sources.sign,
+            x=x,
+            y=y,
+            signs=signs,
             max_shift=max_shift,
             correlation=correlation,
             neighbours=neighbours,
             first=first,
-            last=min(first + _CHUNK, len(sources)),
+            last=min(first + _CHUNK, len(x)),
         )
 
     def every(neighbours: Neighbours | None) -> FloatArray:
-        rows = _on_threads(lambda first: chunk(first, neighbours), range(0, len(sources), _CHUNK), n_threads)
+        rows = _on_threads(lambda first: chunk(first, neighbours), range(0, len(x), _CHUNK), n_threads)
         return np.concatenate([np.empty((0, psf_photometry.N_RESULTS)), *rows])
 
     values = every(None)
@@ -133,25 +154,20 @@ def _on_threads(work: Callable[[int], FloatArray], firsts: range, n_threads: int
         return list(pool.map(work, firsts))
 
 
-def lattice_of(psf: Psf, planes: Planes, sources: Sources) -> PsfLattice:
-    """The PSF around the sources."""
-    return PsfLattice.around(psf, x=sources.x + planes.box.x0, y=sources.y + planes.box.y0, box=planes.box)
-
-
 def stamp_half(psf_size: int, fwhm: float, stamp_fwhm: float) -> int:
     """Half-width of the fitted stamp: as many FWHM as asked for, no more than the PSF model has, at least 2."""
     return max(2, min(psf_size // 2, int(np.ceil(stamp_fwhm * fwhm))))
 
 
-def aperture(
-    planes: Planes, sources: Sources, *, bits: MaskPlane, radius: float, correlation: FloatArray | None
+def aperture_columns(
+    planes: Planes, *, x: FloatArray, y: FloatArray, bits: MaskPlane, radius: float, correlation: FloatArray | None
 ) -> dict[str, FloatArray | BoolArray]:
     """Columns of the aperture flux.
 
     A truncated aperture gives NaN; unusable pixels are left out and flagged. Correlated noise multiplies the variance
     of a sum over an aperture much larger than the correlation by Σρ.
     """
-    sums = apertures.aperture_sums(*planes.arrays, bits=int(bits), x=sources.x, y=sources.y, radius=radius)
+    sums = apertures.aperture_sums(*planes.arrays, bits=int(bits), x=x, y=y, radius=radius)
     area = np.pi * radius**2
     truncated = sums[:, 3] < area * (1.0 - 1e-9)
     factor = 1.0 if correlation is None else float(correlation.sum())

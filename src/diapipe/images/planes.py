@@ -1,4 +1,4 @@
-"""The planes of an image as the kernels want them, and the sources that are measured on them."""
+"""The planes of an image as the kernels want them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.images import Box, MaskedImage
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.images.box import Box
+from diapipe.images.masked_image import MaskedImage
+from diapipe.numerics.arrays import Float32Array, MaskArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,16 +34,3 @@ class Planes:
     def arrays(self) -> tuple[Float32Array, MaskArray, Float32Array]:
         """Image, mask and variance."""
         return self.image, self.mask, self.variance
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sources:
-    """Where the sources are, in array coordinates, the sign of each, and the footprint that it is in."""
-
-    x: FloatArray
-    y: FloatArray
-    sign: FloatArray
-    footprint: IntArray
-
-    def __len__(self) -> int:
-        return len(self.x)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 SAMPLES_PER_CELL = 1024
 """Blocks that a cell's statistics are taken from: the level is then known to 0.04 of a block's own scatter."""
@@ -65,7 +65,7 @@ def block_means(image: Float32Array, mask: MaskArray, bad_bits: int, size: int) 
     return means
 
 
-@jit
+@inlined
 def _interval(ordered: Float32Array, least: float, most: float) -> tuple[int, int]:
     """First and last + 1 of the sorted samples from ``least`` to ``most``, by bisection."""
     first, last = 0, 0

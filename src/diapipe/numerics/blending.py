@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.resample_rows import Planes
 from diapipe.numerics.stats import robust_sigma
 
@@ -122,7 +122,7 @@ def add_layer(
             mask[i] |= flags[i]
 
 
-@jit
+@inlined
 def _cell(position: int, step: int, n_nodes: int) -> tuple[int, int, np.float32]:
     """Node before a pixel, the next one, and the fraction of the way; clamped to the nodes."""
     u = min(max((position - 0.5 * (step - 1)) / step, 0.0), n_nodes - 1.0)
@@ -130,7 +130,7 @@ def _cell(position: int, step: int, n_nodes: int) -> tuple[int, int, np.float32]
     return before, min(before + 1, n_nodes - 1), np.float32(u - before)
 
 
-@jit
+@inlined
 def _cells(start: int, n: int, step: int, n_nodes: int) -> tuple[IntArray, IntArray, Float32Array]:
     """The same for ``n`` pixels in a row."""
     before, after, fraction = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 _LOOK = 64
 
@@ -128,7 +128,7 @@ def pixels_of(runs: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     return runs[run, 0], runs[run, 1] + along, run
 
 
-@jit
+@inlined
 def _root(parent: IntArray, i: int) -> int:
     """Representative of a set, halving the path on the way."""
     while parent[i] != i:

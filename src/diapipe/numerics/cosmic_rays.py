@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 GROWTH_PASSES = 3
 """How often the neighbours of flagged pixels are looked at again, with the lower threshold."""
@@ -17,7 +17,7 @@ _EXPECTED_SEEDS = 65536
 """Room for the first look; where there are more, a second one follows."""
 
 
-@jit
+@inlined
 def _is_sharp(
     image: Float32Array,
     variance: Float32Array,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.shifting import LOBES, fill_weights
 from diapipe.numerics.small_systems import factorize, make_regular, solve_factored
 
@@ -37,7 +37,7 @@ class PsfNodes(NamedTuple):
     weights: FloatArray
 
 
-@jit
+@inlined
 def _moved(
     image: Float32Array, row: int, column: int, weights: Float32Array, rows: Float32Array, out: Float32Array
 ) -> None:
@@ -57,7 +57,7 @@ def _moved(
             out[r, c] = total
 
 
-@jit
+@inlined
 def _write(drawn: Float32Array, sign: float, out: Float32Array, value: int, slope: int) -> None:
     """Write the middle of ``drawn`` as image ``value`` of ``out``, its slopes as ``slope`` and the next."""
     scale, eight, up = np.float32(sign / 12.0), np.float32(8.0), np.float32(sign)
@@ -70,7 +70,7 @@ def _write(drawn: Float32Array, sign: float, out: Float32Array, value: int, slop
             out[slope + 1, r, c] = scale * (far - eight * near)
 
 
-@jit
+@inlined
 def _draw_lobes(
     psf: Float32Array,
     place: FloatArray,
@@ -97,7 +97,7 @@ def _draw_lobes(
             _write(drawn, 1.0 if beneath else sign, out[image], value, slope)
 
 
-@jit
+@inlined
 def _blend(nodes: Float32Array, index: IntArray, weights: FloatArray, window: Float32Array) -> None:
     """Fill ``window`` (pixels,) with the weighted sum of four node images (any, pixels)."""
     a, b, c, d = nodes[index[0]], nodes[index[1]], nodes[index[2]], nodes[index[3]]
@@ -111,7 +111,7 @@ def _blend(nodes: Float32Array, index: IntArray, weights: FloatArray, window: Fl
         window[p] = of_a * a[p] + of_b * b[p] + of_c * c[p] + of_d * d[p]
 
 
-@jit
+@inlined
 def _sum_row(image: Float32Array, weights: Float32Array, values: Float32Array, weighed: FloatArray) -> float:
     """Fill ``weighed`` with ``image`` times the weights; returns its sum of products with the values."""
     total = 0.0
@@ -121,7 +121,7 @@ def _sum_row(image: Float32Array, weights: Float32Array, values: Float32Array, w
     return total
 
 
-@jit
+@inlined
 def sum_products(
     images: Float32Array,
     values: Float32Array,
@@ -201,7 +201,7 @@ def draw_and_sum(
             sum_products(flat[i], d, w, first, last, weighed, matrices[k, i], sides[k, i])
 
 
-@jit
+@inlined
 def _filled_up(length: int) -> int:
     """The next multiple of a vector's length."""
     return (length + _VECTOR - 1) // _VECTOR * _VECTOR
@@ -227,7 +227,7 @@ def window_side(side: int, max_shift: float) -> int:
     return 2 * reach + 1
 
 
-@jit
+@inlined
 def _gather(matrices: FloatArray, sides: FloatArray, matrix: FloatArray, side: FloatArray) -> None:
     """Normal equations of all 12 parameters from those of the three images."""
     for i in range(len(side)):
@@ -241,7 +241,7 @@ def _gather(matrices: FloatArray, sides: FloatArray, matrix: FloatArray, side: F
                 matrix[COLUMNS[image, i], COLUMNS[image, j]] += matrices[image, i, j]
 
 
-@jit
+@inlined
 def _solve_linear(matrix: FloatArray, side: FloatArray, free: IntArray, system: FloatArray, solved: FloatArray) -> None:
     """Solutions for ``side`` and for the columns of the four places; shape (5, number of free parameters)."""
     n_free = system.shape[0]

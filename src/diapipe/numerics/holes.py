@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, Float32Array
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.threads import over_bands
 
 MAX_GAP = 5
@@ -78,12 +78,12 @@ def _fill_rows(
                     filled[y, x], spread[y, x] = value, spread_here
 
 
-@jit
+@inlined
 def _is_good(hole: BoolArray, y: int, x: int) -> bool:
     return 0 <= y < hole.shape[0] and 0 <= x < hole.shape[1] and not hole[y, x]
 
 
-@jit
+@inlined
 def _distance(hole: BoolArray, y: int, x: int, dy: int, dx: int) -> int:
     """Steps to the nearest good pixel in a direction; MAX_GAP + 1 if there is none so near."""
     for n in range(1, MAX_GAP + 1):
@@ -92,7 +92,7 @@ def _distance(hole: BoolArray, y: int, x: int, dy: int, dx: int) -> int:
     return MAX_GAP + 1
 
 
-@jit
+@inlined
 def _across(
     image: Float32Array, variance: Float32Array, hole: BoolArray, y: int, x: int, dy: int, dx: int
 ) -> tuple[int, float, float]:
@@ -116,7 +116,7 @@ def _across(
     return gap, value, spread
 
 
-@jit
+@inlined
 def _from_outside(image: Float32Array, variance: Float32Array, hole: BoolArray, y: int, x: int) -> tuple[float, float]:
     """Mean of the linear extrapolations inwards, along the axes or, failing these, the diagonals; else NaN."""
     value, spread, n = 0.0, 0.0, 0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 LOBES = 3
 """Half-width of the kernels in source pixels, before they are stretched."""
@@ -118,7 +118,7 @@ def _polynomials(blur_px: float | None) -> FloatArray:
     return np.ascontiguousarray(np.stack([even.T, odd.T], axis=1))
 
 
-@jit
+@inlined
 def row_weights(fraction: Float32Array, polynomials: Float32Array, weights: Float32Array, n: int) -> None:
     """Six weights, taps -2 ... 3, for each of ``n`` positions.
 
@@ -146,7 +146,7 @@ def row_weights(fraction: Float32Array, polynomials: Float32Array, weights: Floa
             weights[3 + pair, x] = even - odd
 
 
-@jit
+@inlined
 def tap_weights(position: float, polynomials: FloatArray, stretch: float, weights: FloatArray) -> int:
     """Weights of the taps around one position.
 

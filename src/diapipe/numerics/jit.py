@@ -1,4 +1,4 @@
-"""The one way that diapipe compiles a function: serial, without the GIL, cached on disk, NaN kept."""
+"""The two ways that diapipe compiles a function: serial, without the GIL, cached on disk, NaN kept, always the same."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def jit[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     Threads are made outside (`diapipe.numerics.threads`): the GIL is released while the function runs.
     """
     return cast("Callable[P, R]", numba.njit(**_OPTIONS)(function))
+
+
+def inlined[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that compiled functions call, and put it into each of them.
+
+    Left outside, it would be found by its name: where the process has loaded it by itself, that code would be called,
+    else the copy in the caller, which was optimised once more and rounds otherwise. The last bits of a result would
+    depend on what a process compiled, or did, before.
+    """
+    return cast("Callable[P, R]", numba.njit(**_OPTIONS, forceinline=True)(function))

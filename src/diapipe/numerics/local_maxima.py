@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 FILL_REACH = 3
 """Bad pixels in a row that are bridged by the last good value, so that a bad column does not split a star."""
@@ -32,7 +32,7 @@ def gaussian_profile(sigma: float, *, reach: float = 3.0) -> Float32Array:
     return np.asarray(profile / profile.sum(), dtype=np.float32)
 
 
-@jit
+@inlined
 def _load_band(image: Float32Array, mask: MaskArray, bad_bits: int, first: int, band: Float32Array) -> None:
     """Copy rows from ``first`` on, bad pixels bridged or zero; rows outside the image are zero."""
     n_rows, n_columns = image.shape
@@ -58,7 +58,7 @@ def _load_band(image: Float32Array, mask: MaskArray, bad_bits: int, first: int, 
                 band[r, x] = last if distance <= FILL_REACH else np.float32(0.0)
 
 
-@jit
+@inlined
 def _smooth_band(band: Float32Array, profile: Float32Array, column: Float32Array, out: Float32Array) -> None:
     """Separable smoothing: ``out`` has ``len(profile) - 1`` rows fewer than ``band``; columns outside are zero."""
     n_taps = len(profile)

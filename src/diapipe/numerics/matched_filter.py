@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.weighting import MEAN_HALF, load_block, weigh
 
 BLOCK_ROWS = 128
@@ -88,7 +88,7 @@ def correlated_noise_factor(stamp: FloatArray, correlation: FloatArray | None) -
     return total / float((stamp**2).sum())
 
 
-@jit
+@inlined
 def _add_taps(source: Float32Array, first: int, taps: Float32Array, out: Float32Array) -> None:
     """Out[c] += Σ_k taps[k] source[first + k + c] for one row, four taps at a time.
 
@@ -109,7 +109,7 @@ def _add_taps(source: Float32Array, first: int, taps: Float32Array, out: Float32
         k += 1
 
 
-@jit
+@inlined
 def _add_rows(source: Float32Array, first: int, taps: Float32Array, out: Float32Array) -> None:
     """Out[c] += Σ_k taps[k] source[first + k, c] for one row, four taps at a time."""
     n, k = out.shape[0], 0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray, RealArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 MAX_ITERATIONS = 30
 WEIGHT_REACH = 4.0
@@ -40,7 +40,7 @@ class AdaptiveMoments(NamedTuple):
     flag: IntArray
 
 
-@jit
+@inlined
 def _weighted_sums(
     image: Float32Array,
     variance: Float32Array,
@@ -97,7 +97,7 @@ def _weighted_sums(
     return n_good
 
 
-@jit
+@inlined
 def _next_state(state: FloatArray, sums: FloatArray, damping: float) -> int:
     """Update centre, shape and flux in place; returns a flag, 0 if all is well.
 
@@ -126,7 +126,7 @@ def _next_state(state: FloatArray, sums: FloatArray, damping: float) -> int:
     return 0
 
 
-@jit
+@inlined
 def _measure(
     image: Float32Array,
     variance: Float32Array,

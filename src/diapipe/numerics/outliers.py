@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
 from diapipe.numerics.components import label_runs, runs_above
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 type ByteArray = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ def medians(values: Float32Array, good: ByteArray, median: Float32Array, number:
             median[y, x] = _median(found[x], row[x])
 
 
-@jit
+@inlined
 def _median(values: Float32Array, n: int) -> float:
     """Median of the first ``n`` values, which are reordered: sorted by insertion if they are few."""
     if n == 0:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 
-@jit
+@inlined
 def _is_peak(score: Float32Array, r: int, c: int, sign: int) -> bool:
     """Whether no neighbour is higher; of equal neighbours the first in row order is the peak. NaN is never higher."""
     here = sign * score[r, c]
@@ -24,7 +24,7 @@ def _is_peak(score: Float32Array, r: int, c: int, sign: int) -> bool:
     return True
 
 
-@jit
+@inlined
 def _refine(score: Float32Array, r: int, c: int, out: FloatArray) -> None:
     """Vertex (x, y, value) of the paraboloid through 3x3 pixels; the pixel itself where that lies outside of it."""
     out[0], out[1], out[2] = c, r, score[r, c]
@@ -83,7 +83,7 @@ def find_peaks(score: Float32Array, runs: IntArray) -> FloatArray:
     return np.ascontiguousarray(peaks[np.argsort(-np.abs(peaks[:, 2]), kind="stable")])
 
 
-@jit
+@inlined
 def _cubic(t: float, k: int) -> float:
     """Weight of sample k - 1 (k = 0..3) of the Catmull-Rom cubic at the fraction t after sample 0."""
     if k == 0:
@@ -95,7 +95,7 @@ def _cubic(t: float, k: int) -> float:
     return 0.5 * t * t * (t - 1.0)
 
 
-@jit
+@inlined
 def _sample(image: FloatArray, dx: float, dy: float) -> float:
     """Value of an odd-sided image at an offset from its middle pixel, by bicubic interpolation; 0 outside."""
     half = image.shape[0] // 2
@@ -113,7 +113,7 @@ def _sample(image: FloatArray, dx: float, dy: float) -> float:
     return total
 
 
-@jit
+@inlined
 def _explained(
     peaks: FloatArray,
     j: int,

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import fft
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.shifting import LOBES, shift_stack, shift_stacks
 from diapipe.numerics.weighting import weighted_blocks
 
@@ -61,7 +61,7 @@ class _Stamps(NamedTuple):
     columns: IntArray
 
 
-@jit
+@inlined
 def _improve(model: FloatArray, d: Float32Array, w: Float32Array, step: FloatArray) -> float:
     """Fill ``step`` (x, y) of one Gauss–Newton iteration with the flux eliminated; returns the flux, NaN if it fails.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
 from diapipe.numerics.interpolant import row_weights, tap_weights
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 SIGNIFICANT = 0.2
 """Least weight along an axis with which a source pixel passes on its mask bits (unstretched kernel)."""
@@ -140,7 +140,7 @@ def resample_rows(
                     output.image[j, start + i], output.variance[j, start + i], output.mask[j, start + i] = pixel
 
 
-@jit
+@inlined
 def _nodes_of_row(nodes: FloatArray, along: FloatArray, cell: int, offset: int, values: FloatArray) -> None:
     """Interpolate along the columns of nodes."""
     w0, w1, w2, w3 = along[0, offset], along[1, offset], along[2, offset], along[3, offset]
@@ -148,7 +148,7 @@ def _nodes_of_row(nodes: FloatArray, along: FloatArray, cell: int, offset: int, 
         values[k] = w0 * nodes[cell - 1, k] + w1 * nodes[cell, k] + w2 * nodes[cell + 1, k] + w3 * nodes[cell + 2, k]
 
 
-@jit
+@inlined
 def _positions(
     row_x: FloatArray,
     row_y: FloatArray,
@@ -169,7 +169,7 @@ def _positions(
         area[i] = w0 * row_area[cell - 1] + w1 * row_area[cell] + w2 * row_area[cell + 1] + w3 * row_area[cell + 2]
 
 
-@jit
+@inlined
 def _split(position: FloatArray, n: int, length: int, whole: Int32Array, fraction: Float32Array) -> bool:
     """Whole pixels and fractions less one half of positions; whether all six taps of all of them are on the source."""
     outside = 0
@@ -181,7 +181,7 @@ def _split(position: FloatArray, n: int, length: int, whole: Int32Array, fractio
     return outside == 0
 
 
-@jit
+@inlined
 def _is_shift(left: Int32Array, bottom: Int32Array, n: int) -> bool:
     """Whether source pixels advance with output pixels, one by one along a row."""
     differs = 0
@@ -190,7 +190,7 @@ def _is_shift(left: Int32Array, bottom: Int32Array, n: int) -> bool:
     return differs == 0
 
 
-@jit
+@inlined
 def _is_clean(state: ByteArray, left: int, bottom: int, n: int) -> bool:
     """Whether no hole lies under the taps of a run of pixels."""
     flags = 0
@@ -199,7 +199,7 @@ def _is_clean(state: ByteArray, left: int, bottom: int, n: int) -> bool:
     return flags == 0
 
 
-@jit
+@inlined
 def _sum_run(
     plane: Float32Array,
     wx: Float32Array,
@@ -230,14 +230,14 @@ def _sum_run(
         out[i] *= area[i]
 
 
-@jit
+@inlined
 def _square(weights: Float32Array, squares: Float32Array, n: int) -> None:
     for tap in range(6):
         for i in range(n):
             squares[tap, i] = weights[tap, i] * weights[tap, i]
 
 
-@jit
+@inlined
 def _mask_run(
     mask: MaskArray, wx: Float32Array, wy: Float32Array, bottom: int, left: int, n: int, out: MaskArray
 ) -> None:
@@ -259,7 +259,7 @@ def _mask_run(
         )
 
 
-@jit
+@inlined
 def _single(
     source: Planes, wx: Float32Array, wy: Float32Array, bottom: int, left: int, i: int, area: np.float32
 ) -> tuple[float, float, int]:
@@ -282,7 +282,7 @@ def _single(
     return float(area * value), float(area * area * spread), int(bits)
 
 
-@jit
+@inlined
 def _bits_near_holes(
     mask: MaskArray, state: ByteArray, wx: Float32Array, wy: Float32Array, bottom: int, left: int, i: int, rule: Rule
 ) -> int:
@@ -303,12 +303,12 @@ def _bits_near_holes(
     return bits | hole_bits if hole_share > rule.max_hole_share * total_x * total_y else bits
 
 
-@jit
+@inlined
 def _taps(position: float, rule: Rule, weights: FloatArray) -> int:
     return tap_weights(position, rule.polynomials, rule.stretch, weights)
 
 
-@jit
+@inlined
 def _is_empty(source: Planes, x: float, y: float) -> bool:
     """Whether the four pixels around a position are on the source without a value, as in the midst of a large hole."""
     row, column = math.floor(y), math.floor(x)
@@ -321,7 +321,7 @@ def _is_empty(source: Planes, x: float, y: float) -> bool:
     return True
 
 
-@jit
+@inlined
 def _careful(
     source: Planes, state: ByteArray, x: float, y: float, area: float, rule: Rule, taps: FloatArray
 ) -> tuple[float, float, int]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 LOBES = 5
 """Half-width of the interpolant in samples: a star of sigma 1.5 px or more is right to 4e-4 of its peak."""
@@ -19,7 +19,7 @@ _SERIES = tuple((0.5 * WINDOW) ** (2 * k) / math.factorial(k) ** 2 for k in rang
 """The modified Bessel function I0(β sqrt(s)) as a power series in s; to 1e-16 for s up to 1."""
 
 
-@jit
+@inlined
 def fill_weights(fraction: float, weights: FloatArray) -> None:
     """Weights of the 2 `LOBES` samples around a point ``fraction`` (0 to 1) behind the `LOBES`-th one; unit sum.
 
@@ -39,7 +39,7 @@ def fill_weights(fraction: float, weights: FloatArray) -> None:
         weights[k] /= total
 
 
-@jit
+@inlined
 def shift_stack(
     images: FloatArray, dx: float, dy: float, weights: FloatArray, scratch: FloatArray, out: FloatArray
 ) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined
 
 RIDGE = 1e-10
 """Part of the diagonal that is added to it, so that what nothing tells apart has a solution."""
 
 
-@jit
+@inlined
 def make_regular(matrix: FloatArray) -> None:
     """Add the ridge; a parameter that nothing depends on gets 1."""
     for i in range(matrix.shape[0]):
         matrix[i, i] += RIDGE * matrix[i, i] if matrix[i, i] > 0.0 else 1.0
 
 
-@jit
+@inlined
 def factorize(matrix: FloatArray) -> None:
     """Replace the lower triangle by Cholesky's factor; what is left of a pivot is at least a millionth of the ridge."""
     for i in range(matrix.shape[0]):
@@ -30,7 +30,7 @@ def factorize(matrix: FloatArray) -> None:
             matrix[i, j] = total / matrix[j, j] if j < i else np.sqrt(max(total, least))
 
 
-@jit
+@inlined
 def solve_factored(factor: FloatArray, vector: FloatArray) -> None:
     """Replace ``vector`` by the solution for the matrix that `factorize` was given."""
     n = len(vector)

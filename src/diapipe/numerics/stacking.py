@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 type ByteArray = NDArray[np.uint8]
 
@@ -158,7 +158,7 @@ def stack_rows(
                 _pass_on(stack, rule.passed[k], rule.share, weights, total, carried, out, j, start, stop)
 
 
-@jit
+@inlined
 def _divide(
     stack: Stack,
     rule: MaskRule,
@@ -185,7 +185,7 @@ def _divide(
             _from_the_rest(stack, rule, out, j, x)
 
 
-@jit
+@inlined
 def _from_the_rest(stack: Stack, rule: MaskRule, out: Stacked, j: int, x: int) -> None:
     """A pixel that no sound image has: what was rejected, else what has bad bits."""
     y, column = stack.row + j, stack.column + x
@@ -216,7 +216,7 @@ def _from_the_rest(stack: Stack, rule: MaskRule, out: Stacked, j: int, x: int) -
     out.mask[y, column] = bits
 
 
-@jit
+@inlined
 def _pass_on(
     stack: Stack,
     bit: int,
@@ -241,7 +241,7 @@ def _pass_on(
             out.mask[stack.row + j, stack.column + x] |= bit
 
 
-@jit
+@inlined
 def _row_weights(nodes: Float32Array, step: int, y: int, column: int, weights: Float32Array) -> None:
     """Weights of the pixels of one row of the frame from ``column`` on, bilinear between the centres of cells."""
     n_rows, n_columns = nodes.shape

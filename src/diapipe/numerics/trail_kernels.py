@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.dipole_kernels import sum_products
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 type Complex64Array = NDArray[np.complex64]
 type ComplexArray = NDArray[np.complex128]
@@ -27,13 +27,13 @@ _DIP_SHARE, _DIP_SIGMA = 0.4, 3.0
 """A line of light ends where the score is below this share of its mean so far, less so many sigma."""
 
 
-@jit
+@inlined
 def _frequency(index: int, size: int) -> float:
     """Angular frequency of an entry of a discrete Fourier transform, per pixel."""
     return 2.0 * np.pi * (index if 2 * index <= size else index - size) / size
 
 
-@jit
+@inlined
 def _fill_phases(shift: float, half_extent: float, size: int, out: ComplexArray) -> None:
     """Fill the rows of ``out`` with exp(-i k shift) and exp(i k half_extent) at the frequencies k of one axis."""
     for j in range(out.shape[1]):
@@ -72,7 +72,7 @@ def fill_spectra(psfs: Complex64Array, middle: FloatArray, extent: FloatArray, o
                 out[s, 1, i, j] = complex(odd * carried.imag, -odd * carried.real)
 
 
-@jit
+@inlined
 def _unwrap(drawn: Float32Array, wide: Float32Array) -> None:
     """Copy the pixels around the first one of a periodic image, those before it from the end, to a square."""
     size, half = drawn.shape[0], wide.shape[0] // 2
@@ -148,14 +148,14 @@ def eliminate_flux(
             reduced[k, 4, p] = max(reduced[k, 4, p], 1e-6 * largest + 1e-30)
 
 
-@jit
+@inlined
 def _cubic(before: float, here: float, after: float, beyond: float, t: float) -> float:
     """Catmull and Rom's cubic through four samples, ``t`` behind the second."""
     slope, bend = after - before, 2.0 * before - 5.0 * here + 4.0 * after - beyond
     return here + 0.5 * t * (slope + t * (bend + t * (3.0 * (here - after) + beyond - before)))
 
 
-@jit
+@inlined
 def _along_row(row: Float32Array, column: int, t: float) -> float:
     """`_cubic` through four samples of a row, ``t`` behind ``column``."""
     before, here = np.float64(row[column - 1]), np.float64(row[column])
@@ -163,7 +163,7 @@ def _along_row(row: Float32Array, column: int, t: float) -> float:
     return _cubic(before, here, after, beyond, t)
 
 
-@jit
+@inlined
 def _score_at(score: Float32Array, x: float, y: float) -> float:
     """Bicubic value; NaN near the edge and beyond."""
     column, row = int(np.floor(x)), int(np.floor(y))
@@ -175,7 +175,7 @@ def _score_at(score: Float32Array, x: float, y: float) -> float:
     return float(_cubic(before, here, after, beyond, v))
 
 
-@jit
+@inlined
 def _follow(
     score: Float32Array, x: float, y: float, step_x: float, step_y: float, sign: float, first: float, sums: FloatArray
 ) -> int:

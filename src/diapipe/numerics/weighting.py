@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 MEAN_HALF = 2
 """Half-width of the square over which the variance is averaged for the weights: 5x5 pixels."""
@@ -19,7 +19,7 @@ _HUGE = 1e30
 """A value or variance beyond this is none."""
 
 
-@jit
+@inlined
 def load_block(
     image: Float32Array,
     mask: MaskArray,
@@ -59,7 +59,7 @@ def load_block(
     return int(height * width - n_good)
 
 
-@jit
+@inlined
 def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
     """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
     half, side, zero = MEAN_HALF, 2 * MEAN_HALF + 1, np.float32(0.0)

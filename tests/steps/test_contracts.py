@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from diapipe.errors import NoWorkError
 from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskedImage, MaskPlane, SpatialKernel
 from diapipe.images.pixel_map import PixelMap
+from diapipe.steps.associate import ASSOCIATORS
 from diapipe.steps.calibrate import SCALES
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.coadd.selection import SELECTIONS
@@ -42,6 +43,7 @@ CHOICES = {
     "coadd": COADDERS,
     "select visits": SELECTIONS,
     "calibrate": SCALES,
+    "associate": ASSOCIATORS,
 }
 ALL = FAMILIES | CHOICES
 OTHERS = [(family, name) for family, members in CHOICES.items() for name in members]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from diapipe.errors import UsageError
+from diapipe.steps import family as family_module
 from diapipe.steps.family import Family
 
 
@@ -53,3 +55,27 @@ def test_the_members_cannot_be_changed_from_outside():
     family = Family("associate", members)
     members["brightest"] = Brightest
     assert list(family) == ["nearest"]
+
+
+def with_entry_points(monkeypatch, **values):
+    """A family to which another package adds members."""
+    points = EntryPoints(EntryPoint(name, value, "some.group") for name, value in values.items())
+    monkeypatch.setattr(family_module, "entry_points", lambda *, group: points.select(group=group))
+    return Family("associate", {"nearest": Nearest}, group="some.group")
+
+
+def test_another_package_adds_a_member(monkeypatch):
+    """It is listed after ours, imported when asked for, and cannot take the place of one of ours."""
+    family = with_entry_points(monkeypatch, farthest="collections:OrderedDict", nearest="collections:Counter")
+    assert list(family) == ["nearest", "farthest"]
+    assert family.default == "nearest"
+    assert family["nearest"] is Nearest
+    assert family.make("farthest") == {}
+
+
+@pytest.mark.parametrize("value", ["no.such.module:Thing", "collections:no_such_name"])
+def test_a_member_that_cannot_be_imported_is_named(monkeypatch, value):
+    family = with_entry_points(monkeypatch, farthest=value)
+    assert "farthest" in family
+    with pytest.raises(UsageError, match=f"to associate called 'farthest' cannot be loaded from {value}: "):
+        family.make("farthest")

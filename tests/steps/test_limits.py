@@ -11,6 +11,7 @@ import pytest
 from diapipe.errors import UsageError
 from diapipe.flow import Recipe
 from diapipe.io import ReadOptions
+from diapipe.steps.associate import ASSOCIATORS
 from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.decorrelate import DECORRELATORS
@@ -43,6 +44,7 @@ FAMILIES = (
     REGISTERS,
     SELECTORS,
     COADDERS,
+    ASSOCIATORS,
 )
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
 GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)

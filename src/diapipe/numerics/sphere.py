@@ -38,3 +38,10 @@ def from_tangent_plane(plane: FloatArray, centre: FloatArray) -> FloatArray:
     east, up, north = xi, np.cos(d0) - eta * np.sin(d0), np.sin(d0) + eta * np.cos(d0)
     longitude = (centre[0] + np.degrees(np.arctan2(east, up))) % 360.0
     return np.array([longitude, np.degrees(np.arctan2(north, np.hypot(east, up)))])
+
+
+def angles_of(vectors: FloatArray) -> FloatArray:
+    """Longitude (0 to 360) and latitude in degrees of Cartesian directions, shape (n, 3); shape (2, n)."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    longitude = np.degrees(np.arctan2(y, x)) % 360.0
+    return np.stack([np.where(longitude == 360.0, 0.0, longitude), np.degrees(np.arctan2(z, np.hypot(x, y)))])

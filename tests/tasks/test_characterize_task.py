@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.table import Table
 from lsst.pipe.base import NoWorkFound
 from tests.tasks.small_repository import DETECTORS, INSTRUMENT, VISITS, make_small_repository, register, visit_exposure
@@ -18,7 +19,7 @@ from diapipe.steps.characterize import characterize
 from diapipe.tasks.characterize import CharacterizeTask
 from diapipe.tasks.known import is_known, known
 from diapipe.tasks.no_work import no_work_found
-from diapipe.tasks.scaled import scaled
+from diapipe.tasks.scaled import scaled, scaled_sources
 from diapipe.tasks.visit_summary import VisitSummaryTask
 
 
@@ -160,9 +161,32 @@ def test_the_final_scale_is_put_on():
     found = scaled(exposure, Table(rows))
     assert (found.photo_calib.mean, found.photo_calib.error) == (7.0, 0.2)
     assert found.masked_image is exposure.masked_image
-    assert scaled(replace(exposure, unit="nJy"), Table(rows)).photo_calib is exposure.photo_calib
     with pytest.raises(InputError, match=f"0 rows for visit {VISITS[1]}"):
         scaled(visit_exposure(VISITS[1], 1), Table(rows))
     with pytest.raises(NoWorkError, match="not on the photometric scale"):
         scaled(exposure, Table({**rows, "nJyPerCount": [1.0, np.nan]}))
     assert isinstance(found.photo_calib, PhotoCalib)
+
+
+def test_nanojansky_that_are_none_are_mended():
+    """An image in nJy that the scale finds 3% too faint: pixels, variance, and the fluxes of its sources are put right,
+    its noise in electrons is as it was. One that the scale finds right is not touched.
+    """
+    exposure = replace(visit_exposure(VISITS[0], 1), unit="nJy", photo_calib=None)
+    exposure = replace(exposure, info=replace(exposure.info, gain=2.0, saturation=5e4))
+    rows = Table({"visit": [VISITS[0]], "id": [1], "nJyPerCount": [1.03], "nJyPerCountErr": [0.01]})
+    found = scaled(exposure, rows)
+    assert (found.unit, found.photo_calib.mean) == ("nJy", 1.0)
+    assert found.photo_calib.error == pytest.approx(0.01 / 1.03)
+    for name, power in (("image", 1), ("variance", 2)):
+        was, now = (getattr(image.masked_image, name) for image in (exposure, found))
+        np.testing.assert_allclose(now, was * 1.03**power, rtol=1e-6)
+    assert (found.info.gain, found.info.saturation) == pytest.approx((2.0 / 1.03, 5e4 * 1.03))
+    sources = Table({"psfFlux": [10.0] * units.nJy, "gaussianFlux": [10.0], "x": [3.0] * units.pix})
+    mended = scaled_sources(sources, exposure, rows)
+    assert (mended["psfFlux"][0], mended["gaussianFlux"][0], mended["x"][0]) == (pytest.approx(10.3), 10.0, 3.0)
+    assert sources["psfFlux"][0] == 10.0
+    right = Table({**rows, "nJyPerCount": [1.0]})
+    assert scaled(exposure, right) is exposure
+    assert scaled_sources(sources, exposure, right) is sources
+    assert scaled_sources(sources, replace(exposure, unit="adu"), rows) is sources

@@ -12,7 +12,7 @@ from diapipe.images import Box, CoaddPatch, Exposure, MaskedImage
 from diapipe.images.sky_map import SkyMap
 from diapipe.tasks.characterize import identified
 from diapipe.tasks.connections import COADDS, READY, SUBFILTERS, VISIT, template_source
-from diapipe.tasks.scaled import scaled
+from diapipe.tasks.scaled import scaled, scaled_sources
 
 
 def run_arguments(config: Any, given: Mapping[str, Any], dataId: Any) -> dict[str, Any]:
@@ -35,11 +35,13 @@ def run_arguments(config: Any, given: Mapping[str, Any], dataId: Any) -> dict[st
     source = template_source(config)
     exposures = given["exposure"] if isinstance(given["exposure"], list) else [given["exposure"]]
     science = identified(exposures[0], dataId)
-    if given.get("visitSummary") is not None:
-        science = scaled(science, given["visitSummary"])
+    sources, summary = given.get("selectSources"), given.get("visitSummary")
+    if summary is not None:
+        sources = None if sources is None else scaled_sources(sources, science, summary)
+        science = scaled(science, summary)
     return {
         "exposure": science,
-        "selectSources": given.get("selectSources"),
+        "selectSources": sources,
         "templateExposure": None if source is None else _template(source, given, exposures[1:], science),
         "calexpBackgroundExposure": _sky(config, given, science),
         "subtractedExposure": given.get("storedDifference"),

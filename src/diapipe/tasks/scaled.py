@@ -8,24 +8,26 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.errors import InputError, NoWorkError
-from diapipe.images import Exposure, PhotoCalib
+from diapipe.images import Exposure, ObservationInfo, PhotoCalib, calibrated
 
 
 def scaled(exposure: Exposure, visit_summary: Table) -> Exposure:
-    """The exposure with the flux of its counts as ``visit_summary`` says; its pixels stay as they are.
+    """The exposure with the flux of its counts as ``visit_summary`` says.
 
     Parameters
     ----------
     exposure
-        A visit image, in counts (or in nJy already: then it stays as it is).
+        A visit image.
     visit_summary
         Of its visit, or of many: the row of its visit and detector counts.
 
     Returns
     -------
     Exposure
-        With ``photo_calib`` of ``nJyPerCount`` and its error; `diapipe.images.calibrated` brings its pixels to nJy. A
-        variation over the image that its own calibration told stays.
+        In counts: its pixels stay as they are, and ``photo_calib`` is that of ``nJyPerCount`` and its error;
+        `diapipe.images.calibrated` brings the pixels to nJy. A variation over the image that its own calibration told
+        stays. In nJy already: the pixels are what the file takes for nJy, and ``nJyPerCount`` is how many true ones one
+        of these is worth; they are multiplied by it, and stay in nJy.
 
     Raises
     ------
@@ -34,9 +36,35 @@ def scaled(exposure: Exposure, visit_summary: Table) -> Exposure:
     NoWorkError
         If the visit could not be put on the scale.
     """
-    if exposure.unit == "nJy":
-        return exposure
-    info = exposure.info
+    calib = _final_scale(exposure.info, visit_summary)
+    if exposure.unit != "nJy":
+        field = None if exposure.photo_calib is None else exposure.photo_calib.field
+        return replace(exposure, photo_calib=PhotoCalib(calib.mean, calib.error, field))
+    return exposure if calib.mean == 1.0 else calibrated(replace(exposure, photo_calib=calib, unit="count"))
+
+
+def scaled_sources(sources: Table, exposure: Exposure, visit_summary: Table) -> Table:
+    """Sources of an exposure, as `scaled` it: fluxes in nJy are multiplied by what one is worth; counts stay.
+
+    Parameters
+    ----------
+    sources
+        As they were measured.
+    exposure, visit_summary
+        As for `scaled`.
+    """
+    factor = _final_scale(exposure.info, visit_summary).mean
+    fluxes = [name for name in sources.colnames if sources[name].unit == "nJy"]
+    if exposure.unit != "nJy" or factor == 1.0 or not fluxes:
+        return sources
+    found = sources.copy()
+    for name in fluxes:
+        found[name] *= factor
+    return found
+
+
+def _final_scale(info: ObservationInfo, visit_summary: Table) -> PhotoCalib:
+    """What one count of an image is worth, by its row."""
     rows = (np.asarray(visit_summary["id"]) == info.detector) & (np.asarray(visit_summary["visit"]) == info.visit)
     if rows.sum() != 1:
         raise InputError(
@@ -53,5 +81,4 @@ def scaled(exposure: Exposure, visit_summary: Table) -> Exposure:
             visit=info.visit,
             detector=info.detector,
         )
-    field = None if exposure.photo_calib is None else exposure.photo_calib.field
-    return replace(exposure, photo_calib=PhotoCalib(mean, error if np.isfinite(error) else 0.0, field))
+    return PhotoCalib(mean, error if np.isfinite(error) else 0.0)

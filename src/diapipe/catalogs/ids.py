@@ -1,4 +1,7 @@
-"""Identifiers of DIA sources: 63 bits that hold visit, detector and a running number, and can be taken apart again."""
+"""Identifiers of DIA sources: 63 bits that hold visit, detector and a running number, and can be taken apart again.
+
+They are unique for one instrument, as Rubin's are, whose packer of visit and detector holds the instrument fixed.
+"""
 
 from __future__ import annotations
 

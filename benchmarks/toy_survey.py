@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from astropy.time import Time, TimeDelta
-from lsst.daf.butler import Butler, CollectionType, DatasetType, Timespan
+from lsst.daf.butler import Butler, CollectionType, DatasetRef, DatasetType, Timespan
 from lsst.pex.config import Field, ListField
 from lsst.pipe.base import (
     NoWorkFound,
@@ -181,10 +181,11 @@ class ToyConfig(PipelineTaskConfig, pipelineConnections=PipelineTaskConnections)
     hang = ListField[str](doc="Work for an hour there.", default=[])
     fileLimit = Field[int](doc="Largest file the process may write, in bytes; 0 = any.", default=0)
     nNumbers = Field[int](doc="Numbers written beside the sum.", default=0)
+    drift = Field[float](doc="Every input of a scale makes a count of all visits worth more by this part.", default=0.0)
 
 
 class ToyTask(PipelineTask):
-    """Adds numbers; every connection called `first` or `second` is an input, `output` the output."""
+    """Adds numbers; every connection called `first`, `second` or `third` is an input, `output` the output."""
 
     ConfigClass = ToyConfig
     _DefaultName = "toy"
@@ -199,6 +200,8 @@ class ToyTask(PipelineTask):
         self.misbehave(place)
         values = [value["value"] for held in found.values() for value in _as_list(held)]
         result = {"value": sum(values) + self.config.addend, "n": len(values)}
+        if outputs.output.datasetType.name == "photometric_scale":
+            result |= _scales(inputs.first, 1.0 + self.config.drift * len(values))
         if self.config.nNumbers:
             result["numbers"] = list(range(self.config.nNumbers))
         context.put(Struct(output=result), outputs)
@@ -219,6 +222,13 @@ class ToyTask(PipelineTask):
         if self.config.fileLimit:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.config.fileLimit, resource.RLIM_INFINITY))
+
+
+def _scales(refs: Iterable[DatasetRef], value: float) -> dict[str, Any]:
+    """Columns of a photometric scale that is the same for all images."""
+    visits, detectors = zip(*((ref.dataId["visit"], ref.dataId["detector"]) for ref in refs), strict=True)
+    n = len(visits)
+    return {"visit": visits, "detector": detectors, "nJyPerCount": [value] * n, "nJyPerCountErr": [0.0] * n}
 
 
 def _as_list(held: Any) -> Iterable[dict[str, int]]:
@@ -278,6 +288,7 @@ ToyWarpTask = _task(
     _out("template_warp", WARP),
     first=_in("visit_image", DETECTOR, multiple=True),
     second=_in("template_visits", PATCH),
+    third=_in("visit_summary", SUMMARY),
 )
 ToyCoaddTask = _task("ToyCoadd", PATCH, _out("template_coadd", PATCH), first=_in("template_warp", WARP, multiple=True))
 ToyDifferenceTask = _task(

@@ -81,3 +81,43 @@ def test_a_renewed_template_holds_the_visits_that_came_since(tmp_path):
     assert any("made with the template of then" in said for said in heard.sentences)
     run(repo, steps=STEPS[:3], output="at_once", n_workers=1)
     assert values(repo, "template_coadd") == values(repo, "template_coadd", "diapipe/at_once")
+
+
+DRIFT = "photometricScale:drift=0.1"
+"""Every visit makes a count of all visits of its band worth a tenth more; the odd ones are of one band."""
+
+
+def test_what_is_on_a_scale_that_moved_is_made_anew(tmp_path):
+    """Visit 3 moves the scale of visit 1: its warp, the coadd of that and its difference follow by themselves; those of
+    visit 2, of the other band, and the selection stay. A third run finds nothing to do.
+    """
+    repo = ToySurvey(n_visits=3, n_detectors=1, n_patches=1).build(tmp_path / "repo")
+    run(repo, visits="1..2", n_workers=1, values=(DRIFT,))
+    names = ("template_visits", "template_warp", "template_coadd", "difference_image")
+    before = {name: values(repo, name) for name in names}
+    heard = Heard()
+    again = run_survey(request(repo, n_workers=1, values=(DRIFT,)), heard)
+    assert not ended(again, "failed")
+    after = {name: values(repo, name) for name in names}
+    changed = {name: [key for key, value in before[name].items() if after[name][key] != value] for name in names}
+    assert {name: len(keys) for name, keys in changed.items()} == dict(zip(names, (0, 1, 1, 1), strict=True))
+    assert changed["difference_image"] == [key for key in before["difference_image"] if 1 in key]
+    assert any("1 results of makeWarp are on a flux scale that has changed" in said for said in heard.sentences)
+    assert not run(repo, n_workers=1, values=(DRIFT,)).outcomes
+
+
+def test_a_correction_that_was_interrupted_is_finished(tmp_path):
+    """The disk is full when the warp is made anew but not its coadd: the next run makes this, and the difference."""
+    repo = ToySurvey(n_visits=3, n_detectors=1, n_patches=1).build(tmp_path / "repo")
+    flag = tmp_path / "full"
+    settings = (DRIFT, f"assembleCoadd:diskFullWhile='{flag}'")
+    run(repo, visits="1", n_workers=1, values=settings)
+    coadd, difference = values(repo, "template_coadd"), values(repo)
+    flag.touch()
+    assert run(repo, visits="1,3", n_workers=1, values=settings).exit_status == 1
+    assert values(repo, "template_coadd") == coadd
+    flag.unlink()
+    run(repo, visits="1,3", n_workers=1, values=settings)
+    assert values(repo, "template_coadd").keys() == coadd.keys()
+    assert values(repo, "template_coadd") != coadd
+    assert all(values(repo)[key] != value for key, value in difference.items())

@@ -52,6 +52,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._entries: dict[Key, Entry] = {}
+        self._settled: dict[Key, Entry] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._read(line)
@@ -62,13 +63,18 @@ class Ledger:
             entry = Entry(run=run, ended=Ended(ended), reason=reason, inputs=inputs)
         except ValueError:
             return
-        self._entries[task, tuple(values)] = entry
+        self._keep((task, tuple(values)), entry)
+
+    def _keep(self, key: Key, entry: Entry) -> None:
+        self._entries[key] = entry
+        if entry.ended in (Ended.DONE, Ended.NO_WORK):
+            self._settled[key] = entry
 
     def write(self, entries: Iterable[tuple[Key, Entry]]) -> None:
         """Add entries, all with one write."""
         lines = []
         for (task, values), entry in entries:
-            self._entries[task, values] = entry
+            self._keep((task, values), entry)
             lines.append(json.dumps([task, list(values), entry.run, entry.ended.value, entry.reason, entry.inputs]))
         if lines:
             with self._path.open("a", encoding="utf-8") as file:
@@ -86,6 +92,10 @@ class Ledger:
     def entries(self, task: str) -> Mapping[Key, Entry]:
         """All entries of a task."""
         return {key: entry for key, entry in self._entries.items() if key[0] == task}
+
+    def settled(self, task: str) -> Mapping[Key, Entry]:
+        """Of a task: how each quantum ended the last time that it did not fail, for these results are still there."""
+        return {key: entry for key, entry in self._settled.items() if key[0] == task}
 
 
 def key_of(task: str, data_id: DataCoordinate) -> Key:

@@ -3,12 +3,14 @@
 A season goes on: a detector that failed is repaired, a new night arrives. What was made of one image stays as it is.
 What gathers images without being a template, as the photometric scale of a band or the summary of a visit, is made
 anew, and so is what found no work while an input was missing. A template stays, unless its step is to be renewed: it
-must not change under the differences that were made with it.
+must not change under the differences that were made with it. What is on a flux scale that proved wrong is corrected,
+both (`diapipe.tasks.running.scale_history`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from astropy.table import Table
 from lsst.daf.butler import Butler, DimensionGroup
@@ -47,7 +49,7 @@ def outdated(
     """
     task = pipeline.tasks[label]
     wanted = {Ended.DONE, Ended.NO_WORK} if whole_task else {Ended.NO_WORK}
-    known = {key[1]: entry for key, entry in ledger.entries(label).items() if entry.ended in wanted and entry.inputs}
+    known = {key[1]: entry for key, entry in ledger.settled(label).items() if entry.ended in wanted and entry.inputs}
     if not known or not _all_registered(task, butler):
         return None
     table = _table(list(known), task.dimensions)
@@ -59,6 +61,16 @@ def outdated(
     }
     graph = without_quanta(graph, {name for name, is_current in current.items() if is_current})
     return graph if graph.quantum_datasets else None
+
+
+def without_work(graph: PredictedQuantumGraphComponents, task: TaskNode, ledger: Ledger) -> set[UUID]:
+    """Names of the quanta of a graph that found no work the last time."""
+    n, entries = len(task.dimensions.required), ledger.settled(task.label)
+    return {
+        name
+        for name, quantum in graph.quantum_datasets.items()
+        if entries[task.label, tuple(quantum.data_coordinate[:n])].ended is Ended.NO_WORK
+    }
 
 
 def gathers_visits(task: TaskNode) -> bool:

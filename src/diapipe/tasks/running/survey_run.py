@@ -29,6 +29,7 @@ from diapipe.tasks.running.reasons import first_line, sentence_of
 from diapipe.tasks.running.recovery import recover
 from diapipe.tasks.running.registering import Registrar
 from diapipe.tasks.running.renewal import gathers_visits, is_template, outdated, reads_template
+from diapipe.tasks.running.scale_history import ScaleHistory, to_correct
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings, check_unchanged
 
@@ -250,6 +251,9 @@ class _Run:
                 f"results of {label} that were there stay as they are, made with the template of then (--renew {step} "
                 "makes them anew)"
             )
+        scales = ScaleHistory(self._butler, self._own_runs())
+        follows_template = is_template(task) or reads_template(task)
+        has_moved = not is_asked and follows_template and scales.concern(label, self._ledger)
         graph = outdated(
             label,
             pipeline,
@@ -257,19 +261,18 @@ class _Run:
             self._ledger,
             inputs=[*self._own_runs(), *self._inputs()],
             run=self._run,
-            whole_task=is_asked or gathers_visits(task),
+            whole_task=is_asked or gathers_visits(task) or has_moved,
         )
         if graph is None:
             return
-        if is_asked or not is_template(task):
-            self._template_is_new |= is_template(task)
-            self._execute(f"{step}, renewed", graph)
+        if not is_asked and (is_template(task) or has_moved):
+            graph, told = to_correct(graph, task, pipeline, scales, self._ledger, step=step)
+            for sentence in told:
+                self._watcher.say(sentence)
         else:
-            n = len(graph.quantum_datasets)
-            self._watcher.say(
-                f"{n} results of {label} were made before some of the visits; they stay as they are (--renew {step} "
-                "makes them anew)"
-            )
+            self._template_is_new |= is_template(task)
+        if graph.quantum_datasets:
+            self._execute(f"{step}, renewed", graph)
 
     def _execute(self, step: str, graph: PredictedQuantumGraphComponents) -> None:
         """Register what a graph will write, and execute it."""

@@ -16,6 +16,7 @@ from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
+from diapipe.steps.force import Force, LocalBackground
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
 from diapipe.steps.select import SELECTORS, KernelSources
@@ -47,7 +48,7 @@ FAMILIES = (
     ASSOCIATORS,
 )
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
-GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), *MEMBERS)
+GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), Force(), LocalBackground(), *MEMBERS)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}
 
 

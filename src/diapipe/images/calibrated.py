@@ -57,3 +57,8 @@ def flux_scale(exposure: Exposure, *, x: FloatArray, y: FloatArray) -> FloatArra
     if exposure.photo_calib is None or exposure.unit == "nJy":
         return np.ones(len(x))
     return exposure.photo_calib.at(x=x, y=y)
+
+
+def flux_unit(exposure: Exposure) -> str:
+    """Unit of the fluxes that `flux_scale` leads to."""
+    return exposure.unit if exposure.photo_calib is None else "nJy"

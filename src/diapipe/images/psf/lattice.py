@@ -49,14 +49,15 @@ class PsfLattice:
         """
         column, across = _cells(x, box.x0 - 0.5, box.width)
         row, down = _cells(y, box.y0 - 0.5, box.height)
-        corners = [(row + j, column + i) for j in (0, 1) for i in (0, 1)]
-        weights = np.stack([np.abs(1 - j - down) * np.abs(1 - i - across) for j in (0, 1) for i in (0, 1)], axis=1)
-        pairs = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1).reshape(-1, 2)
-        needed, index = np.unique(pairs, axis=0, return_inverse=True)
+        corners = [(j, i) for j in (0, 1) for i in (0, 1)]
+        weights = np.stack([np.abs(1 - j - down) * np.abs(1 - i - across) for j, i in corners], axis=1)
+        n_columns = _n_cells(box.width) + 1
+        numbers = np.stack([(row + j) * n_columns + column + i for j, i in corners], axis=1)
+        needed, index = np.unique(numbers, return_inverse=True)
         nodes = np.zeros((len(needed), psf.size, psf.size))
         defined = np.zeros(len(needed))
         step_x, step_y = _step(box.width), _step(box.height)
-        for k, (node_row, node_column) in enumerate(needed):
+        for k, (node_row, node_column) in enumerate(zip(*np.divmod(needed, n_columns), strict=True)):
             try:
                 nodes[k] = psf.kernel_image(x=box.x0 - 0.5 + node_column * step_x, y=box.y0 - 0.5 + node_row * step_y)
                 defined[k] = 1.0
@@ -107,11 +108,17 @@ class PsfLattice:
 
 def _step(length: int) -> float:
     """Distance between nodes that divides a side evenly."""
-    return length / max(1, int(np.ceil(length / NODE_SPACING_PX)))
+    return length / _n_cells(length)
+
+
+def _n_cells(length: int) -> int:
+    """Number of cells along a side."""
+    return max(1, int(np.ceil(length / NODE_SPACING_PX)))
 
 
 def _cells(position: FloatArray, start: float, length: int) -> tuple[IntArray, FloatArray]:
     """Cell of each position along one axis, and the fraction of the way through it; clamped to the image."""
-    scaled = np.clip((np.nan_to_num(position) - start) / _step(length), 0.0, length / _step(length))
-    cell = np.minimum(scaled.astype(np.int64), round(length / _step(length)) - 1)
+    n = _n_cells(length)
+    scaled = np.clip((np.nan_to_num(position) - start) / _step(length), 0.0, n)
+    cell = np.minimum(scaled.astype(np.int64), n - 1)
     return cell, scaled - cell

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from diapipe.catalogs.center_flags import center_flags
 from diapipe.catalogs.flag_names import PIXEL_FLAGS
-from diapipe.images import UNUSABLE_DIFFERENCE, Footprints, MaskPlane
+from diapipe.images import Footprints, MaskPlane
 from diapipe.images.planes import Planes
 from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import BoolArray, IntArray
@@ -14,21 +15,15 @@ from diapipe.steps.measure.sources import Sources
 
 def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:
     """Columns ``pixelFlags_*`` and ``dp_badPixel``."""
-    center = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1)
-    anywhere = _in_footprints(planes, footprints)[sources.footprint] | center
-    columns: dict[str, BoolArray] = {}
+    columns = center_flags(planes, x=sources.x, y=sources.y)
+    bad = columns.pop("dp_badPixel")
+    anywhere = _in_footprints(planes, footprints)[sources.footprint]
     for name, plane in PIXEL_FLAGS.items():
-        columns[f"pixelFlags_{name}"] = (anywhere & int(plane)) != 0
-        columns[f"pixelFlags_{name}Center"] = (center & int(plane)) != 0
+        columns[f"pixelFlags_{name}"] = ((anywhere & int(plane)) != 0) | columns[f"pixelFlags_{name}Center"]
     every = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1, in_all=True)
     columns["pixelFlags_interpolatedCenterAll"] = (every & int(MaskPlane.INTRP)) != 0
-    height, width = planes.image.shape
-    columns["pixelFlags_offimage"] = ~(
-        (sources.x >= -0.5) & (sources.x < width - 0.5) & (sources.y >= -0.5) & (sources.y < height - 0.5)
-    )
-    cut = (sources.x < 0.5) | (sources.x >= width - 1.5) | (sources.y < 0.5) | (sources.y >= height - 1.5)
     columns["pixelFlags"] = np.logical_or.reduce(list(columns.values()))
-    columns["dp_badPixel"] = ((center & int(UNUSABLE_DIFFERENCE)) != 0) | cut
+    columns["dp_badPixel"] = bad
     return columns
 
 

@@ -23,7 +23,7 @@ from diapipe.images import (
     Peaks,
     Psf,
 )
-from diapipe.images.calibrated import flux_scale
+from diapipe.images.calibrated import flux_scale, flux_unit
 from diapipe.images.photometry import PsfFits, aperture_columns, fit_psf, stamp_half
 from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
@@ -341,8 +341,9 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
 
 def _calibrated(columns: Columns, exposure: Exposure, n: int) -> Table:
     """The table, fluxes in nJy where the image is calibrated."""
-    unit = exposure.unit if exposure.photo_calib is None else "nJy"
     factor = flux_scale(exposure, x=columns["x"], y=columns["y"])
     fluxes = {column.name for column in DIA_SOURCE if column.unit == FLUX}
     scaled = {name: values * factor if name in fluxes else values for name, values in columns.items()}
-    return dia_source_table(scaled, n=n, flux_unit=unit, area_unit="pix2" if exposure.wcs is None else "arcsec2")
+    return dia_source_table(
+        scaled, n=n, flux_unit=flux_unit(exposure), area_unit="pix2" if exposure.wcs is None else "arcsec2"
+    )

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 FLUX = "flux"
 """Stands for the unit of the difference's pixels: nJy where the image is calibrated."""
 
+FLUX_PER_DAY = "flux/d"
+"""Stands for that unit over days."""
+
 AREA = "area"
 """Stands for square arc seconds, or square pixels where the image has no WCS."""
 
@@ -23,7 +26,7 @@ class Column:
     dtype
         NumPy type.
     unit
-        For astropy; "" for none, `FLUX` and `AREA` stand for what the image has.
+        For astropy; "" for none, `FLUX`, `FLUX_PER_DAY` and `AREA` stand for what the image has.
     description
         One sentence.
     """

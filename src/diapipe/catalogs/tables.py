@@ -10,7 +10,7 @@ from astropy.table import Column as TableColumn
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from diapipe.catalogs.schema import AREA, FLUX, Column
+from diapipe.catalogs.schema import AREA, FLUX, FLUX_PER_DAY, Column
 from diapipe.errors import InternalError
 
 
@@ -46,9 +46,10 @@ def table_of(
     unknown = set(measured) - {column.name for column in columns}
     if unknown:
         raise InternalError(f"the schema has no column {', '.join(sorted(unknown))}")
+    stands_for = {FLUX: flux_unit, FLUX_PER_DAY: f"{flux_unit or 1}/d", AREA: area_unit}
     table = Table()
     for column in columns:
-        unit = {FLUX: flux_unit, AREA: area_unit}.get(column.unit, column.unit)
+        unit = stands_for.get(column.unit, column.unit)
         table[column.name] = TableColumn(
             _values(column, measured.get(column.name), n), unit=_unit(unit), description=column.description
         )

@@ -19,6 +19,7 @@ from diapipe.steps.summarize.footprint_ratios import (
     refuse_bad_subtraction,
 )
 from diapipe.steps.summarize.noise import NoiseCheck, check_noise
+from diapipe.steps.summarize.objects import summarize_objects, with_forced_fluxes
 from diapipe.steps.summarize.parts import (
     AlignedLike,
     CharacterizedLike,
@@ -54,6 +55,8 @@ __all__ = [
     "refuse_bad_subtraction",
     "star_residuals",
     "summarize",
+    "summarize_objects",
+    "with_forced_fluxes",
 ]
 
 SCHEMA = "diapipe-summary/1"

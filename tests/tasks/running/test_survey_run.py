@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.toy_survey import ToySurvey
-from lsst.daf.butler import Butler
+from lsst.daf.butler import Butler, CollectionType
+from tests.filesystems import read_only
 from toy_runs import N_DETECTORS, N_VISITS, counts, ended, n_registered, request, run, strays, values
 
 from diapipe.errors import UsageError
 from diapipe.tasks.running import status_of
+from diapipe.tasks.running.journal import Journal
 
 N = N_VISITS * N_DETECTORS
 
@@ -158,3 +160,27 @@ def test_a_request_names_its_chain(toy_survey):
     """A name alone stands in the folder of our chains; a full name is taken as it is."""
     assert request(toy_survey, output="deep").chain == "diapipe/deep"
     assert request(toy_survey, output="u/me/deep").chain == "u/me/deep"
+
+
+def test_each_output_has_a_journal_of_its_own(toy_survey):
+    """Whatever their names: a folder that two shared would mix their ledgers and locks."""
+    names = ("a/b", "a.b", "a%2Eb", "a/b/c", "a.b/c", "a")
+    assert len({Journal.of(str(toy_survey), name).folder for name in names}) == len(names)
+
+
+def test_status_of_a_repository_that_nobody_can_write(repo):
+    """As of a colleague's: the same as of one's own, and nothing is left behind."""
+    run(repo, steps=("visits",))
+    with Butler.from_config(repo, writeable=True) as butler:
+        butler.collections.register("diapipe/empty", CollectionType.CHAINED)
+    mine = status_of(str(repo))
+    with read_only(repo):
+        assert status_of(str(repo)) == mine
+    assert [one.chain for one in mine.outputs] == ["diapipe/default", "diapipe/empty"]
+    assert not Journal.of(str(repo), "diapipe/empty").folder.exists()
+
+
+def test_status_of_an_output_that_is_not_there(toy_survey):
+    """Is none, and those that are there are named."""
+    with pytest.raises(UsageError, match="the repository has no output elsewhere; it has none yet"):
+        status_of(str(toy_survey), output="elsewhere")

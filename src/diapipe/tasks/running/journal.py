@@ -33,20 +33,17 @@ class Journal:
     Parameters
     ----------
     folder
-        Made where it is missing.
+        Made by the first run; one that is not there holds nothing yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{folder} cannot be made: {error.strerror}") from error
 
     @classmethod
     def of(cls, repo: str, output: str) -> Journal:
-        """The journal of an output chain of a repository."""
-        return cls(folder_of(repo) / output.replace("/", "."))
+        """The journal of an output chain of a repository; each output has a folder of its own."""
+        one_name = output.replace("%", "%25").replace(".", "%2E").replace("/", ".")
+        return cls(folder_of(repo) / one_name)
 
     @contextmanager
     def locked(self, *, wait: bool = False) -> Iterator[None]:
@@ -56,7 +53,13 @@ class Journal:
         ------
         UsageError
             If another run has it and ``wait`` is false.
+        WriteError
+            If the folder cannot be made.
         """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{self.folder} cannot be made: {error.strerror}") from error
         with (self.folder / "lock").open("a+", encoding="utf-8") as file:
             while not _locked(file.fileno()):
                 if not wait:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lsst.daf.butler import Butler, DatasetRef, MissingCollectionError, MissingDatasetTypeError
+from lsst.daf.butler import Butler, CollectionInfo, DatasetRef, MissingCollectionError, MissingDatasetTypeError
 from lsst.daf.butler._collection_type import CollectionType
 
+from diapipe.errors import UsageError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.execution import in_words
 from diapipe.tasks.running.journal import Journal
@@ -62,12 +63,21 @@ def status_of(repo: str, *, output: str = "") -> RepositoryStatus:
         Its root.
     output
         Only this output; all where empty.
+
+    Raises
+    ------
+    UsageError
+        If there is no such output.
     """
     with open_repository(repo) as butler:
         counted = ("instrument", "exposure", "visit", "detector", "skymap", "tract", "patch")
         n_records = {name: _n_records(butler, name) for name in counted}
-        chains = [output if "/" in output else f"{CHAINS}/{output}"] if output else _chains(butler)
-        return RepositoryStatus(n_records=n_records, outputs=tuple(_output(butler, repo, chain) for chain in chains))
+        runs = _runs_of_outputs(butler)
+        if output:
+            name = _named(output, runs)
+            runs = {name: runs[name]}
+        outputs = [_output(butler, repo, name, runs[name]) for name in sorted(runs)]
+        return RepositoryStatus(n_records=n_records, outputs=tuple(outputs))
 
 
 def _n_records(butler: Butler, dimension: str) -> int:
@@ -75,13 +85,33 @@ def _n_records(butler: Butler, dimension: str) -> int:
         return sum(1 for _ in query.dimension_records(dimension))
 
 
-def _chains(butler: Butler) -> list[str]:
-    """The outputs that `diapipe run` made."""
-    return sorted(butler.collections.query(f"{CHAINS}/*", collection_types={CollectionType.CHAINED}))
+def _runs_of_outputs(butler: Butler) -> dict[str, list[str]]:
+    """Every output, whatever program made it, with its RUNs, newest first.
+
+    An output is a chain of ours, or one that holds RUNs of its own name in which tasks ran, as `pipetask` and bps make
+    them, or such a RUN that is in no chain.
+    """
+    infos = list(butler.collections.query_info("*", include_summary=True))
+    chains = {info.name for info in infos if info.type is CollectionType.CHAINED}
+    left = {info.name for info in infos if info.type is CollectionType.RUN and _labels([info])}
+    found: dict[str, list[str]] = {}
+    for chain in sorted(chains, key=len, reverse=True):  # a RUN of u/me/deep belongs to that, not to u/me
+        runs = [run for run in own_runs(butler, chain) if run in left]
+        left.difference_update(runs)
+        if runs or chain.startswith(f"{CHAINS}/"):
+            found[chain] = runs
+    return found | {run: [run] for run in left}
 
 
-def _output(butler: Butler, repo: str, chain: str) -> OutputStatus:
-    runs = own_runs(butler, chain)
+def _named(output: str, known: Collection[str]) -> str:
+    """The full name of an output; UsageError where there is none."""
+    for name in (output, f"{CHAINS}/{output}"):
+        if name in known:
+            return name
+    raise UsageError(f"the repository has no output {output}; it has {', '.join(sorted(known)) or 'none yet'}")
+
+
+def _output(butler: Butler, repo: str, chain: str, runs: list[str]) -> OutputStatus:
     journal = Journal.of(repo, chain)
     outcomes = tuple(_outcomes(butler, runs, journal.ledger())) if runs else ()
     return OutputStatus(chain=chain, outcomes=outcomes, history=tuple(journal.history()))
@@ -89,16 +119,16 @@ def _output(butler: Butler, repo: str, chain: str) -> OutputStatus:
 
 def _outcomes(butler: Butler, runs: list[str], ledger: Ledger) -> Iterator[Outcome]:
     """The outcome of every quantum with metadata or a log."""
-    for label in sorted(_labels(butler, runs), key=ledger.rank):
+    infos = [butler.collections.get_info(run, include_summary=True) for run in runs]
+    for label in sorted(_labels(infos), key=ledger.rank):
         done = _newest(butler, label + METADATA, runs)
         logs = _newest(butler, label + LOG, runs)
         for data_id, ref in sorted((done | {d: r for d, r in logs.items() if d not in done}).items()):
             yield _outcome(butler, ledger, label, ref, logs.get(data_id), is_done=data_id in done)
 
 
-def _labels(butler: Butler, runs: list[str]) -> list[str]:
-    """The tasks that left something in the runs."""
-    infos = [butler.collections.get_info(run, include_summary=True) for run in runs]
+def _labels(infos: Iterable[CollectionInfo]) -> list[str]:
+    """The tasks that left something in some collections, by their summaries."""
     names = {name for info in infos for name in info.dataset_types or ()}
     return sorted({name.removesuffix(end) for name in names for end in (METADATA, LOG) if name.endswith(end)})
 

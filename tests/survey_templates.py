@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diapipe.errors import NoOverlapError
-from diapipe.images import CoaddPatch, Exposure
-from diapipe.images.sky_map import SkyMap
+from diapipe.images import Exposure
 from diapipe.images.tracts import Patch, Tract
 from diapipe.simulate import SimulatedSurvey
 from diapipe.steps.characterize import characterize
@@ -52,18 +51,6 @@ def patch_coadd(
     if not warps:
         return None
     return coadd(warps, box=patch.outer, wcs=tract.wcs, algorithm=algorithm, name=f"patch {patch.index}")
-
-
-def all_patches(images: SurveyImages, sky_map: SkyMap, visits: Sequence[int]) -> list[CoaddPatch]:
-    """The coadds of all patches that any of the visits touches."""
-    found = []
-    for number in range(sky_map.n_tracts):
-        tract = sky_map.tract(number)
-        for patch in tract.patches:
-            made = patch_coadd(images, tract, patch, visits)
-            if made is not None:
-                found.append(CoaddPatch(tract=tract, patch_index=patch.index, pixels=made.exposure))
-    return found
 
 
 def psf_flux(exposure: Exposure, x: float, y: float) -> tuple[float, float]:

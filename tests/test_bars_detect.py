@@ -111,7 +111,8 @@ def test_a_satellite_leaves_no_sources(changes):
     across = (x - 200) * np.sin(0.5) - (y - 215) * np.cos(0.5)
     extra = 5.0 * np.exp(-0.5 * (across / 2.0) ** 2)
     images = Scene(changes=changes, extra=extra).images(np.random.default_rng(6))
-    bare, clean = (difference_pair(*images, recipe=recipe) for recipe in (Recipe(clean=Clean(streaks=None)), Recipe()))
+    nothing = Recipe(clean=Clean(streaks=None, among_stars=None))
+    bare, clean = (difference_pair(*images, recipe=recipe) for recipe in (nothing, Recipe()))
     assert len(bare.dia_sources) > 20
     assert len(clean.cleaned.streaks) == len(clean.summary["masked_on_difference"]["streaks"]) == 1
     masked = (clean.difference.exposure.masked_image.mask & int(MaskPlane.STREAK)) != 0

@@ -20,7 +20,7 @@ from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
 from diapipe.images.psf import Psf
 from diapipe.steps.characterize import Characterize, Characterized, characterize
-from diapipe.steps.clean import Clean, Cleaned, clean
+from diapipe.steps.clean import Clean, Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, SkySources, detect, sky_sources
 from diapipe.steps.limits import Limited
@@ -70,7 +70,7 @@ class Recipe(Limited):
         to it. None takes the difference itself through its own PSF instead, as is done for a subtractor whose
         differences are white by themselves.
     clean
-        Which cosmic rays and streaks of the difference are masked.
+        Which cosmic rays and streaks of the difference are masked, and which streaks before it is made.
     detector
         How sources are found, and on which image: the difference or the score. They are measured on the difference.
     sky_sources
@@ -132,7 +132,7 @@ class DifferenceResult:
     score
         The score image that was searched, in counts with its variance; None where the difference was searched.
     cleaned
-        What was masked on it beyond the masks of the images.
+        What was masked beyond the masks that the images came with.
     detections, dia_sources
         What changed.
     summary
@@ -212,7 +212,7 @@ def difference_pair(
     n = recipe.n_threads
     stage = _Stopwatch(progress)
     with stage("characterize science"):
-        of_science = characterize(_in_unit(science, recipe), options=recipe.characterize, n_threads=n)
+        of_science, trails = _characterized(science, recipe)
         del science  # whoever holds it no more gives its memory back here
     with stage("characterize template"):
         of_template, tiles = _characterized_template(template, of_science.exposure, recipe)
@@ -228,6 +228,7 @@ def difference_pair(
         _checked(difference, of_science.exposure, matched, recipe)
     with stage("clean"):
         cleaned = clean(difference, options=recipe.clean)
+        cleaned = replace(cleaned, streaks=(*trails, *cleaned.streaks))
         difference = cleaned.difference
     with stage("detect"):
         score = (
@@ -262,6 +263,15 @@ def difference_pair(
     return DifferenceResult(**parts, score=score, summary=summarize(**parts))
 
 
+def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, list[Streak]]:
+    """What is to be known of an image, and its bright trails, which are masked: no kernel is to be fitted to them."""
+    found = characterize(_in_unit(exposure, recipe), options=recipe.characterize, n_threads=recipe.n_threads)
+    if recipe.clean.among_stars is None:
+        return found, []
+    masked, trails = mask_streaks(found.exposure, options=recipe.clean.among_stars)
+    return replace(found, exposure=masked), trails
+
+
 def _in_unit(exposure: Exposure, recipe: Recipe) -> Exposure:
     """An image in the unit that the recipe asks for."""
     return calibrated(exposure) if recipe.pixel_unit == "nJy" else exposure
@@ -286,11 +296,8 @@ def _characterized_template(
     """What is to be known of the template, and the images of which it is blended, without their skies, if it is."""
     options, n = recipe.characterize, recipe.n_threads
     if isinstance(template, Exposure):
-        return characterize(_in_unit(template, recipe), options=options, n_threads=n), []
-    tiles = [
-        CoaddPatch.whole(characterize(_in_unit(tile, recipe), options=options, n_threads=n).exposure, number)
-        for number, tile in enumerate(template)
-    ]
+        return _characterized(template, recipe)[0], []
+    tiles = [CoaddPatch.whole(_characterized(tile, recipe)[0].exposure, number) for number, tile in enumerate(template)]
     blended = template_for(science, tiles, algorithm=MultiTract(warp=recipe.warp), n_threads=n)
     return characterize(blended, options=options, n_threads=n), tiles
 

@@ -14,6 +14,7 @@ from diapipe.numerics.arrays import BoolArray, FloatArray
 
 _STREAK_FWHM = 3.0
 """Sources this near to a satellite's trail belong to it."""
+_CORE_PX = 2
 _COVERED = int(MaskPlane.NO_DATA | MaskPlane.EDGE)
 
 
@@ -38,7 +39,8 @@ class SurveyTruth:
         """What has truly changed on a difference: the table that `matches` wants, fluxes in nJy.
 
         The template's flux of a variable star is the weighted mean of its visits; of transients and moving objects it
-        has none, as they are on one of its visits at most.
+        has none, as they are on one of its visits at most. Where the template leaves a visit out, CLIPPED, as it does
+        with a star that was bright in one of three, the change is another: it is real, but ``snr_true`` is 0.
         """
         rows = self.fluxes[(self.fluxes["visit"] == visit) & (self.fluxes["detector"] == detector)]
         is_flash = np.asarray(self.objects["is_flash"])[np.asarray(rows["object_id"])]
@@ -46,7 +48,8 @@ class SurveyTruth:
         change = np.asarray(rows["flux"]) - self._template_flux(rows, band)
         x, y = np.asarray(rows["x"]), np.asarray(rows["y"])
         error, covered = _noise(difference, x, y)
-        snr = np.where(covered, change / error, 0.0)
+        unknown = (np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y)
+        snr = np.where(covered & ~unknown, change / error, 0.0)
         kept = {name: rows[name] for name in ("kind", "ra", "dec", "x", "y", "mask")}
         return Table(kept | {"flux": change, "snr_true": snr})[covered & (change != 0)]
 
@@ -114,9 +117,22 @@ def _noise(difference: Difference, x: FloatArray, y: FloatArray) -> tuple[FloatA
         profile = psf.image_at(x=float(x[i]), y=float(y[i]))[box.slices_in(at)]
         good = np.isfinite(cut.variance) & (cut.variance > 0)
         error[i] = 1.0 / np.sqrt((profile[good] ** 2 / cut.variance[good]).sum())
-        core = Box.around(x=float(x[i]), y=float(y[i]), half=2).intersect(planes.box)
+        core = _core(planes.box, x[i], y[i])
         covered[i] = core is not None and not (planes[core].mask & _template_gap()).any()
     return error * calib.at(x=x, y=y), covered
+
+
+def _clipped(difference: Difference, x: FloatArray, y: FloatArray) -> BoolArray:
+    """Whether the template leaves out a visit at positions."""
+    planes = difference.exposure.masked_image
+    cores = [_core(planes.box, *position) for position in zip(x, y, strict=True)]
+    clipped = [core is not None and bool((planes[core].mask & MaskPlane.CLIPPED).any()) for core in cores]
+    return np.array(clipped, dtype=np.bool_)
+
+
+def _core(box: Box, x: float, y: float) -> Box | None:
+    """The pixels next to a position; None outside the image."""
+    return Box.around(x=float(x), y=float(y), half=_CORE_PX).intersect(box)
 
 
 def _template_gap() -> int:

@@ -29,6 +29,12 @@ _BESIDE = 2
 _CLEAR = 3.0
 """Sigma above which a piece tells where the line is."""
 
+_LEAST_BRIGHT = 0.5
+"""Part of the rows of a line that must be bright, in one piece, to tell how even it is."""
+
+_QUARTILE = 0.6745
+"""So many sigma is the lower quartile of normal values below their median."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineProfile:
@@ -51,6 +57,9 @@ class LineProfile:
         Part of the pixels along its middle that are usable, by the errors of the medians.
     beside
         Part of the pieces beside it, on the worse side, that are usable.
+    evenness
+        Level of its fainter half over that of the whole: 1 for a line, little for points in a row. 0 where that cannot
+        be told.
     """
 
     line: Line
@@ -61,6 +70,7 @@ class LineProfile:
     share: float
     usable: float
     beside: float
+    evenness: float
 
 
 class _Limits(NamedTuple):
@@ -98,13 +108,14 @@ def profile(
     reach = int(np.ceil(0.5 * max_width * np.hypot(1.0, line.slope))) + 3
     given = line
     for _ in range(_ROUNDS):
-        pieces, errors, middles = _pieces(image, line, reach, sign)
+        pieces, errors, middles = _pieces(_strip(image, line, reach, sign), line)
         better = _recentred(line, pieces, errors, middles, _Limits(n_sigma, least_level))
         if better == line or _apart(better, given) > reach:
             break
         line = better
-    pieces, errors, middles = _pieces(image, line, reach, sign)
-    return _measured(line, pieces, errors, _Limits(n_sigma, least_level))
+    strip = _strip(image, line, reach, sign)
+    pieces, errors, _ = _pieces(strip, line)
+    return _measured(line, strip, pieces, errors, _Limits(n_sigma, least_level))
 
 
 def _apart(line: Line, other: Line) -> float:
@@ -113,18 +124,21 @@ def _apart(line: Line, other: Line) -> float:
     return max(abs(begin), abs(begin + (line.slope - other.slope) * (line.last - line.first)))
 
 
-def _pieces(
-    image: FloatArray | Float32Array, line: Line, reach: int, sign: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Profiles of the pieces and their errors, (n, 2 reach + 1), NaN where unknown; and the middle row of each."""
+def _strip(image: FloatArray | Float32Array, line: Line, reach: int, sign: float) -> FloatArray:
+    """Pixels along a line, and up to ``reach`` beside it: (rows, 2 reach + 1), NaN where unknown."""
     rows = np.arange(line.first, line.last)
     at = np.floor(line.start + line.slope * (rows - line.first) + 0.5).astype(np.int64)
     columns = at[:, None] + np.arange(-reach, reach + 1)
     inside = (columns >= 0) & (columns < image.shape[1])
-    strip = np.where(inside, sign * image[rows[:, None], np.clip(columns, 0, image.shape[1] - 1)], np.nan)
-    groups = np.array_split(np.arange(len(rows)), min(_GROUPS, max(1, len(rows) // _LEAST_ROWS)))
+    values = sign * image[rows[:, None], np.clip(columns, 0, image.shape[1] - 1)]
+    return np.asarray(np.where(inside, values, np.nan), dtype=np.float64)
+
+
+def _pieces(strip: FloatArray, line: Line) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Profiles of the pieces and their errors, (n, 2 reach + 1), NaN where unknown; and the middle row of each."""
+    groups = np.array_split(np.arange(len(strip)), min(_GROUPS, max(1, len(strip) // _LEAST_ROWS)))
     medians, errors = zip(*(_medians(strip[group]) for group in groups), strict=True)
-    return np.stack(medians), np.stack(errors), np.array([rows[group].mean() for group in groups])
+    return np.stack(medians), np.stack(errors), np.array([line.first + group.mean() for group in groups])
 
 
 def _medians(strip: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -180,7 +194,36 @@ def _recentred(line: Line, pieces: FloatArray, errors: FloatArray, middles: Floa
     return line._replace(start=line.start + float(begin), slope=line.slope + float(change))
 
 
-def _measured(line: Line, pieces: FloatArray, errors: FloatArray, limits: _Limits) -> LineProfile:
+def _evenness(along: FloatArray) -> float:
+    """What the lower quartile of the rows of a line says of its level, over what their median says.
+
+    The quartile is raised by what the noise takes off it, so that both are the level of a line that is everywhere the
+    same, and stars that stand on it raise both. Looked at is where the line is bright, in one piece.
+    """
+    known = np.isfinite(along)
+    number = known.sum(axis=1)
+    rows = number > 0
+    if rows.sum() < 2 * _LEAST_ROWS:
+        return 0.0
+    number = number[rows]
+    values = np.where(known, along, 0.0).sum(axis=1)[rows] / number
+    lit = _bright_part(values)
+    if lit.stop - lit.start < _LEAST_BRIGHT * len(values):
+        return 0.0
+    quartile, median = np.percentile(values[lit], [25.0, 50.0])
+    noise = np.sqrt((1.0 / number[lit]).mean())
+    return float((quartile + _QUARTILE * noise) / median) if median > 0 else 0.0
+
+
+def _bright_part(values: FloatArray) -> slice:
+    """Where the excess over half of the median, which no star raises beyond the median, has its largest sum."""
+    median = np.median(values)
+    gain = np.concatenate([[0.0], np.cumsum(np.minimum(values, 1.5 * median) - 0.5 * median)])
+    last = int((gain - np.minimum.accumulate(gain)).argmax())
+    return slice(int(gain[: last + 1].argmin()), last)
+
+
+def _measured(line: Line, strip: FloatArray, pieces: FloatArray, errors: FloatArray, limits: _Limits) -> LineProfile:
     """Borders, significance and completeness from the profiles of the pieces."""
     reach, known = pieces.shape[1] // 2, np.isfinite(pieces)
     level, ratio, top, low, high = _across(pieces, errors, limits)
@@ -201,6 +244,7 @@ def _measured(line: Line, pieces: FloatArray, errors: FloatArray, limits: _Limit
         usable=float((MEDIAN_NOISE / np.where(known[:, top], errors[:, top], np.inf)) ** 2 @ np.ones(len(pieces)))
         / max(line.last - line.first, 1),
         beside=min(float(flank.mean()) if flank.size else 0.0 for flank in flanks),
+        evenness=_evenness(strip[:, max(top - 1, low) : min(top + 1, high) + 1]),
     )
 
 

@@ -82,7 +82,7 @@ class CharacterizeConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=C
         Streaks,
         "profile_sigma",
         default=AMONG_STARS.profile_sigma,
-        doc="Least significance of a trail; stars in a row can reach 20.",
+        doc="Least significance of a trail, by medians along it.",
     )
     cellPixels: Any = option(BackgroundMesh, "cell_pixels")
     detectionSigma: Any = option(SourceDetection, "n_sigma")

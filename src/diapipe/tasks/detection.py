@@ -8,7 +8,7 @@ from lsst.pex.config import ChoiceField, ConfigField, Field
 from lsst.pipe.base import Struct, Task
 
 from diapipe.images import Difference, Exposure
-from diapipe.steps.clean import Clean, Cleaned, CosmicRays, Streaks, clean
+from diapipe.steps.clean import AMONG_STARS, Clean, Cleaned, CosmicRays, Streaks, clean
 from diapipe.steps.detect import AbstractDetector, MatchedFilter, ScoreThreshold, detect
 from diapipe.tasks.fields import OptionConfig, fixed, idle, option, options_of, parameters_of
 
@@ -103,6 +103,7 @@ class SourceDetectionConfig(OptionConfig):
         return Clean(
             cosmic_rays=options_of(self.findCosmicRays, CosmicRays) if self.doFindCosmicRays else None,
             streaks=options_of(self.maskStreaks, Streaks) if self.doMaskStreaks else None,
+            among_stars=AMONG_STARS if self.doMaskStreaks else None,
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane
-from diapipe.steps.clean import Clean, Streaks, clean, mask_streaks
+from diapipe.steps.clean import AMONG_STARS, Clean, Streaks, clean, mask_streaks
 from toy_difference import toy_parts
 
 SIZE = 400
@@ -117,6 +117,34 @@ def test_stars_in_a_row_and_blobs_are_no_streaks(rng):
         light += rng.choice([-1, 1]) * 40.0 * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / 8.0)
     light += 3.0 * np.exp(-((x - 300) ** 2 + (y - 100) ** 2) / (2 * 60.0**2))
     assert mask_streaks(image_of(light, rng=rng), options=Streaks())[1] == []
+
+
+def stars_in_a_row(rng, *, size=300):
+    """Bright stars, of halos that meet, at random places along a line; their light, and its angle."""
+    y, x = np.mgrid[:size, :size]
+    light = np.zeros((size, size))
+    for along in rng.uniform(20, size - 20, 10):
+        at_x, at_y = along, 60 + 0.5 * along + rng.normal(0, 4)
+        light += 10 ** rng.uniform(1.5, 3) * (1 + ((x - at_x) ** 2 + (y - at_y) ** 2) / 16.0) ** -2.5
+    return light, float(np.arctan(0.5))
+
+
+def test_a_few_bright_stars_that_chance_to_stand_in_a_row_are_no_streak(rng):
+    """None in 8 images that would have some if a streak had not to be even: there is sky between stars."""
+    careless = replace(AMONG_STARS, least_evenness=0.0)
+    images = [image_of(stars_in_a_row(rng)[0], rng=rng, shape=(300, 300)) for _ in range(8)]
+    assert not any(mask_streaks(image, options=AMONG_STARS)[1] for image in images)
+    assert sum(bool(mask_streaks(image, options=careless)[1]) for image in images) >= 2
+
+
+def test_a_trail_across_bright_stars_is_masked(rng):
+    """Five sigma a pixel and as wide as a star, square to ten stars in a row: all of it."""
+    light, angle = stars_in_a_row(rng)
+    trail = band(angle + np.pi / 2, half=5.0, ramp=5.0, amplitude=5.0, shape=light.shape)
+    found, streaks = mask_streaks(image_of(light + trail, rng=rng, shape=light.shape), options=AMONG_STARS)
+    assert len(streaks) == 1
+    assert streak_of(found)[trail > 1.0].all()
+    assert streak_of(found).mean() < 0.15
 
 
 @pytest.mark.parametrize("turned", [False, True])

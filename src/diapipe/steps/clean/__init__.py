@@ -32,10 +32,13 @@ class Clean(Limited):
         Hits that the images' own masks do not have.
     streaks
         Trails of satellites.
+    among_stars
+        Bright ones, on either image before it is subtracted, whose kernel they would spoil.
     """
 
     cosmic_rays: CosmicRays | None = field(default_factory=CosmicRays)
     streaks: Streaks | None = field(default_factory=Streaks)
+    among_stars: Streaks | None = AMONG_STARS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +52,7 @@ class Cleaned:
     n_cosmic_ray_pixels
         Pixels that got CR or CR_TEMPLATE.
     streaks
-        What got STREAK or STREAK_TEMPLATE.
+        What got STREAK or STREAK_TEMPLATE; in the flow also what had STREAK on the science image already.
     """
 
     difference: Difference

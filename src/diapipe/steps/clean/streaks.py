@@ -10,6 +10,7 @@ import numpy as np
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane
 from diapipe.numerics import line_profiles, line_sums
 from diapipe.numerics.arrays import Float32Array, MaskArray
+from diapipe.numerics.background import clipped_mode
 from diapipe.numerics.line_profiles import LineProfile
 from diapipe.numerics.line_sums import Line
 from diapipe.steps.limits import Limited
@@ -19,6 +20,9 @@ LARGE_PIXELS = 2000
 
 AXIS_SLOPE = 0.05
 """Lines within this slope of the rows or columns may be the detector's."""
+
+_SKY_SIGMA = 3.0
+"""Blocks further than this from the sky are of something else."""
 
 _LEAST_BESIDE = 0.7
 """Part of the pixels beside a line that must be usable: elsewhere the image ends there."""
@@ -61,6 +65,8 @@ class Streaks(Limited):
         Least significance of its profile, which is made of medians: points on the line do not count.
     least_share
         Of the pieces of the line this part must see it.
+    least_evenness
+        Its fainter half has at least this part of the brightness of the whole; 0 asks nothing.
     least_elongation
         A line that does not cross the image is at least so many times as long as wide.
     max_width_px
@@ -79,14 +85,15 @@ class Streaks(Limited):
         The search ends after so many.
     """
 
-    may_be_zero = ("margin_px", "least_share", "edge_level_sigma", "profile_sigma")
-    shares = ("least_share",)
+    may_be_zero = ("margin_px", "least_share", "edge_level_sigma", "profile_sigma", "least_evenness")
+    shares = ("least_share", "least_evenness")
 
     block_px: int = 4
     min_length_px: float = 128.0
     line_sigma: float = 8.0
     profile_sigma: float = 10.0
     least_share: float = 0.6
+    least_evenness: float = 0.0
     least_elongation: float = 8.0
     max_width_px: float = 140.0
     edge_level_sigma: float = 0.1
@@ -96,8 +103,9 @@ class Streaks(Limited):
     max_streaks: int = 10
 
 
-AMONG_STARS = Streaks(profile_sigma=25.0, signs="positive")
-"""For a single image, whose stars in a row reach 20 sigma; what is fainter shows on the difference."""
+AMONG_STARS = Streaks(profile_sigma=15.0, least_evenness=0.6, signs="positive")
+"""For a single image, whose bright stars in a row reach 90 sigma, but are not even; what is fainter shows on the
+difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +192,13 @@ def _is_of_detector(found: LineProfile, mask: MaskArray, size: int) -> bool:
 def _unit(significance: Float32Array) -> Float32Array:
     """Blocks around zero and of unit scatter at most: what is left of the sky is no line.
 
-    The scatter is that of the quieter side, as a wide streak is an excess of its own.
+    Both are those of the sky, as stars and a wide streak are an excess of their own.
     """
-    known = significance[np.isfinite(significance)]
+    known = np.sort(significance[np.isfinite(significance)])
     if len(known) == 0:
         return significance
-    low, middle, high = np.percentile(known, [15.87, 50.0, 84.13])
-    scatter = max(1.0, min(middle - low, high - middle))
-    return np.asarray((significance - middle) / np.float32(scatter), dtype=np.float32)
+    middle, scatter = clipped_mode(known, _SKY_SIGMA)
+    return np.asarray((significance - middle) / np.float32(max(1.0, scatter)), dtype=np.float32)
 
 
 def _best(fine: Float32Array, coarse: Float32Array, factor: int, options: Streaks) -> LineProfile | None:
@@ -249,7 +256,8 @@ def _is_streak(found: LineProfile, options: Streaks) -> bool:
     """Whether a line is seen well enough, along enough of its length, and not along the border of what is usable."""
     is_seen = found.significance > options.profile_sigma and found.share >= options.least_share
     is_narrow = (found.high - found.low) * options.block_px <= options.max_width_px
-    return is_seen and is_narrow and found.beside >= _LEAST_BESIDE
+    is_even = found.evenness >= options.least_evenness
+    return is_seen and is_narrow and is_even and found.beside >= _LEAST_BESIDE
 
 
 def _is_whole(found: LineProfile, options: Streaks) -> bool:

@@ -1,0 +1,47 @@
+"""What is true of a difference: known changes are wanted, unknown ones are only real."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from diapipe.cli.survey_recovery import SurveyTruth
+from diapipe.images import MaskPlane, PhotoCalib
+from toy_difference import toy_parts
+
+TEMPLATE_VISITS, VISIT = (1, 2), 3
+KINDS = ("variable", "transient", "variable")
+PLACES = ((60.0, 60.0), (120.0, 60.0), (60.0, 120.0))
+FLUX, BEFORE = 500.0, (200.0, 300.0)
+
+
+def truth() -> SurveyTruth:
+    """Two variable stars and a transient, at half the weight in either visit of the template."""
+    rows = [
+        (visit, 0, number, kind, x, y, flux if kind == "variable" or visit == VISIT else 0.0)
+        for visit, flux in ((*zip(TEMPLATE_VISITS, BEFORE, strict=True), (VISIT, FLUX)))
+        for number, (kind, (x, y)) in enumerate(zip(KINDS, PLACES, strict=True))
+    ]
+    fluxes = Table(rows=rows, names=("visit", "detector", "object_id", "kind", "x", "y", "flux"))
+    for name in ("ra", "dec", "mask"):
+        fluxes[name] = 0
+    objects = Table({"is_flash": np.zeros(len(KINDS), np.bool_)})
+    weights = {"r": dict.fromkeys(TEMPLATE_VISITS, 0.5)}
+    return SurveyTruth(fluxes=fluxes, objects=objects, trails=Table(), template_weights=weights)
+
+
+def test_a_variable_star_has_no_known_change_where_the_template_left_out_a_visit(rng):
+    """CLIPPED under a variable star: real, but not wanted. A transient was in no visit: its change is known there."""
+    difference = toy_parts(rng)["difference"]
+    exposure = replace(difference.exposure, photo_calib=PhotoCalib(1.0))
+    planes = exposure.masked_image
+    mask = planes.mask.copy()
+    for x, y in PLACES[1:]:
+        mask[int(y) - planes.box.y0, int(x) - planes.box.x0] |= MaskPlane.CLIPPED
+    clipped = replace(exposure, masked_image=replace(planes, mask=mask))
+    changes = truth().changes(replace(difference, exposure=clipped), VISIT, 0, "r")
+    assert list(changes["flux"]) == pytest.approx([FLUX - np.mean(BEFORE), FLUX, FLUX - np.mean(BEFORE)])
+    assert list(changes["snr_true"] > 0) == [True, True, False]

@@ -21,18 +21,27 @@ def warmup(quiet: bool, verbose: bool) -> None:
 
     They are kept on disk; this is needed once for every installation, and takes up to a minute.
     """
+    from diapipe.catalogs.source_batch import SourceBatch
     from diapipe.cli.truth import bare, halves, simulated
     from diapipe.flow import difference_pair
     from diapipe.images import CoaddPatch, GaussianPsf
+    from diapipe.steps.associate import associate
     from diapipe.steps.characterize import characterize
     from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
+    from diapipe.steps.force import force_at
+    from diapipe.steps.summarize import summarize_objects
     from diapipe.steps.template import MultiTract, template_for
 
     begun = time.perf_counter()
     with progress_for(quiet=quiet) as progress:
         progress("compile: simulate")
         pair = simulated(size=SIZE_PX, seed=SEED)
-        difference_pair(pair.science, pair.template, progress=lambda stage: progress(f"compile: {stage}"))
+        result = difference_pair(pair.science, pair.template, progress=lambda stage: progress(f"compile: {stage}"))
+        progress("compile: objects and their fluxes")
+        sources = SourceBatch.from_table(result.dia_sources)
+        objects = associate([sources, replace(sources, ids=sources.ids + len(sources))]).objects
+        force_at(result.difference.exposure, ra=objects.ra, dec=objects.dec)
+        summarize_objects(result.dia_sources, sources.ids, bands=[pair.science.info.band or "r"])
         progress("compile: characterize an image without mask and variance")
         characterize(bare(pair.science))
         progress("compile: a template of several images")

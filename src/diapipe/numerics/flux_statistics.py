@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 
 class FluxStatistics(NamedTuple):
@@ -57,7 +57,7 @@ def flux_statistics(flux: FloatArray, err: FloatArray, time: FloatArray, starts:
     return FluxStatistics(n, *found)
 
 
-@jit
+@inlined
 def counts(flux: float, err: float) -> bool:
     """Whether a flux says anything: it is finite and has an error."""
     return bool(np.isfinite(flux) and np.isfinite(err) and err > 0.0)

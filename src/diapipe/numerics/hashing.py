@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 EMPTY = np.iinfo(np.int64).min
 """What stands where no key does."""
@@ -26,7 +26,7 @@ def empty_table(n_keys: int) -> IntArray:
     return np.full(table_size(n_keys), EMPTY, np.int64)
 
 
-@jit
+@inlined
 def slot_of(keys: IntArray, key: int) -> int:
     """Where a key stands, or the empty slot where it would."""
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hashing, by the golden ratio

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.psf_photometry import blended
 from diapipe.numerics.shifting import LOBES, shift_stacks
 from diapipe.numerics.small_systems import factorize, make_regular, solve_factored
@@ -36,11 +36,11 @@ class Around(NamedTuple):
     members: IntArray
 
 
-@jit
+@inlined
 def _solve(drawn: FloatArray, w: Float32Array, matrix: FloatArray, row: FloatArray) -> float:
     """Fill ``row`` with the first row of A⁻¹ of the profiles ``drawn`` (m, side, side); returns A of the first.
 
-    ``matrix`` is scratch; where nothing is seen of the first, the row is 0.
+    ``matrix`` (m, m) is scratch; where nothing is seen of the first, the row is 0.
     """
     m = len(drawn)
     for i in range(m):
@@ -58,13 +58,13 @@ def _solve(drawn: FloatArray, w: Float32Array, matrix: FloatArray, row: FloatArr
         row[0] = 1.0 / first
         return first
     row[0] = 1.0
-    make_regular(matrix[:m, :m])
-    factorize(matrix[:m, :m])
-    solve_factored(matrix[:m, :m], row[:m])
+    make_regular(matrix)
+    factorize(matrix)
+    solve_factored(matrix, row[:m])
     return first
 
 
-@jit
+@inlined
 def _half_covariance(seen: FloatArray, rho: FloatArray) -> float:
     """Σ_pq s_p ρ(p - q) s_q, ρ being symmetric: the middle row right of the centre and all rows below count twice."""
     reach, total = rho.shape[0] // 2, 0.0
@@ -97,10 +97,11 @@ def _fit_all(
     side, most = values.shape[1], 1
     for k in range(len(values)):
         most = max(most, offsets[k + 1] - offsets[k])
-    matrix, row, fluxes = np.empty((most, most)), np.empty(most), np.empty(most)
+    room, row, fluxes = np.empty(most * most), np.empty(most), np.empty(most)
     seen = np.empty((side, side))
     for k in range(len(values)):
         own = drawn[offsets[k] : offsets[k + 1]]
+        matrix = room[: len(own) ** 2].reshape(len(own), len(own))
         d, v, w = values[k], spread[k], weights[k]
         first = _solve(own, w, matrix, row)
         covered, whole, used = 0.0, 0.0, 0
@@ -128,7 +129,7 @@ def _fit_all(
         out[k, CHI2] = _chi2(own, d, w, matrix, fluxes)
 
 
-@jit
+@inlined
 def _chi2(own: FloatArray, d: Float32Array, w: Float32Array, factor: FloatArray, fluxes: FloatArray) -> float:
     """Weighted sum of squares that all profiles together leave; ``factor`` is what `_solve` left, the rest scratch."""
     m = len(own)
@@ -140,7 +141,7 @@ def _chi2(own: FloatArray, d: Float32Array, w: Float32Array, factor: FloatArray,
     if m == 1:
         fluxes[0] /= factor[0, 0]
     else:
-        solve_factored(factor[:m, :m], fluxes[:m])
+        solve_factored(factor, fluxes[:m])
     total = 0.0
     for r in range(w.shape[0]):
         for c in range(w.shape[1]):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 LARGEST_CORRELATION = 0.9999
 """Of the two coordinates: a covariance beyond it, as rounding makes it, could not be inverted."""
@@ -66,7 +66,7 @@ def mean_positions(
     return MeanPositions(*found)
 
 
-@jit
+@inlined
 def _basis(longitude: float, latitude: float, basis: FloatArray) -> None:
     """East, north and outward at a place; angles in radians."""
     sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
@@ -76,7 +76,7 @@ def _basis(longitude: float, latitude: float, basis: FloatArray) -> None:
     basis[2, 0], basis[2, 1], basis[2, 2] = cos_lat * cos_lon, cos_lat * sin_lon, sin_lat
 
 
-@jit
+@inlined
 def _basis_at(direction: FloatArray, basis: FloatArray) -> None:
     """The same at a direction that need not be a unit vector."""
     _basis(
@@ -86,7 +86,7 @@ def _basis_at(direction: FloatArray, basis: FloatArray) -> None:
     )
 
 
-@jit
+@inlined
 def _between(matrix: FloatArray, left: FloatArray, right: FloatArray) -> float:
     """The number left' matrix right."""
     total = 0.0
@@ -96,14 +96,14 @@ def _between(matrix: FloatArray, left: FloatArray, right: FloatArray) -> float:
     return total
 
 
-@jit
+@inlined
 def _has_errors(longitude_err: float, latitude_err: float) -> bool:
     """Whether both errors are usable."""
     product = longitude_err * latitude_err
     return bool(np.isfinite(product) and longitude_err > 0.0 and latitude_err > 0.0)
 
 
-@jit
+@inlined
 def _add_information(
     basis: FloatArray, variance_e: float, variance_n: float, covariance: float, information: FloatArray
 ) -> None:
@@ -121,7 +121,7 @@ def _add_information(
             )
 
 
-@jit
+@inlined
 def _gather(
     lon: FloatArray,
     lat: FloatArray,
@@ -149,7 +149,7 @@ def _gather(
     return n, n_weighed
 
 
-@jit
+@inlined
 def _step(basis: FloatArray, information: FloatArray, direction: FloatArray) -> None:
     """Move from the outward direction of ``basis`` to where the information is least."""
     ee = _between(information, basis[0], basis[0])
@@ -163,7 +163,7 @@ def _step(basis: FloatArray, information: FloatArray, direction: FloatArray) -> 
         direction[i] = basis[2, i] + east * basis[0, i] + north * basis[1, i]
 
 
-@jit
+@inlined
 def _scatter(lon: FloatArray, lat: FloatArray, mean: FloatArray, basis: FloatArray) -> tuple[float, float, float]:
     """Sums of squares and products of the offsets, in square degrees, from the place that ``mean`` is the basis of."""
     ee = nn = en = 0.0

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 from diapipe.numerics.sky_cells import Cells, follow
 
 
@@ -39,7 +39,7 @@ class Means(NamedTuple):
         return cls(np.empty((room, 3)), np.empty((room, 2)), np.empty(room, np.int64))
 
 
-@jit
+@inlined
 def east_north(vectors: FloatArray, p: int, dx: float, dy: float, dz: float) -> tuple[float, float]:
     """The components of a small step from a point towards east and north; at a pole east is that of RA 0."""
     x, y, z = vectors[p, 0], vectors[p, 1], vectors[p, 2]
@@ -93,7 +93,7 @@ def take_in(means: Means, cells: Cells, places: FloatArray, weights: FloatArray,
     return n_keys
 
 
-@jit
+@inlined
 def _step(vectors: FloatArray, p: int, east: float, north: float) -> None:
     """Move a point by radians east and north."""
     x, y, z = vectors[p, 0], vectors[p, 1], vectors[p, 2]

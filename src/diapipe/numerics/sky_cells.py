@@ -12,7 +12,7 @@ import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.hashing import EMPTY, empty_table, slot_of
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 NONE = -1
 """End of a chain."""
@@ -53,13 +53,13 @@ class Cells(NamedTuple):
         return cls(radius, width, keys, np.empty(len(keys), np.int64), *np.empty((2, room), np.int64))
 
 
-@jit
+@inlined
 def cell_key(i: int, j: int, k: int) -> int:
     """One number for a cell's three."""
     return (i << 42) | (j << 21) | k
 
 
-@jit
+@inlined
 def _cell_of(cells: Cells, vectors: FloatArray, point: int) -> int:
     """Key of the cell where a point is now."""
     return cell_key(
@@ -69,7 +69,7 @@ def _cell_of(cells: Cells, vectors: FloatArray, point: int) -> int:
     )
 
 
-@jit
+@inlined
 def _link(cells: Cells, point: int, key: int) -> int:
     """Put a point at the head of a cell's chain; 1 if the table holds one more key now."""
     slot = slot_of(cells.keys, key)
@@ -80,7 +80,7 @@ def _link(cells: Cells, point: int, key: int) -> int:
     return 1 if fresh else 0
 
 
-@jit
+@inlined
 def _unlink(cells: Cells, point: int) -> None:
     """Take a point out of its cell's chain; the cell stays, if need be without points."""
     slot = slot_of(cells.keys, cells.cell[point])
@@ -102,7 +102,7 @@ def enter(cells: Cells, vectors: FloatArray, first: int, last: int) -> int:
     return n
 
 
-@jit
+@inlined
 def follow(cells: Cells, vectors: FloatArray, point: int) -> int:
     """Let a point that has moved change its cell, if it has left it; the keys that this adds."""
     key = _cell_of(cells, vectors, point)
@@ -148,16 +148,16 @@ def neighbours(cells: Cells, vectors: FloatArray, places: FloatArray, first: Int
                         first[n], second[n] = s, p
                     n += 1
                 p = cells.following[p]
-        _sort(second, begun, min(n, len(second)))
+        _sort(second[begun : min(n, len(second))])
     return n
 
 
-@jit
-def _sort(values: IntArray, begin: int, end: int) -> None:
-    """Sort a short part of an array in place."""
-    for a in range(begin + 1, end):
+@inlined
+def _sort(values: IntArray) -> None:
+    """Sort a short array in place."""
+    for a in range(1, len(values)):
         value, b = values[a], a
-        while b > begin and values[b - 1] > value:
+        while b > 0 and values[b - 1] > value:
             values[b] = values[b - 1]
             b -= 1
         values[b] = value

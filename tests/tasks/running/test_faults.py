@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from lsst.daf.butler import Butler, QuantumProvenanceData
 from sqlalchemy.exc import OperationalError
+from tests.filesystems import filled, small_filesystem
 from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, Heard, counts, ended, n_registered, request, run, strays, values
 
 from diapipe.errors import UsageError, WriteError
@@ -139,6 +141,26 @@ def test_a_full_disk_stops_the_run(repo):
     full.unlink()
     assert counts(run(repo, steps=("visits",), values=settings)) == {"done": N}
     assert not strays(repo)
+
+
+@pytest.mark.parametrize("n_bytes_left", [0, 60_000, 400_000])
+def test_a_disk_that_is_really_full(toy_survey, tmp_path, n_bytes_left):
+    """Whatever does not fit, lock, database or images: a run that ends with a sentence, and with room again the rest
+    is done, once. The images of this survey take 600 kB.
+    """
+    settings = ("characterize:nNumbers=5000",)
+    with small_filesystem(tmp_path / "disk", n_bytes=8 << 20) as disk:
+        repo = Path(shutil.copytree(toy_survey, disk / "repo"))
+        with filled(disk, n_bytes_left=n_bytes_left):
+            try:
+                told = run(repo, steps=("visits",), values=settings).stopped
+            except WriteError as error:
+                told = str(error)
+            assert "disk is full" in told or "No space left on device" in told
+        again = run(repo, steps=("visits",), values=settings)
+        assert again.exit_status == 0
+        assert [n_registered(repo, name) for name in KEPT[:2]] == [N, N]
+        assert not strays(repo)
 
 
 def test_a_database_that_takes_no_more_loses_nothing(repo, monkeypatch):

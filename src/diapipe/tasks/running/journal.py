@@ -13,8 +13,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -54,25 +55,29 @@ class Journal:
         UsageError
             If another run has it and ``wait`` is false.
         WriteError
-            If the folder cannot be made.
+            If the lock cannot be made.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{self.folder} cannot be made: {error.strerror}") from error
-        with (self.folder / "lock").open("a+", encoding="utf-8") as file:
+        with self._lock_file() as file:
             while not _locked(file.fileno()):
                 if not wait:
                     file.seek(0)
                     raise UsageError(
-                        f"another run writes this output ({file.read().strip() or 'it just began'}); "
+                        f"another run writes this output ({file.read().decode().strip() or 'it just began'}); "
                         "wait for it (--wait does), or give another --output"
                     )
                 time.sleep(POLL_SECONDS)
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {_now()}\n")
-            file.flush()
+            with suppress(OSError):  # on a full disk it is not said who runs, and the lock holds all the same
+                file.write(f"process {os.getpid()} on {socket.gethostname()}, since {_now()}\n".encode())
             yield
+
+    def _lock_file(self) -> FileIO:
+        """The file that is locked; the folder and it are made where they are missing."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return FileIO(self.folder / "lock", "a+")
+        except OSError as error:
+            raise WriteError(f"{self.folder} cannot be written: {error.strerror}") from error
 
     def open_step(self, run: str, step: str, graph: PredictedQuantumGraphComponents) -> Path:
         """Keep the graph of a step that begins."""

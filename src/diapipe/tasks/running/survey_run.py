@@ -195,8 +195,9 @@ class _Run:
             if isinstance(stop, SystemExit):
                 raise
         except (OSError, OperationalError) as error:
+            told = str(error.orig) if isinstance(error, OperationalError) else sentence_of(error)  # without its SQL
             raise WriteError(
-                f"the repository could not be written ({sentence_of(error)}); what was done is kept, "
+                f"the repository could not be written ({told}); what was done is kept, "
                 "and the same command goes on from there"
             ) from error
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -57,6 +57,14 @@ class SourceBatch:
     def __getitem__(self, rows: slice | IntArray) -> Self:
         """The chosen sources."""
         return type(self)(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @classmethod
+    def of_all(cls, batches: Sequence[SourceBatch]) -> Self:
+        """One batch of the sources of all; a single one without sources where there are none."""
+        columns = ([getattr(batch, name) for batch in batches] for name in cls.__slots__)
+        return cls(
+            *(np.concatenate([np.empty(0, np.int64 if k == 0 else float), *column]) for k, column in enumerate(columns))
+        )
 
     @classmethod
     def from_table(cls, table: Table, *, name: str = "the table of DIA sources") -> Self:

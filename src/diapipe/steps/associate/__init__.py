@@ -7,13 +7,14 @@ from diapipe.catalogs.source_batch import SourceBatch
 from diapipe.steps.associate.base import AbstractAssociator
 from diapipe.steps.associate.bipartite import BipartiteAssociator
 from diapipe.steps.associate.earlier import associated_before
+from diapipe.steps.associate.multimatch import MultiMatchAssociator
 from diapipe.steps.associate.sequential import SequentialAssociator
 from diapipe.steps.associate.simple import SimpleAssociator
 from diapipe.steps.family import Family
 
 ASSOCIATORS: Family[AbstractAssociator] = Family(
     "associate",
-    {"bipartite": BipartiteAssociator, "simple": SimpleAssociator},
+    {"bipartite": BipartiteAssociator, "simple": SimpleAssociator, "multimatch": MultiMatchAssociator},
     group="diapipe.associators",
 )
 """Ways to associate, by name; other packages add theirs by the entry-point group ``diapipe.associators``."""
@@ -53,6 +54,7 @@ __all__ = [
     "AbstractAssociator",
     "Association",
     "BipartiteAssociator",
+    "MultiMatchAssociator",
     "ObjectPositions",
     "SequentialAssociator",
     "SetAside",

@@ -10,7 +10,7 @@ from diapipe.errors import InputError
 from diapipe.numerics.arrays import IntArray
 from diapipe.steps.associate.base import AbstractAssociator
 from diapipe.steps.associate.candidates import PlacedSources
-from diapipe.steps.associate.running import RunningObjects
+from diapipe.steps.associate.running import positions_with
 
 
 def associated_before(sources: SourceBatch, object_ids: IntArray, *, algorithm: AbstractAssociator) -> Association:
@@ -35,12 +35,6 @@ def associated_before(sources: SourceBatch, object_ids: IntArray, *, algorithm: 
         raise InputError(f"{len(sources)} sources need as many objects, not {len(object_ids)}")
     rows = np.flatnonzero((object_ids != 0) & np.isfinite(sources.ra) & np.isfinite(sources.dec))
     sources, object_ids = sources[rows], object_ids[rows]
-    _, first, index = np.unique(object_ids, return_index=True, return_inverse=True)
-    founders = np.sort(first)
-    index = np.searchsorted(founders, first)[index]
-    placed = PlacedSources(object_ids, sources.unit_vectors, algorithm.variances(sources))
-    objects = RunningObjects(ObjectPositions.empty(), radius_arcsec=1.0)
-    objects.join(placed[founders], np.full(len(founders), -1))
-    others = np.setdiff1d(np.arange(len(rows)), founders)
-    objects.join(placed[others], index[others])
-    return Association(sources.ids, object_ids, objects.positions, SetAside.none())
+    placed = PlacedSources(sources.ids, sources.unit_vectors, algorithm.variances(sources))
+    objects = positions_with(ObjectPositions.empty(), placed, object_ids)
+    return Association(sources.ids, object_ids, objects, SetAside.none())

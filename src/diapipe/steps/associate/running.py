@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,3 +110,17 @@ def _longer[D: np.generic](array: NDArray[D], room: int) -> NDArray[D]:
     longer = np.empty((room, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
+
+
+def positions_with(known: ObjectPositions, sources: PlacedSources, object_ids: IntArray) -> ObjectPositions:
+    """The known objects and those of these sources, with all of them taken in; an object's first source founds it."""
+    objects = RunningObjects(known, radius_arcsec=1.0)
+    is_known = np.isin(object_ids, known.ids)
+    new = np.flatnonzero(~is_known)
+    _, first = np.unique(object_ids[new], return_index=True)
+    founders = new[np.sort(first)]
+    objects.join(replace(sources[founders], ids=object_ids[founders]), np.full(len(founders), -1))
+    others = np.setdiff1d(np.arange(len(object_ids)), founders)
+    order = np.argsort(objects.ids)
+    objects.join(sources[others], order[np.searchsorted(objects.ids, object_ids[others], sorter=order)])
+    return objects.positions

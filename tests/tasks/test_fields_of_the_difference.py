@@ -196,10 +196,10 @@ def test_what_is_left_of_the_stars_is_told_and_can_be_an_error(run, scene):
 
 
 def test_doScaleByKernel(scene):
-    """A science image whose calibration is 5% off: the difference gets that of the template, 1 nJy a count, to three
-    errors of the kernel's scale and 0.06% for what the stars' still weighs. Otherwise it keeps its own.
+    """A science image whose calibration is 5% off, by an error of 2%: the difference gets that of the template, 1 nJy a
+    count, to three errors of the kernel's scale and 0.2% for what the stars' still weighs. Otherwise it keeps its own.
     """
-    science = replace(scene.science, photo_calib=PhotoCalib(1.05))
+    science = replace(scene.science, photo_calib=PhotoCalib(1.05, 0.02))
     config = configured(**QUIET)
     plain = ImageDifferenceTask(config=config).run(science, None, scene.template).subtractedExposure
     assert plain.photo_calib.mean == 1.05
@@ -207,12 +207,12 @@ def test_doScaleByKernel(scene):
     config.subtract["al"].doScaleByKernel = True
     task = ImageDifferenceTask(config=config)
     found, told = task.run(science, None, scene.template).subtractedExposure.photo_calib, task.subtract.metadata
-    assert abs(found.mean - 1.0) < 3 * told["nJyPerCountByKernelErr"] + 0.0006
+    assert abs(found.mean - 1.0) < 3 * told["nJyPerCountByKernelErr"] + 0.002
     assert told["nJyPerCountByKernelErr"] < 0.004
     assert (told["nJyPerCountByStars"], told["nJyPerCount"]) == (1.05, found.mean)
-    config.subtract["al"].scaleByKernel.starScaleError = 1e-6
+    config.subtract["al"].scaleByKernel.leastKernelError = 2.0
     trusted = ImageDifferenceTask(config=config).run(science, None, scene.template).subtractedExposure
-    assert trusted.photo_calib.mean == pytest.approx(1.05, rel=1e-5)
+    assert trusted.photo_calib.mean == pytest.approx(1.05, rel=1e-4)
 
 
 def test_a_kernel_between_psf_models_needs_no_chosen_stars(scene, run):

@@ -282,6 +282,8 @@ class ImageDifferenceTask(PipelineTask):
             found = self.decorrelate.run(science, template, match, spatiallyVarying=self.config.doSpatiallyVarying)
             whitening = found.whitening
         difference = self.subtract.subtract(science, template, match, whitening)
+        if self.subtract.config.doScaleByKernel:
+            difference = self.subtract.scaleByKernel(difference, template, match, numSources=len(pair.science.stars))
         return pair, Made(difference=difference, chosen=chosen, aligned=aligned, registration=registration, match=match)
 
     def _registered(self, pair: Pair, template: Characterized) -> Pair:

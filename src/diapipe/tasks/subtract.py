@@ -148,13 +148,19 @@ class PairSubtractTask(Task):
             stars=(match.candidates.x[match.candidates.kept], match.candidates.y[match.candidates.kept]),
             algorithm=self.config.subtractor(),
         )
-        if self.config.doScaleByKernel:
-            difference = self._calibrated(difference, template, match)
         self._judge(difference, science, template, match)
         return difference
 
-    def _calibrated(self, difference: Difference, template: Exposure, match: Match) -> Difference:
-        """The difference on the scale of its template, as far as the kernel knows that better than the stars theirs."""
+    def scaleByKernel(self, difference: Difference, template: Exposure, match: Match, *, numSources: int) -> Difference:
+        """The difference on the scale of its template, as far as that is better known than its own.
+
+        Parameters
+        ----------
+        difference, template, match
+            As they came out, and the template before the match.
+        numSources
+            How many sources the science image has.
+        """
         stars, kept = match.candidates, match.candidates.kept
         found = scale_of_difference(
             difference,
@@ -162,10 +168,11 @@ class PairSubtractTask(Task):
             x=stars.x[kept],
             y=stars.y[kept],
             flux=stars.flux[kept],
+            n_sources=numSources,
             options=options_of(self.config.scaleByKernel, KernelScale),
         )
         if found is None:
-            self.log.info("the kernel corrects no calibration: both images need one, and counts in place of nJy")
+            self.log.info("the kernel corrects no calibration: it needs stars, and counts of both images that have one")
             return difference
         for name, value in found.told().items():
             self.metadata[name] = value

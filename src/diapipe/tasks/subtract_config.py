@@ -56,10 +56,11 @@ class AlignmentConfig(OptionConfig):
 class KernelScaleConfig(OptionConfig):
     """How the calibration of the science image and that of the template, through the kernel, are weighed."""
 
-    starScaleError: Any = option(KernelScale, "star_scale_error")
-    kernelScaleError: Any = option(KernelScale, "kernel_scale_error")
-    nodes: Any = option(KernelScale, "nodes")
+    neighbourError: Any = option(KernelScale, "neighbour_error")
+    leastStarError: Any = option(KernelScale, "least_star_error")
+    leastKernelError: Any = option(KernelScale, "least_kernel_error")
     minStars: Any = option(KernelScale, "min_stars")
+    maxStars: Any = option(KernelScale, "max_stars")
     maxDisagreement: Any = option(KernelScale, "max_disagreement_sigma")
     stampFwhm: Any = option(KernelScale, "stamp_fwhm")
 

@@ -58,7 +58,7 @@ def made(convolved="template", *, halo=(0.0, 0.0), error=0.0, zogy=False, correc
     found = subtract(
         science, template, kernel, level, convolved=convolved, whitening=whitening, algorithm=algorithm, stars=None
     )
-    return found, template, {"x": stars.x, "y": stars.y, "flux": stars.flux}
+    return found, template, {"x": stars.x, "y": stars.y, "flux": stars.flux, "n_sources": 100}
 
 
 def flux_of_new(difference):
@@ -108,21 +108,22 @@ def test_a_proper_difference_has_the_scale_of_its_template():
 
 
 def test_errors_weigh_the_two_scales():
-    """A calibration 5% off: the mean of the logarithms by inverse squares of 0.02 and 0.002 is 0.05% off; where the
-    error of stars is as small, 2.5%. The difference has that, and says it.
+    """A calibration 5% off, of an error of 2%: the mean of the logarithms by inverse squares of 0.02 and 0.002 is 0.05%
+    off; where the error of stars is as small, 2.5%. The difference has that, and says it.
     """
     difference, template, stars = made(calib=1.05 * NJY_PER_COUNT)
-    found = scale_of_difference(difference, template, **stars)
-    assert (found.stars, found.stars_err / found.stars) == pytest.approx((1.05 * NJY_PER_COUNT, 0.02))
+    found = scale_of_difference(difference, template, **stars, options=KernelScale(least_star_error=0.02))
+    assert found.stars == 1.05 * NJY_PER_COUNT
     assert 0.002 <= found.kernel_err / found.kernel < 0.0025
     weights = np.array([found.stars_err / found.stars, found.kernel_err / found.kernel]) ** -2.0
     share = weights[0] / weights.sum()
     assert share < 0.016
     assert np.log(found.mean / found.kernel) == pytest.approx(share * np.log(found.stars / found.kernel))
-    trusting = KernelScale(star_scale_error=found.kernel_err / found.kernel, max_disagreement_sigma=np.inf)
+    same = found.kernel_err / found.kernel
+    trusting = KernelScale(least_star_error=same, neighbour_error=1e-9, max_disagreement_sigma=np.inf)
     even = scale_of_difference(difference, template, **stars, options=trusting)
     assert even.mean == pytest.approx(np.sqrt(even.stars * even.kernel))
-    assert even.mean_err / even.mean == pytest.approx(trusting.star_scale_error / np.sqrt(2.0))
+    assert even.mean_err / even.mean == pytest.approx(same / np.sqrt(2.0))
     put = found.put_on(difference)
     assert (put.exposure.photo_calib.mean, put.exposure.photo_calib.error) == (found.mean, found.mean_err)
     assert put.exposure.metadata["nJyPerCountByStars"] == found.stars
@@ -130,12 +131,22 @@ def test_errors_weigh_the_two_scales():
     assert difference.exposure.photo_calib.mean == 1.05 * NJY_PER_COUNT
 
 
+def test_crowding_is_an_error_of_stars():
+    """1% for each source within 2.5 FWHM, beside what the calibration claims: 100 on 240 x 260 pixels."""
+    difference, template, stars = made()
+    claimed = replace(difference.exposure, photo_calib=PhotoCalib(NJY_PER_COUNT, 0.01 * NJY_PER_COUNT))
+    found = scale_of_difference(replace(difference, exposure=claimed), template, **stars)
+    within = 100 * np.pi * (2.5 * claimed.psf.fwhm_at(x=130, y=120)) ** 2 / (240 * 260)
+    assert 0.3 < within < 1.0
+    assert found.stars_err / found.stars == pytest.approx(np.sqrt(0.01**2 + 0.002**2 + (0.01 * within) ** 2))
+
+
 def test_another_zero_point_does_not_count():
     """A calibration 30% off, and the other way round a template that is, beside stars that are trusted."""
     difference, template, stars = made(calib=1.3 * NJY_PER_COUNT)
     found = scale_of_difference(difference, template, **stars)
     assert (found.mean, found.agree) == (pytest.approx(found.kernel), False)
-    trusting = KernelScale(star_scale_error=1e-4)
+    trusting = KernelScale(least_star_error=1e-4, neighbour_error=1e-9)
     assert scale_of_difference(difference, template, **stars, options=trusting).mean == pytest.approx(found.stars)
 
 
@@ -155,7 +166,8 @@ def test_without_what_it_needs_there_is_none():
 
     def of(template=template, n=30, **changes):
         changed = replace(difference, exposure=replace(difference.exposure, **changes))
-        return scale_of_difference(changed, template, **{name: values[:n] for name, values in stars.items()})
+        few = {name: stars[name][:n] for name in ("x", "y", "flux")}
+        return scale_of_difference(changed, template, **few, n_sources=100)
 
     assert of(photo_calib=None) is None
     assert of(unit="nJy") is None

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diapipe.errors import PsfUndefinedError
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Exposure, PhotoCalib, Psf
+from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure, PhotoCalib, Psf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.psf_overlap import psf_flux
 from diapipe.numerics.psf_photometry import COVERAGE, FLUX, FLUX_VARIANCE, fit_point_sources
 from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.steps.calibrate.robust_mean import RobustMean, robust_mean
+from diapipe.steps.calibrate.robust_mean import robust_mean
 from diapipe.steps.limits import Limited
+
+CROWDED_FWHM = 2.5
+"""Radius in FWHM within which sources are in each other's way: that of aperture corrections."""
 
 LEAST_COVERAGE = 0.5
 """Part of ΣP² on usable pixels below which a star tells nothing."""
@@ -27,15 +30,14 @@ class KernelScale(Limited):
 
     Attributes
     ----------
-    star_scale_error
-        Relative error of a scale from stars beyond what their scatter tells, for it is the same for all of them: light
-        of neighbours, more of it in worse seeing.
-    kernel_scale_error
-        Relative error of a scale from a kernel beyond what its fit tells.
-    nodes
-        The kernel is looked at at so many places along either side.
-    min_stars
-        Fewer stars do not tell what the kernel leaves of them.
+    neighbour_error
+        Relative error that a scale from stars has for each source that stands, on average, within
+        `CROWDED_FWHM` of a place: the light of unseen neighbours, which all stars have in common, so that their scatter
+        does not tell it.
+    least_star_error, least_kernel_error
+        Relative errors that a scale from stars, and one from a kernel, has at least.
+    min_stars, max_stars
+        Fewer stars do not tell what the kernel leaves of them; of more the brightest are taken.
     max_disagreement_sigma
         Scales farther apart than this, in units of their error, are of different zero points: the better known counts
         alone.
@@ -43,10 +45,11 @@ class KernelScale(Limited):
         Half-width of the stamp that the PSF is fitted on to what is left, in FWHM.
     """
 
-    star_scale_error: float = 0.02
-    kernel_scale_error: float = 0.002
-    nodes: int = 5
+    neighbour_error: float = 0.01
+    least_star_error: float = 0.002
+    least_kernel_error: float = 0.002
     min_stars: int = 3
+    max_stars: int = 60
     max_disagreement_sigma: float = 5.0
     stamp_fwhm: float = 2.0
 
@@ -101,6 +104,7 @@ def scale_of_difference(
     x: FloatArray,
     y: FloatArray,
     flux: FloatArray,
+    n_sources: int,
     options: KernelScale | None = None,
 ) -> DifferenceScale | None:
     """Weigh the calibration of the science image against that of the template, which the kernel carries over.
@@ -113,6 +117,8 @@ def scale_of_difference(
         Before the match, on the grid of the difference, with PSF and calibration.
     x, y, flux
         Places of stars, parent coordinates, and their fluxes on the science image.
+    n_sources
+        How many sources the science image has: that is how crowded its stars are.
     options
         Parameters; the defaults where left out.
 
@@ -128,29 +134,38 @@ def scale_of_difference(
     was convolved, or as the template's filter has it. As PSF fluxes are measured there, with the PSF P and the aperture
     correction a, that is a ΣAP / ΣP² counts, at the shift that makes it the largest; on the template it is a_T nJy. A
     count is worth a_T ΣP² / (a ΣAP): by the same models as the fluxes, in which it cancels what is wrong with them.
-    What the kernel does not make of the stars is left of them: the mean m of their fluxes on the difference, relative
-    to those on the science image. So it made 1 - m of what it should, and the count is worth less by as much.
+    What the kernel does not make of a star is left of it, a part m of its flux on the science image: it made 1 - m of
+    what it should, and the count is worth less by as much. The scale is the mean of that over the stars.
     """
     options = options or KernelScale()
     calib, psf = difference.exposure.photo_calib, difference.exposure.psf
     if calib is None or psf is None or difference.exposure.unit == "nJy":
         return None
-    left = _left_of_stars(difference.exposure, psf, x=x, y=y, flux=flux, options=options)
-    kernel = _by_kernel(difference, template, calib, psf, options.nodes)
-    if kernel is None or left.n < options.min_stars:
+    brightest = np.argsort(-flux, kind="stable")[: options.max_stars]
+    stars = x[brightest], y[brightest], flux[brightest]
+    left, left_error = _left_of_stars(difference.exposure, psf, *stars, stamp_fwhm=options.stamp_fwhm)
+    made = _by_kernel(difference, template, calib, psf, *stars[:2])
+    found = robust_mean(np.log(made) - left, left_error)
+    if found.n < options.min_stars:
         return None
-    kernel *= 1.0 - left.value
+    reach = CROWDED_FWHM * psf.fwhm_at(x=difference.box.x_center, y=difference.box.y_center)
+    crowding = options.neighbour_error * n_sources * np.pi * reach**2 / difference.box.area
     errors = (
-        float(np.hypot(calib.error / calib.mean, options.star_scale_error)),
-        float(np.hypot(left.error, options.kernel_scale_error)),
+        float(np.linalg.norm([calib.error / calib.mean, options.least_star_error, crowding])),
+        float(np.hypot(found.error, options.least_kernel_error)),
     )
+    return _weighed(calib.mean, float(np.exp(found.value)), errors, options.max_disagreement_sigma)
+
+
+def _weighed(stars: float, kernel: float, errors: tuple[float, float], max_disagreement: float) -> DifferenceScale:
+    """Both scales and their mean, by relative errors."""
     weights = np.array(errors) ** -2.0
-    if abs(np.log(calib.mean / kernel)) > options.max_disagreement_sigma * np.hypot(*errors):
+    if abs(np.log(stars / kernel)) > max_disagreement * np.hypot(*errors):
         weights[np.argmax(errors)] = 0.0
-    mean = float(np.exp(np.average(np.log([calib.mean, kernel]), weights=weights)))
+    mean = float(np.exp(np.average(np.log([stars, kernel]), weights=weights)))
     return DifferenceScale(
-        stars=calib.mean,
-        stars_err=calib.mean * errors[0],
+        stars=stars,
+        stars_err=stars * errors[0],
         kernel=kernel,
         kernel_err=kernel * errors[1],
         mean=mean,
@@ -160,12 +175,12 @@ def scale_of_difference(
 
 
 def _left_of_stars(
-    exposure: Exposure, psf: Psf, *, x: FloatArray, y: FloatArray, flux: FloatArray, options: KernelScale
-) -> RobustMean:
-    """Fluxes of stars on the difference relative to those on the science image."""
+    exposure: Exposure, psf: Psf, x: FloatArray, y: FloatArray, flux: FloatArray, *, stamp_fwhm: float
+) -> tuple[FloatArray, FloatArray]:
+    """Fluxes of stars on the difference over those on the science image, and their errors; NaN for what tells none."""
     pixels, whole = exposure.masked_image, np.ascontiguousarray
     lattice = PsfLattice.around(psf, x=x, y=y, box=exposure.box)
-    reach = options.stamp_fwhm * psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    reach = stamp_fwhm * psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
     fits = fit_point_sources(
         whole(pixels.image),
         whole(pixels.mask),
@@ -180,32 +195,25 @@ def _left_of_stars(
         max_shift=0.0,
         correlation=exposure.noise_correlation,
     )
-    good = (fits[:, COVERAGE] >= LEAST_COVERAGE) & (flux > 0.0)
-    return robust_mean(fits[good, FLUX] / flux[good], np.sqrt(fits[good, FLUX_VARIANCE]) / flux[good])
+    known = np.where((fits[:, COVERAGE] >= LEAST_COVERAGE) & (flux > 0.0), np.where(flux > 0.0, flux, 1.0), np.nan)
+    return fits[:, FLUX] / known, np.sqrt(fits[:, FLUX_VARIANCE]) / known
 
 
-def _by_kernel(difference: Difference, template: Exposure, calib: PhotoCalib, psf: Psf, nodes: int) -> float | None:
-    """The template's flux of a count of the difference, what the calibration says of its variation taken out."""
+def _by_kernel(
+    difference: Difference, template: Exposure, calib: PhotoCalib, psf: Psf, x: FloatArray, y: FloatArray
+) -> FloatArray:
+    """The template's flux of a count at places, less what the calibration says of its variation; NaN for unknown."""
     njy = 1.0 if template.unit == "nJy" else None if template.photo_calib is None else template.photo_calib.mean
+    found = np.full(len(x), np.nan)
     if njy is None or template.psf is None:
-        return None
-    values = []
-    for x, y in _places(difference.box, nodes):
+        return found
+    varies = calib.at(x=x, y=y) / calib.mean
+    for i, place in enumerate({"x": float(u), "y": float(v)} for u, v in zip(x, y, strict=True)):
         with suppress(PsfUndefinedError):
-            star = _star_of_template(difference, template.psf.kernel_image(x=x, y=y), x=x, y=y)
-            counts = psf_flux(star, psf.kernel_image(x=x, y=y))
-            counts *= _correction(difference.exposure, x=x, y=y)
-            values.append(_correction(template, x=x, y=y) * calib.mean / float(calib.at(x=x, y=y)) / counts)
-    known = np.array([value for value in values if np.isfinite(value) and value > 0.0])
-    return float(np.median(known)) * njy if len(known) else None
-
-
-def _places(box: Box, n: int) -> list[tuple[float, float]]:
-    """Middles of n x n equal cells."""
-    x, y = (
-        start - 0.5 + length * (np.arange(n) + 0.5) / n for start, length in ((box.x0, box.width), (box.y0, box.height))
-    )
-    return [(float(u), float(v)) for v in y for u in x]
+            star = _star_of_template(difference, template.psf.kernel_image(**place), **place)
+            counts = psf_flux(star, psf.kernel_image(**place)) * _correction(difference.exposure, **place)
+            found[i] = njy * _correction(template, **place) / (counts * varies[i])
+    return found
 
 
 def _star_of_template(difference: Difference, psf: FloatArray, *, x: float, y: float) -> FloatArray:

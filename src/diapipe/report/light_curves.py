@@ -1,0 +1,144 @@
+"""Figures of light curves: flux against time, band by band, with errors; made by matplotlib for a page or a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diapipe.catalogs.light_curve import LightCurve
+from diapipe.errors import WriteError
+from diapipe.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {"u": "#1600ea", "g": "#31a354", "r": "#b52626", "i": "#370201", "z": "#7b4fb0", "y": "#262626"}
+"""Of Rubin's bands, as its figures have them or near; other bands take the next of `OTHER_COLOURS`."""
+
+OTHER_COLOURS = ("#0c71ff", "#c2560a", "#008a8a", "#a8127a", "#6b7a00", "#5a5a5a")
+SYMBOLS = {"u": "o", "g": "^", "r": "v", "i": "s", "z": "*", "y": "p"}
+OTHER_SYMBOLS = ("D", "P", "X", "h", "<", ">")
+
+
+def light_curve_figure(curve: LightCurve, *, title: str | None = None, zero_mjd: float = 0.0) -> Figure:
+    """Draw a light curve: a panel for all bands, fluxes on the difference with their errors.
+
+    Fluxes that are flagged are drawn hollow and pale. An epoch without a flux is not drawn: no limit is made up for it.
+    Epochs of the template have a ring, those of the baseline a tick at the bottom; a level that was subtracted is told
+    in the legend.
+
+    Parameters
+    ----------
+    curve
+        What to draw.
+    title
+        Above it; the object and its place unless given.
+    zero_mjd
+        Subtracted from the times on the axis.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+    for index, band in enumerate(curve.bands):
+        _draw_band(axes, curve.in_band(band), band, *_style(band, index), zero_mjd=zero_mjd)
+    _mark_epochs(axes, curve, zero_mjd)
+    axes.set_xlabel("MJD (TAI)" + (f" \N{MINUS SIGN} {zero_mjd:.10g}" if zero_mjd else ""))
+    less = " less its baseline" if curve.levels else ""
+    axes.set_ylabel(f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else ""))
+    axes.set_title(title if title is not None else _title(curve), fontsize="medium")
+    axes.ticklabel_format(useOffset=False, axis="x")
+    _legend(axes)
+    return figure
+
+
+def write_light_curve(curve: LightCurve, path: str | Path, *, dpi: int = 150, zero_mjd: float = 0.0) -> None:
+    """Draw a light curve into a file, whose name says the format: .png, .pdf or .svg.
+
+    Raises
+    ------
+    WriteError
+        If the format is not known or the file cannot be written.
+    """
+    kind = Path(path).suffix.lstrip(".").lower()
+    figure = light_curve_figure(curve, zero_mjd=zero_mjd)
+    if kind not in figure.canvas.get_supported_filetypes():
+        ending = kind or "nothing"
+        raise WriteError(f"cannot draw {path}: the name of a figure ends in .png, .pdf or .svg, not in {ending}")
+    with replacing(path) as aside:
+        figure.savefig(aside, format=kind, dpi=dpi)
+
+
+def _title(curve: LightCurve) -> str:
+    """The object and where it is."""
+    return f"DIA object {curve.dia_object_id}   RA {curve.ra:.5f}°  Dec {curve.dec:+.5f}°"
+
+
+def _style(band: str, index: int) -> tuple[str, str]:
+    """Colour and symbol of a band."""
+    other = index % len(OTHER_COLOURS)
+    return COLOURS.get(band, OTHER_COLOURS[other]), SYMBOLS.get(band, OTHER_SYMBOLS[other])
+
+
+def _draw_band(axes: Axes, curve: LightCurve, band: str, colour: str, symbol: str, *, zero_mjd: float) -> None:
+    """Points with error bars: full where measured, hollow where flagged."""
+    level = curve.levels.get(band)
+    label = band if level is None else f"{band}, baseline {level.flux:.4g} ± {level.flux_err:.2g}"
+    good = curve.is_measured
+    style: dict[str, Any] = {"fmt": symbol, "color": colour, "markersize": 4.5, "elinewidth": 0.9, "linestyle": "none"}
+    axes.errorbar(curve.mjd[good] - zero_mjd, curve.flux[good], curve.flux_err[good], label=label, **style)
+    doubtful = ~good & np.isfinite(curve.flux)
+    if doubtful.any():
+        error = np.where(np.isfinite(curve.flux_err), curve.flux_err, 0.0)
+        axes.errorbar(
+            curve.mjd[doubtful] - zero_mjd, curve.flux[doubtful], error[doubtful], mfc="none", alpha=0.4, **style
+        )
+
+
+def _legend(axes: Axes) -> None:
+    """Bands first, then what the marks mean, beside the panel."""
+    handles, labels = axes.get_legend_handles_labels()
+    bands = {bars.get_label() for bars in axes.containers}
+    order = sorted(range(len(labels)), key=lambda index: labels[index] not in bands)
+    if order:
+        axes.legend(
+            [handles[index] for index in order],
+            [labels[index] for index in order],
+            fontsize="small",
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+        )
+
+
+def _mark_epochs(axes: Axes, curve: LightCurve, zero_mjd: float) -> None:
+    """A ring about what is in the template, a tick at the bottom for what made the baseline."""
+    template = curve.in_template & np.isfinite(curve.flux)
+    if template.any():
+        axes.plot(
+            curve.mjd[template] - zero_mjd,
+            curve.flux[template],
+            linestyle="none",
+            marker="o",
+            markersize=9,
+            markerfacecolor="none",
+            markeredgecolor="0.35",
+            markeredgewidth=0.8,
+            label="in the template",
+        )
+    if curve.is_baseline.any():
+        quiet = curve.mjd[curve.is_baseline] - zero_mjd
+        axes.plot(
+            quiet,
+            np.full(len(quiet), 0.015),
+            linestyle="none",
+            marker="|",
+            markersize=8,
+            color="0.35",
+            label="baseline",
+            transform=axes.get_xaxis_transform(),
+        )

@@ -1,0 +1,51 @@
+"""Light curves: what a table of forced sources says, object by object."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.forced_tables import forced_table
+
+from diapipe.catalogs.light_curve import light_curve, light_curves
+from diapipe.errors import InputError
+
+
+def test_every_row_is_in_one_curve(rng):
+    """The curves together have the rows of the table, each in its object's, in order of time."""
+    table = forced_table(rng)
+    curves = list(light_curves(table))
+    assert [curve.dia_object_id for curve in curves] == sorted(set(table["diaObjectId"]))
+    assert sum(map(len, curves)) == len(table)
+    for curve in curves:
+        rows = table[table["diaObjectId"] == curve.dia_object_id]
+        rows.sort("midpointMjdTai")
+        assert np.array_equal(curve.mjd, rows["midpointMjdTai"])
+        assert np.array_equal(curve.flux, np.float64(rows["psfFlux"]), equal_nan=True)
+        assert np.array_equal(curve.science_flux, np.float64(rows["scienceFlux"]), equal_nan=True)
+        assert curve.band.tolist() == rows["band"].tolist()
+        assert (curve.ra, curve.dec) == (rows["ra"][0], rows["dec"][0])
+        assert curve.flux_unit == "nJy"
+
+
+def test_one_object_is_the_same_as_among_all(rng):
+    """A single curve is that of the whole table; bands and flags choose epochs."""
+    table = forced_table(rng)
+    every = list(light_curves(table, template_visits=[3, 4]))
+    one = light_curve(table, every[1].dia_object_id, template_visits=[3, 4])
+    assert np.array_equal(one.flux, every[1].flux, equal_nan=True)
+    assert one.visit[one.in_template].tolist() == [3, 4]
+    assert one.bands == ("g", "r", "i")
+    assert set(one.in_band("r").band) == {"r"}
+    assert len(one.measured()) == len(one) - 2  # one without a flux, one flagged
+    assert not one.is_measured[:2].any()
+
+
+def test_what_is_not_there_is_refused(rng):
+    """An unknown object and a missing column each have their sentence; a table without rows has no curves."""
+    table = forced_table(rng)
+    with pytest.raises(InputError, match="no diaObjectId 7"):
+        light_curve(table, 7)
+    assert list(light_curves(table[:0])) == []
+    table.remove_column("psfFlux")
+    with pytest.raises(InputError, match="forced sources has no column psfFlux"):
+        list(light_curves(table))

@@ -1,0 +1,48 @@
+"""Figures of light curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.forced_tables import EVENT_MJD, forced_table
+
+from diapipe.catalogs.light_curve import light_curve
+from diapipe.errors import WriteError
+from diapipe.report.light_curves import light_curve_figure, write_light_curve
+from diapipe.steps.summarize.baseline import Baseline, corrected
+
+
+def test_points_are_those_of_the_curve(rng):
+    """Each band's points are its measured fluxes, hollow ones the flagged; an epoch without a flux is not drawn."""
+    curve = light_curve(forced_table(rng), 1_000_003, template_visits=[5])
+    axes = light_curve_figure(curve, zero_mjd=60000.0).axes[0]
+    drawn = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+    for band in "gri":
+        own = curve.in_band(band).measured()
+        assert np.array_equal(drawn[band], np.column_stack([own.mjd - 60000.0, own.flux]))
+    n_drawn = sum(len(bars.lines[0].get_xydata()) for bars in axes.containers)
+    assert n_drawn == np.isfinite(curve.flux).sum() == len(curve) - 1
+    assert "[nJy]" in axes.get_ylabel()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["g", "r", "i", "in the template"]
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_figures_are_written(rng, tmp_path: Path, ending):
+    """A corrected curve is drawn into a file of its kind."""
+    curve = corrected(
+        light_curve(forced_table(rng, level=-300.0), 1_000_003),
+        Baseline(event_start_mjd=EVENT_MJD[0], event_end_mjd=EVENT_MJD[1]),
+    )
+    path = tmp_path / f"curve.{ending}"
+    write_light_curve(curve, path)
+    start = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[ending]
+    assert path.read_bytes().startswith(start)
+
+
+def test_an_unknown_kind_is_refused(rng, tmp_path: Path):
+    """A name that says no kind of figure is refused, and nothing is left."""
+    with pytest.raises(WriteError, match=r"ends in \.png, \.pdf or \.svg, not in xyz"):
+        write_light_curve(light_curve(forced_table(rng), 1_000_003), tmp_path / "curve.xyz")
+    assert list(tmp_path.iterdir()) == []

@@ -24,9 +24,11 @@ class DrivenImageDifferenceConfig(ImageDifferenceConfig, pipelineConnections=Ima
     """The same configuration, in which lines about the older loader of reference catalogues are no mistake."""
 
     def setDefaults(self) -> None:
-        """The older names of datasets, which those files are written for."""
+        """The older names of datasets, which those files are written for, and what the survey's pipeline sets."""
         ImageDifferenceConfig.setDefaults(self)
         self.coaddName = OLD
+        for algorithm in ("al", "zogy"):
+            self.subtract[algorithm].doScaleByKernel = True
 
     @property
     def refObjLoader(self) -> IdleSubtask:

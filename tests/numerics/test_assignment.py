@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from diapipe.numerics.assignment import most_worth
 
@@ -32,6 +33,17 @@ def test_no_other_assignment_is_worth_more(seed):
     made = np.flatnonzero(partner >= 0)
     assert len(set(partner[made].tolist())) == len(made)
     assert worth[made, partner[made]].sum() == pytest.approx(best_sum(np.where(np.isfinite(worth), worth, -1e9)))
+
+
+@pytest.mark.parametrize("density", [0.02, 0.05, 0.2])
+def test_large_problems_have_the_optimum_of_scipy(rng, density):
+    """60 by 50, from many small components to one large: the sum is that of SciPy's solver on the whole table."""
+    worth = np.where(rng.random((60, 50)) < density, rng.normal(size=(60, 50)), -np.inf)
+    partner = assigned(worth)
+    made = np.flatnonzero(partner >= 0)
+    cost = np.hstack([np.where(np.isfinite(worth), -worth, 1e3), np.zeros((60, 60))])
+    assert -worth[made, partner[made]].sum() == pytest.approx(cost[linear_sum_assignment(cost)].sum(), abs=1e-9)
+    assert len(set(partner[made].tolist())) == len(made) > 10
 
 
 def test_the_closest_pair_gives_way_where_both_gain_by_it():

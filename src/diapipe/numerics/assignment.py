@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from diapipe.numerics.arrays import FloatArray, IntArray
+from diapipe.numerics.hashing import EMPTY, empty_table, slot_of
+from diapipe.numerics.jit import jit
+
+NONE = -1
+"""No partner."""
 
 
 def most_worth(first: IntArray, second: IntArray, worth: FloatArray, *, n_first: int) -> IntArray:
@@ -27,41 +27,109 @@ def most_worth(first: IntArray, second: IntArray, worth: FloatArray, *, n_first:
     Returns
     -------
     IntArray
-        Shape (n_first,). The same for the same pairs; among equal sums SciPy's solver chooses by the order of indices.
+        Shape (n_first,). The same for the same pairs.
 
     Notes
     -----
     Pairs that no chain of others joins do not know of each other, so each connected component has its own optimum. A
-    pair alone in its component is made at once; the others are assignment problems (Crouse 2016, as in SciPy).
+    pair alone in its component is made at once; the others are assignment problems, solved by shortest augmenting paths
+    with potentials (the Hungarian method: Kuhn 1955, Munkres 1957).
     """
-    partner = np.full(n_first, -1, np.int64)
     rows = np.flatnonzero(worth > 0.0)
-    alone = _times(first[rows]) * _times(second[rows]) == 1
-    partner[first[rows[alone]]] = second[rows[alone]]
-    for part in _components(first, second, rows[~alone], n_first):
-        here, at = np.unique(first[part], return_inverse=True)
-        there, to = np.unique(second[part], return_inverse=True)
-        cost = np.zeros((len(here), len(there) + len(here)))  # as many columns for those who stay alone
-        cost[at, to] = -worth[part]
-        row, column = linear_sum_assignment(cost)
-        made = (column < len(there)) & (cost[row, column] < 0.0)
-        partner[here[row[made]]] = there[column[made]]
+    first, second, worth = first[rows], second[rows], worth[rows]
+    partner = np.full(n_first, NONE, np.int64)
+    component = np.arange(n_first)
+    keys = empty_table(len(rows))
+    _join(first, second, keys, np.empty(len(keys), np.int64), component)
+    order = np.argsort(component[first], kind="stable")
+    _assign_each(first[order], second[order], worth[order], component, partner)
     return partner
 
 
-def _times(numbers: IntArray) -> IntArray:
-    """How often the number at each place is in the list."""
-    _, at, times = np.unique(numbers, return_inverse=True, return_counts=True)
-    return np.asarray(times[at])
+@jit
+def _join(first: IntArray, second: IntArray, keys: IntArray, owner: IntArray, component: IntArray) -> None:
+    """Number the components: each entry of the first kind gets the smallest index in its own."""
+    for pair in range(len(first)):
+        slot = slot_of(keys, second[pair])
+        if keys[slot] == EMPTY:
+            keys[slot], owner[slot] = second[pair], first[pair]
+        a, b = _root(component, owner[slot]), _root(component, first[pair])
+        component[max(a, b)] = min(a, b)
+    for entry in range(len(component)):
+        component[entry] = _root(component, entry)
 
 
-def _components(first: IntArray, second: IntArray, rows: IntArray, n_first: int) -> Iterator[IntArray]:
-    """The rows of the pairs of each connected component."""
-    if len(rows) == 0:
-        return
-    nodes, ends = np.unique(np.concatenate([first[rows], n_first + second[rows]]), return_inverse=True)
-    here, there = np.split(ends, 2)
-    links = coo_array((np.ones(len(rows), np.int8), (here, there)), shape=(len(nodes), len(nodes)))
-    _, label = connected_components(links, directed=False)
-    order = np.argsort(label[here], kind="stable")
-    yield from np.split(rows[order], np.flatnonzero(np.diff(label[here][order])) + 1)
+@jit
+def _root(component: IntArray, entry: int) -> int:
+    """The smallest entry of a tree."""
+    while component[entry] != entry:
+        entry = component[entry]
+    return entry
+
+
+@jit
+def _assign_each(first: IntArray, second: IntArray, worth: FloatArray, component: IntArray, partner: IntArray) -> None:
+    """Write the partners of all; the pairs come component by component."""
+    begin = 0
+    while begin < len(first):
+        end = begin + 1
+        while end < len(first) and component[first[end]] == component[first[begin]]:
+            end += 1
+        if end == begin + 1:
+            partner[first[begin]] = second[begin]
+        else:
+            _assign(first[begin:end], second[begin:end], worth[begin:end], partner)
+        begin = end
+
+
+@jit
+def _assign(first: IntArray, second: IntArray, worth: FloatArray, partner: IntArray) -> None:
+    """Write the partners of one component."""
+    rows, columns = np.unique(first), np.unique(second)
+    n = len(columns)
+    cost = np.zeros((len(rows), n + len(rows)))  # a column more for each that stays alone
+    for pair in range(len(first)):
+        cost[np.searchsorted(rows, first[pair]), np.searchsorted(columns, second[pair])] = -worth[pair]
+    taken_by = _least_cost(cost)
+    for column in range(n):
+        row = taken_by[column]
+        if row != NONE and cost[row, column] < 0.0:
+            partner[rows[row]] = columns[column]
+
+
+@jit
+def _least_cost(cost: FloatArray) -> IntArray:
+    """Row that has each column, -1 for none, at the least sum; there are at least as many columns as rows.
+
+    Row after row is brought in along the path of least reduced cost; potentials keep reduced costs non-negative.
+    """
+    n, m = cost.shape
+    of_row, of_column = np.zeros(n), np.zeros(m)
+    taken_by = np.full(m, NONE)
+    for new in range(n):
+        least, before, done = np.full(m, np.inf), np.full(m, NONE), np.zeros(m, np.bool_)
+        row, here = new, NONE
+        while row != NONE:
+            step, there = np.inf, NONE
+            for column in range(m):
+                if done[column]:
+                    continue
+                reduced = cost[row, column] - of_row[row] - of_column[column]
+                if reduced < least[column]:
+                    least[column], before[column] = reduced, here
+                if least[column] < step:
+                    step, there = least[column], column
+            of_row[new] += step
+            for column in range(m):
+                if done[column]:
+                    of_row[taken_by[column]] += step
+                    of_column[column] -= step
+                else:
+                    least[column] -= step
+            here, done[there] = there, True
+            row = taken_by[here]
+        while here != NONE:
+            earlier = before[here]
+            taken_by[here] = new if earlier == NONE else taken_by[earlier]
+            here = earlier
+    return taken_by

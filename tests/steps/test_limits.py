@@ -16,6 +16,7 @@ from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.decorrelate import DECORRELATORS
 from diapipe.steps.detect import DETECTORS
+from diapipe.steps.filter import DiaSourceFilter
 from diapipe.steps.force import Force, LocalBackground
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
@@ -48,7 +49,16 @@ FAMILIES = (
     ASSOCIATORS,
 )
 MEMBERS = [family.make(name) for family in FAMILIES for name in family]
-GROUPS = (Recipe(), ReadOptions(), ScaleVariance(), KernelSources(), Force(), LocalBackground(), *MEMBERS)
+GROUPS = (
+    Recipe(),
+    ReadOptions(),
+    ScaleVariance(),
+    KernelSources(),
+    Force(),
+    LocalBackground(),
+    DiaSourceFilter(),
+    *MEMBERS,
+)
 OPTIONS = {type(group): group for whole in GROUPS for group in groups(whole)}
 
 

@@ -1,0 +1,139 @@
+"""The DIA sources that pass the cuts, and the others with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+from diapipe.catalogs.columns import ColumnReader
+from diapipe.catalogs.flag_names import flag_name
+from diapipe.catalogs.schema import DIA_SOURCE
+from diapipe.errors import InputError, UsageError
+from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.steps.filter.cuts import DiaSourceFilter
+
+type Reasons = NDArray[np.str_]
+type Cut = tuple[BoolArray, Reasons | str]
+"""Which rows are rejected, and why: a text for each row, or one for all."""
+
+REASON_LENGTH = 96
+
+
+class Filtered(NamedTuple):
+    """A table in two parts: every row is in one of them.
+
+    Attributes
+    ----------
+    kept
+        The rows that passed.
+    rejected
+        The others, with a column ``reason``: the first that there is against each.
+    """
+
+    kept: Table
+    rejected: Table
+
+
+def filter_dia_sources(
+    table: Table,
+    options: DiaSourceFilter | None = None,
+    *,
+    exposure_time_s: float | FloatArray | None = None,
+    name: str = "the table of DIA sources",
+) -> Filtered:
+    """Take out the sources that should make no objects.
+
+    Parameters
+    ----------
+    table
+        DIA sources, in our columns or Rubin's.
+    options
+        The cuts; the defaults where none are given.
+    exposure_time_s
+        Of the image, or of that of each row; without it, trails are not judged by their speed.
+    name
+        What messages call the table.
+
+    Raises
+    ------
+    UsageError
+        If a flag is in neither the table nor the data model.
+    InputError
+        If the table lacks positions, or a reliability or trails that are asked for.
+    """
+    reader, options = ColumnReader(table, name), options or DiaSourceFilter()
+    reasons = np.full(len(table), "", dtype=f"U{REASON_LENGTH}")
+    for rejected, reason in _cuts(reader, options, exposure_time_s):
+        fresh = rejected & (reasons == "")
+        reasons[fresh] = reason if isinstance(reason, str) else reason[fresh]
+    bad = reasons != ""
+    rejected_rows = table[bad]
+    rejected_rows["reason"] = Column(reasons[bad], description="Why the source makes no object")
+    return Filtered(table[~bad], rejected_rows)
+
+
+def _cuts(reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float | FloatArray | None) -> Iterator[Cut]:
+    """All cuts, the first to be named first."""
+    places = [reader.numbers((column,), unit="deg") for column in ("ra", "dec")]
+    yield ~np.isfinite(places).all(axis=0), "its position is not known"
+    for flag in options.bad_flags:
+        yield _flagged(reader, flag), f"flag {flag_name(flag)}"
+    if "solar_system" in options.set_aside:
+        known = reader.numbers_or(("ssObjectId",), 0.0)
+        yield np.isfinite(known) & (known != 0), "a known object of the solar system"
+    yield from _trails(reader, options, exposure_time_s)
+    if options.min_science_snr is not None:
+        flux, error = (reader.numbers_or((column,), np.nan) for column in ("scienceFlux", "scienceFluxErr"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            snr = flux / error
+        yield _below(snr, options.min_science_snr, "S/N on the science image")
+    if options.min_reliability is not None:
+        _need(reader, "reliability", f"at least {options.min_reliability:g} of it is asked")
+        yield _below(reader.numbers(("reliability",)), options.min_reliability, "reliability")
+
+
+def _need(reader: ColumnReader, column: str, why: str) -> None:
+    """Refuse a table without a column that was asked for."""
+    if reader.name_of((column,)) is None:
+        raise InputError(f"{reader.name} has no column {column}, though {why}", missing=column)
+
+
+def _flagged(reader: ColumnReader, flag: str) -> BoolArray:
+    """The rows with a flag; of one that the table lacks none, if it is known at all."""
+    name = flag_name(flag)
+    if reader.name_of((flag, name)) is None and name not in {
+        column.name for column in DIA_SOURCE if column.dtype == "?"
+    }:
+        raise UsageError(f"{reader.name} has no flag {flag!r}, and the data model has none", field=flag)
+    return reader.truths_or((flag, name), False)
+
+
+def _trails(
+    reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float | FloatArray | None
+) -> Iterator[Cut]:
+    """Trails that are set aside as such, that leave the image, or that are too fast."""
+    length = reader.numbers_or(("trailLength",), np.nan, unit="arcsec")
+    trailed = np.isfinite(length) & ~reader.truths_or(("trail_flag",), False)
+    if "trailed" in options.set_aside:
+        _need(reader, "trail_flag", "trails are to be set aside")
+        yield trailed, "trailed"
+    if options.max_trail_arcsec_per_s is None:
+        return
+    yield trailed & reader.truths_or(("dp_trail_flag_offImage",), False), "its trail leaves the image"
+    at_edge = reader.truths_or(("trail_flag_edge",), False)
+    long = reader.truths_or(("dp_trail_flag_suspectLongTrail",), False)
+    yield trailed & at_edge & long, "a long trail at the edge of the image"
+    if exposure_time_s is not None:
+        most = options.max_trail_arcsec_per_s * np.broadcast_to(exposure_time_s, length.shape)
+        said = np.char.mod("trail of %.1f arcsec, too fast", np.where(trailed, length, 0.0))
+        yield trailed & (length >= most), said
+
+
+def _below(values: FloatArray, least: float, what: str) -> Cut:
+    """The rows whose value is known and below a limit."""
+    known = np.isfinite(values)
+    return known & (values < least), np.char.mod(f"{what} %.3g, below {least:g}", np.where(known, values, 0.0))

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 N_RUNS = 5
 """Runs that are told of each output."""
+_CURES = {
+    "gone": "bring them back to where they were",
+    "changed": "results that are there are of the old ones; put them back, or forget them (butler prune-datasets) and "
+    "ingest the new ones",
+}
 
 
 @click.command(short_help="Tell what a survey's repository holds.")
@@ -33,6 +38,10 @@ def status(repo: str, output: str, failed: bool, no_work: bool, quiet: bool, ver
         f"{repo}: "
         + ", ".join(counted(n, name).replace("patchs", "patches") for name, n in found.n_records.items() if n)
     )
+    for kind, cure in _CURES.items():
+        paths = [path for path, what in found.lost_files if what == kind]
+        if paths:
+            click.echo(f"{counted(len(paths), 'ingested file')} {kind} since, as {paths[0]}: {cure}")
     if not found.outputs:
         click.echo("nothing was run yet")
     for one in found.outputs:

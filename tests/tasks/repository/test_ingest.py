@@ -32,6 +32,7 @@ from diapipe.tasks.repository.ingest import ingest
 from diapipe.tasks.repository.ingest_files import files_in
 from diapipe.tasks.repository.ingest_sorting import DATASET
 from diapipe.tasks.repository.instrument import register_camera
+from diapipe.tasks.running import status_of
 
 ingest_module = sys.modules[ingest.__module__]
 RUN = "TestCam/raw"
@@ -440,3 +441,41 @@ def test_the_season_of_moa_goes_in(root: Path, shared_data: Path, capsys):
         nights = {record.day_obs for record in records}
         assert min(nights) == 20130627
         assert max(nights) == 20130810
+
+
+def test_a_file_that_was_rewritten_is_told(root: Path, tmp_path: Path):
+    """Same name and size, other pixels: reading, ingest and status say so. A copy that is put back is the same."""
+    files = write_night(tmp_path / "night", range(1, 3))
+    take(root, files)
+    whole = Path(files[0]).read_bytes()
+    middle = len(whole) - 2800  # in its only block of pixels
+    Path(files[0]).write_bytes(whole[:middle] + b"12345678" + whole[middle + 8 :])
+    told = "was changed after it was ingested: put the old file back"
+    with kept(root) as butler:
+        where = {"instrument": "TestCam", "detector": 0, "collections": RUN}
+        with pytest.raises(ValueError) as failure:
+            butler.get(DATASET, exposure=1, **where)
+        assert told in str(failure.value.__cause__ or failure.value)
+        assert butler.get(DATASET, exposure=2, **where).info.visit == 2
+    again = take(root, files)
+    assert again.already_there == (files[1],)
+    assert [(refusal.path, refusal.reason[: len(told)]) for refusal in again.refused] == [(files[0], told)]
+    Path(files[1]).unlink()
+    assert status_of(str(root)).lost_files == ((files[0], "changed"), (files[1], "gone"))
+    Path(files[0]).unlink()
+    Path(files[0]).write_bytes(whole)
+    with kept(root) as butler:
+        assert butler.get(DATASET, exposure=1, **where).info.visit == 1
+
+
+def test_a_rewritten_file_is_forgotten_and_ingested_anew(root: Path, tmp_path: Path):
+    """As the message says, by `butler prune-datasets`; the file itself stays."""
+    [file] = write_night(tmp_path / "night", range(1, 2))
+    take(root, [file])
+    Path(file).write_bytes(Path(write_image(tmp_path / "other.fits", 1, OBJECT="elsewhere")).read_bytes())
+    with kept(root) as butler:
+        refs = butler.query_datasets(DATASET, collections=RUN, explain=False)
+        butler.pruneDatasets(refs, disassociate=True, unstore=True, purge=True)
+    assert take(root, [file]).summary == "1 ingested"
+    with kept(root) as butler:
+        assert butler.get(DATASET, instrument="TestCam", exposure=1, detector=0, collections=RUN).info.visit == 1

@@ -19,7 +19,8 @@ from diapipe.errors import WriteError
 from diapipe.images.box import Box
 from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
 from diapipe.tasks.repository.camera_files import ImageFile
-from diapipe.tasks.repository.stored_cameras import camera_for
+from diapipe.tasks.repository.file_stamps import check_same
+from diapipe.tasks.repository.stored_cameras import camera_for, stamp_in
 
 MOST_INPUTS = 100
 """Datasets that a header names; of more, only their number."""
@@ -87,7 +88,8 @@ class CameraFileFormatter(FormatterV2):
     default_extension = ".fits"
 
     def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
-        """The exposure, its part in the parameter ``bbox``, or a component."""
+        """The exposure, its part in the parameter ``bbox``, or a component; ReadError of a file that was changed."""
+        check_same(path, stamp_in(self.file_descriptor.location.uri))
         image = self.image_file(path)
         return image.exposure(self.box) if component is None else image.part(component, self.box)
 

@@ -14,6 +14,7 @@ from diapipe.errors import DiapipeError, UsageError
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_files import FoundImage, images_of
 from diapipe.tasks.repository.exposure_records import exposure_rows, insert_exposures, insert_parts
+from diapipe.tasks.repository.file_stamps import stamp_of
 from diapipe.tasks.repository.formatters import CameraFileFormatter
 from diapipe.tasks.repository.ingest_sorting import DATASET, Ingested, Plan, ScannedFile, refusal_of, sort_out
 from diapipe.tasks.repository.instrument import register_camera
@@ -195,7 +196,9 @@ def _dataset(
 ) -> FileDataset:
     """One file with the data ids of its images; their identifiers follow from data id and collection alone."""
     absolute = os.path.abspath(path)
-    address = address_of(absolute, root) if transfer == "direct" else ResourcePath(absolute)
+    address = ResourcePath(absolute)
+    if transfer == "direct":
+        address = address_of(absolute, root, stamp=stamp_of(absolute))
     refs = [
         DatasetRef(
             kind,

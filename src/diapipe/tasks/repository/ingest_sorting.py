@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lsst.daf.butler import Butler
 
@@ -12,7 +13,8 @@ from diapipe.errors import DiapipeError, ReadError
 from diapipe.tasks.repository.camera import Camera
 from diapipe.tasks.repository.camera_files import FoundImage
 from diapipe.tasks.repository.exposure_records import known_exposures
-from diapipe.tasks.repository.stored_cameras import raw_run
+from diapipe.tasks.repository.file_stamps import CHANGED, stamp_of
+from diapipe.tasks.repository.stored_cameras import raw_run, stamp_in
 
 DATASET = "post_isr_image"
 """Dataset type of what is ingested."""
@@ -108,13 +110,21 @@ def sort_out(butler: Butler, camera: Camera, scanned: Sequence[ScannedFile], pla
     there = _known_files(butler, camera, visits)
     for path, images in scanned:
         owners = {image.detector: there.get((image.visit, image.detector)) for image in images}
-        if any(owner is not None and _is_same_file(owner, path) for owner in owners.values()):
-            plan.already_there.append(path)
+        same = next(
+            (owner for owner in owners.values() if owner is not None and _is_same_file(owner.place, path)), None
+        )
+        if same is not None:
+            if same.stamp and stamp_of(path) != same.stamp:
+                plan.refuse(path, CHANGED)
+            else:
+                plan.already_there.append(path)
             continue
         taken = next((detector for detector, owner in owners.items() if owner is not None), None)
         if taken is not None:
             image = next(image for image in images if image.detector == taken)
-            plan.refuse(path, f"visit {image.visit} detector {taken} is there already, from {owners[taken]}")
+            plan.refuse(
+                path, f"visit {image.visit} detector {taken} is there already, from {there[image.visit, taken].place}"
+            )
             continue
         problem = next((text for image in images if (text := _disagreement(image, exposures))), None)
         if problem is not None:
@@ -122,7 +132,7 @@ def sort_out(butler: Butler, camera: Camera, scanned: Sequence[ScannedFile], pla
             continue
         plan.new.append((path, images))
         for image in images:
-            there[image.visit, image.detector] = path
+            there[image.visit, image.detector] = _Owner(path)
             exposures.setdefault(image.visit, (image.physical_filter, image.span.begin))
 
 
@@ -140,13 +150,34 @@ def _disagreement(image: FoundImage, exposures: dict[int, tuple[str, float]]) ->
     return None
 
 
-def _known_files(butler: Butler, camera: Camera, visits: Sequence[int]) -> dict[tuple[int, int], str]:
+def changed_files(butler: Butler) -> Iterator[tuple[str, str]]:
+    """Ingested files outside of the repository that are ``gone`` or ``changed``, by their paths."""
+    if not list(butler.registry.queryDatasetTypes(DATASET)):
+        return
+    refs = butler.query_datasets(DATASET, collections="*", find_first=False, limit=None, explain=False)
+    places = {found.primaryURI for found in butler.get_many_uris(refs).values() if found.primaryURI is not None}
+    stamps = {place.ospath: stamp for place in places if place.isLocal and (stamp := stamp_in(place))}
+    for path, stamp in sorted(stamps.items()):
+        if not os.path.exists(path):
+            yield path, "gone"
+        elif stamp_of(path) != stamp:
+            yield path, "changed"
+
+
+class _Owner(NamedTuple):
+    """Where the repository has a file, and the stamp that it had; "" if none is known."""
+
+    place: str
+    stamp: str = ""
+
+
+def _known_files(butler: Butler, camera: Camera, visits: Sequence[int]) -> dict[tuple[int, int], _Owner]:
     """Where the repository has the files of visits, by visit and detector."""
     kind = butler.registry.queryDatasetTypes(DATASET)
     run = raw_run(camera.name)
     if not list(kind) or run not in butler.collections.query(f"{camera.name}/*"):
         return {}
-    found: dict[tuple[int, int], str] = {}
+    found: dict[tuple[int, int], _Owner] = {}
     for start in range(0, len(visits), 1000):
         refs = butler.query_datasets(
             DATASET,
@@ -157,9 +188,10 @@ def _known_files(butler: Butler, camera: Camera, visits: Sequence[int]) -> dict[
             explain=False,
         )
         for ref, uris in butler.get_many_uris(refs).items():
-            if uris.primaryURI is not None:
+            address = uris.primaryURI
+            if address is not None:
                 key = (int(ref.dataId["exposure"]), int(ref.dataId["detector"]))
-                found[key] = uris.primaryURI.ospath if uris.primaryURI.isLocal else uris.primaryURI.geturl()
+                found[key] = _Owner(address.ospath if address.isLocal else address.geturl(), stamp_in(address))
     return found
 
 

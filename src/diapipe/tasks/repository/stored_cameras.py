@@ -1,13 +1,14 @@
 """Descriptions of cameras as a repository keeps them, where every process that reads a file finds them.
 
 The description lies in ``cameras/<name>.yaml`` under the root of the repository's files, and is the dataset ``camera``
-in the collection of the instrument's files too. A file that stays outside of the repository has that root in the
-fragment of its address: ``file:///data/night1.fits#cameras=file:///surveys/repo``.
+in the collection of the instrument's files too. A file that stays outside of the repository has that root, and its own
+stamp, in the fragment of its address: ``file:///data/night1.fits#was=0f3a25c1d277&cameras=file:///surveys/repo``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -23,7 +24,7 @@ from diapipe.tasks.repository.camera_description import FOLDER, load_camera, par
 
 CAMERA = "camera"
 """Dataset type of a camera's description."""
-_FRAGMENT = "cameras="
+_FRAGMENT = re.compile(r"(?:was=(?P<stamp>[0-9a-f]+)&)?cameras=(?P<root>.+)")
 
 
 def raw_run(instrument: str) -> str:
@@ -39,9 +40,15 @@ def files_root(butler: Butler) -> ResourcePath:
     return found
 
 
-def address_of(path: str, root: ResourcePath) -> ResourcePath:
-    """Address of a file outside of the repository, with the place of the cameras."""
-    return ResourcePath(path, forceDirectory=False).replace(fragment=f"{_FRAGMENT}{root.geturl()}")
+def address_of(path: str, root: ResourcePath, *, stamp: str) -> ResourcePath:
+    """Address of a file outside of the repository, with its stamp and the place of the cameras."""
+    return ResourcePath(path, forceDirectory=False).replace(fragment=f"was={stamp}&cameras={root.geturl()}")
+
+
+def stamp_in(address: ResourcePath) -> str:
+    """The stamp of a file in its address; empty where there is none."""
+    found = _FRAGMENT.fullmatch(address.unquoted_fragment)
+    return (found["stamp"] or "") if found else ""
 
 
 def camera_for(location: Location, instrument: str) -> Camera:
@@ -68,8 +75,9 @@ def camera_for(location: Location, instrument: str) -> Camera:
 def _root_of(location: Location) -> ResourcePath:
     """Root of the repository's files, from the fragment of an address or the path below the root."""
     uri = location.uri
-    if uri.unquoted_fragment.startswith(_FRAGMENT):
-        return ResourcePath(uri.unquoted_fragment.removeprefix(_FRAGMENT), forceDirectory=True)
+    found = _FRAGMENT.fullmatch(uri.unquoted_fragment)
+    if found:
+        return ResourcePath(found["root"], forceDirectory=True)
     below = location.pathInStore
     path = uri.path.removesuffix(below.path) if not below.isabs() else uri.dirname().path
     return uri.replace(path=path, forceDirectory=True)

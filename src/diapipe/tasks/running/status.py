@@ -12,6 +12,7 @@ from lsst.daf.butler._collection_type import CollectionType
 
 from diapipe.errors import UsageError
 from diapipe.tasks.repository import open_repository
+from diapipe.tasks.repository.ingest_sorting import changed_files
 from diapipe.tasks.running.execution import in_words
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.ledger import Ledger
@@ -48,9 +49,16 @@ class OutputStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryStatus:
-    """What a repository holds: numbers of records by dimension, and its outputs."""
+    """What a repository holds: numbers of records by dimension, and its outputs.
+
+    Parameters
+    ----------
+    lost_files
+        Ingested files outside of the repository that are ``gone`` or ``changed``, by their paths.
+    """
 
     n_records: dict[str, int]
+    lost_files: tuple[tuple[str, str], ...] = ()
     outputs: tuple[OutputStatus, ...] = field(default=())
 
 
@@ -77,7 +85,8 @@ def status_of(repo: str, *, output: str = "") -> RepositoryStatus:
             name = _named(output, runs)
             runs = {name: runs[name]}
         outputs = [_output(butler, repo, name, runs[name]) for name in sorted(runs)]
-        return RepositoryStatus(n_records=n_records, outputs=tuple(outputs))
+        lost = tuple(changed_files(butler))
+        return RepositoryStatus(n_records=n_records, lost_files=lost, outputs=tuple(outputs))
 
 
 def _n_records(butler: Butler, dimension: str) -> int:

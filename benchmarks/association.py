@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.crowded_pairs import wrong_joins
 from diapipe.steps.associate import ASSOCIATORS, AbstractAssociator, SourceBatch, associate
 
 OBJECTS, SHOWN, VISITS = 10_000, 0.1, 100
@@ -103,18 +104,8 @@ def measured(algorithm: AbstractAssociator, n_sources: int) -> Cost:
         found = associate(patch.visits(n_visits), algorithm=algorithm)
         cpu_s += time.process_time() - begun - patch.spent_s
         n += len(found.source_ids)
-        wrong += n_wrong(found.source_ids % 10**8, found.object_ids)
+        wrong += wrong_joins(found)
     return Cost(n_sources=n, n_patches=n_patches, n_visits=n_visits, cpu_s=cpu_s, wrong=wrong)
-
-
-def n_wrong(truth: np.ndarray, found: np.ndarray) -> int:
-    """Sources that are not of the object that most of theirs are of."""
-    order = np.lexsort((truth, found))
-    truth, found = truth[order], found[order]
-    runs = np.flatnonzero(np.concatenate([[True], (np.diff(found) != 0) | (np.diff(truth) != 0), [True]]))
-    lengths, owner = np.diff(runs), found[runs[:-1]]
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(owner) != 0]))
-    return int(len(truth) - np.maximum.reduceat(lengths, starts).sum())
 
 
 def write_line(line: str) -> None:

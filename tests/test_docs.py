@@ -18,7 +18,7 @@ import diapipe
 from diapipe.catalogs import schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
-from diapipe.steps import calibrate, decorrelate, detect, match, select, subtract, template
+from diapipe.steps import associate, calibrate, decorrelate, detect, match, select, subtract, template
 from diapipe.steps.coadd import selection
 from diapipe.steps.measure.quality import Cuts
 
@@ -156,6 +156,7 @@ def test_the_default_threshold_is_on_its_page():
         decorrelate.DECORRELATORS,
         subtract.PRECONVOLUTIONS,
         detect.DETECTORS,
+        associate.ASSOCIATORS,
     ],
     ids=lambda f: f.verb,
 )

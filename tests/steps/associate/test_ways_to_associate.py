@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.crowded_pairs import pairs, wrong_joins
 from skies import ARCSEC, Sky, batch, same_grouping, truth
 
 from diapipe.numerics.sphere import angle_of, angles_of, unit_vectors
@@ -154,30 +155,9 @@ def test_pairs_of_objects_are_told_apart_better_than_by_the_nearest():
     400 pairs, 11,000 sources. Within one tolerance bipartite makes at least a seventh fewer wrong joins than the
     nearest; the counts, about 290 and 380, are known to 20 or so, and mostly of the same sources.
     """
-    images = list(crowded_pairs(np.random.default_rng(3), apart_arcsec=0.5))
+    images = list(pairs(np.random.default_rng(3), apart_arcsec=0.5, n_pairs=400))
     wrong = [
         wrong_joins(associate(images, algorithm=algorithm))
         for algorithm in (BipartiteAssociator(), SimpleAssociator(tolerance_arcsec=1.0))
     ]
     assert wrong[0] < wrong[1] * 6 / 7
-
-
-def crowded_pairs(rng, *, apart_arcsec, n=400, n_images=20):
-    """Images of pairs of objects, 30 arcsec from pair to pair."""
-    x, angle = 30.0 * np.arange(n), rng.uniform(0.0, 2.0 * np.pi, n)
-    place = np.array([[*x, *(x + apart_arcsec * np.cos(angle))], [*np.zeros(n), *(apart_arcsec * np.sin(angle))]])
-    error = np.exp(rng.uniform(np.log(0.03), np.log(0.25), 2 * n))
-    for image in range(1, n_images + 1):
-        on = np.flatnonzero(rng.random(2 * n) < 0.7)
-        off = rng.normal(size=(2, len(on))) * np.hypot(error[on], 0.03)
-        outlier = rng.random(len(on)) < 0.01
-        off[:, outlier] = rng.uniform(-0.7, 0.7, (2, outlier.sum()))
-        ra, dec = (place[:, on] + off) * ARCSEC
-        yield SourceBatch(image * 10**9 + on, ra, dec, error[on] * ARCSEC, error[on] * ARCSEC)
-
-
-def wrong_joins(found):
-    """Sources that are not of the object that most sources of theirs are of."""
-    pairs, counts = np.unique(np.stack([found.object_ids, truth(found.source_ids)]), axis=1, return_counts=True)
-    most = {own: counts[pairs[0] == own].max() for own in np.unique(pairs[0])}
-    return len(found.source_ids) - sum(most.values())

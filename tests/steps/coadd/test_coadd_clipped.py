@@ -70,6 +70,19 @@ def test_transients_in_one_of_ten_are_suppressed(rng, clean, snr):
     assert (found.n_images[middles] < N).all()
 
 
+def test_a_bad_pixel_on_a_star_hides_nothing_around_it():
+    """A transient one pixel beside one, on the light of a star six pixels away: 95% gone, the pixel being filled."""
+    x, y, row = np.array([150.0]) + PATCH.x0, np.array([150.0]) + PATCH.y0, 150 + PATCH.y0
+    more = {k: point(x, y, 3e4) for k in range(N)}
+    calm, changed = warps_of(NO_STARS, more), warps_of(NO_STARS, more | {3: all_of(more[3], point(x + 6, y, 3e4))})
+    for warps in (calm, changed):
+        box, mask = warps[3].box, warps[3].masked_image.mask
+        mask[row - box.y0, 155 + PATCH.x0 - box.x0] |= int(MaskPlane.CR)
+    (mean, found), (plain, clipped) = mean_and_clipped(changed), mean_and_clipped(calm)
+    left, in_mean = left_over(found, clipped, x + 6, y, radius=5), left_over(mean, plain, x + 6, y, radius=5)
+    assert abs(left[0]) < 0.05 * in_mean[0]
+
+
 def test_moving_objects_trails_and_rays_are_suppressed(rng, clean):
     """An asteroid at another place in each visit, a satellite, cosmic rays that nobody flagged: each 95% gone."""
     x, y = np.linspace(60, 240, N) + PATCH.x0, np.full(N, 150.0) + PATCH.y0

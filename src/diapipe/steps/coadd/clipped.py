@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter
 
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
-from diapipe.numerics.common_psf import noise_equivalent_sigma
+from diapipe.numerics.common_psf import Smoothing, noise_equivalent_sigma
 from diapipe.numerics.components import grow_runs
 from diapipe.numerics.outliers import count_runs, medians, score_beyond, seldom, significant_regions
 from diapipe.numerics.seen_noise import seen_variance
@@ -18,8 +18,10 @@ from diapipe.steps.coadd.base import AbstractCoadder, Block, ByteArray
 from diapipe.steps.coadd.comparison import (
     DIM_SIGMA,
     Static,
+    beside,
+    borrowed,
+    bright_holes,
     excess_scatter,
-    judged,
     local_mean,
     model_errors,
     rescaled,
@@ -101,12 +103,12 @@ class ClippedCoadder(AbstractCoadder):
             self._reject(rejected, self._sharp_regions(block, spread, sky, 1.0), most, self.grow_sharp_px)
             return rejected
         sigma = float(np.sqrt(self.widening)) * max(noise_equivalent_sigma(psf) for psf in known)
-        smooth, gains = smoothed_alike(block, sigma, static)
+        smooth, smoothings = smoothed_alike(block, sigma, static)
         common = np.empty(block.box.shape, np.float32)
         medians(smooth, block.usable, common, np.zeros_like(number))
         light = np.abs(np.nan_to_num(common))
         sky = Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
-        regions = self._smooth_regions(block, spread, sky, (smooth, gains, sigma))
+        regions = self._smooth_regions(block, spread, sky, (smooth, smoothings, sigma))
         self._reject(rejected, regions, most, SIGMA_TO_FWHM * sigma * self.grow_fwhm)
         sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
         regions = self._sharp_regions(block, spread, replace(sky, median=static), sharpest)
@@ -118,19 +120,22 @@ class ClippedCoadder(AbstractCoadder):
         block: Block,
         spread: Sequence[Float32Array],
         sky: Static,
-        alike: tuple[Float32Array, list[float], float],
+        alike: tuple[Float32Array, list[Smoothing], float],
     ) -> list[Regions]:
         """What stands out from the median of the smoothed images, by image."""
-        smooth, gains, sigma = alike
+        smooth, smoothings, sigma = alike
         found = []
-        for i, gain in enumerate(gains):
+        for i, (kernel, gain) in enumerate(smoothings):
             variance = np.float32(gain) * spread[i]
-            good = judged(block.usable[i], variance, sky, int(np.ceil(2.0 * sigma)))
+            wide, small = bright_holes(block.usable[i], variance, sky)
+            good = np.where(beside(wide, int(np.ceil(2.0 * sigma))), np.uint8(0), block.usable[i])
             off = rescaled(smooth[i], variance, sky, good)
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
             allowed = np.float32(self.n_model_errors) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
             seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA, dim=sky.dim)
+            if small.any():
+                allowed += borrowed(small, kernel, sky)
             found.append(self._regions(off, seen, allowed, good, sky.number))
         return found
 

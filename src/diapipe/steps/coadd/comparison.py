@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter, uniform_filter
+from scipy.ndimage import label, maximum_filter, uniform_filter
 
-from diapipe.numerics.arrays import BoolArray, Float32Array, MaskArray
-from diapipe.numerics.common_psf import smoothed, smoothing_to
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+from diapipe.numerics.common_psf import Smoothing, smoothed, smoothing_to
 from diapipe.numerics.stats import robust_sigma, thinned
 from diapipe.steps.coadd.base import Block, ByteArray
 
@@ -23,6 +23,7 @@ _SAMPLED_PIXELS = 50_000
 _LEAST_PIXELS = 100
 _N_FITS, _CLIP = 4, 3.0
 _DARKEST_PERCENT = 40.0
+_FEW_PX = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,27 +106,38 @@ def _part(off: Float32Array, light: Float32Array, which: BoolArray, *, unknown: 
     return float(sizes.max())
 
 
-def judged(usable: ByteArray, variance: Float32Array, sky: Static, reach: int) -> ByteArray:
-    """Pixels of a smoothed image that are its own: not those around the hole that it has where a bright star is.
-
-    The hole is filled with what other images show, whose seeing is another.
+def bright_holes(usable: ByteArray, variance: Float32Array, sky: Static) -> tuple[BoolArray, BoolArray]:
+    """Pixels on much light that a smoothed image has from others, whose seeing is another: wide holes, as the core of a
+    star, and those of a few pixels, as of a cosmic ray.
     """
     holes = (usable == 0) & (sky.near > _BRIGHT_SIGMA * np.sqrt(variance))
     if not holes.any():
-        return usable
-    return np.where(maximum_filter(holes, 2 * reach + 1), np.uint8(0), usable)
+        return holes, holes
+    labels, _ = label(holes)
+    wide = (np.bincount(labels.ravel()) > _FEW_PX)[labels] & holes
+    return wide, holes & ~wide
 
 
-def smoothed_alike(block: Block, sigma: float, static: Float32Array) -> tuple[Float32Array, list[float]]:
-    """The images at a Gaussian PSF, holes filled with what the others have there, and the gain in variance of each."""
-    smooth, gains = np.empty_like(block.image), []
+def beside(holes: BoolArray, reach: int) -> BoolArray:
+    """Pixels no farther from a hole than ``reach``."""
+    return np.asarray(maximum_filter(holes, 2 * reach + 1)) if holes.any() else holes
+
+
+def borrowed(holes: BoolArray, kernel: FloatArray, sky: Static) -> Float32Array:
+    """Light that smoothed pixels have from holes: by so much they may be off, in whatever seeing the others are."""
+    return np.maximum(smoothed(np.where(holes, sky.near, np.float32(0.0)), kernel), np.float32(0.0))
+
+
+def smoothed_alike(block: Block, sigma: float, static: Float32Array) -> tuple[Float32Array, list[Smoothing]]:
+    """The images at a Gaussian PSF, holes filled with what the others have there, and how each was brought to it."""
+    smooth, smoothings = np.empty_like(block.image), []
     filler, any_psf = np.nan_to_num(static), next(psf for psf in block.psfs if psf is not None)
     for i, (psf, correlation) in enumerate(zip(block.psfs, block.correlations, strict=True)):
         matching = smoothing_to(any_psf if psf is None else psf, sigma, correlation)
         whole = np.where(block.usable[i] != 0, block.image[i], filler)
         smooth[i] = smoothed(whole, matching.kernel)
-        gains.append(matching.gain)
-    return smooth, gains
+        smoothings.append(matching)
+    return smooth, smoothings
 
 
 def local_mean(variance: Float32Array) -> Float32Array:

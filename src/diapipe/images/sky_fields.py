@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from diapipe.errors import InputError, UsageError
 from diapipe.numerics.arrays import FloatArray, IntArray, RealArray
-from diapipe.numerics.sphere import angle_of, chord_of, from_tangent_plane, tangent_plane, unit_vectors
+from diapipe.numerics.sphere import angle_of, angles_of, chord_of, from_tangent_plane, tangent_plane, unit_vectors
 
 type Corners = tuple[RealArray, RealArray]
 """Right ascensions and declinations of a polygon's corners in order, degrees."""
@@ -45,7 +45,7 @@ class SkyField:
     def around(cls, regions: Sequence[Corners]) -> SkyField:
         """The rectangle around images; UsageError if they reach farther than a tangent plane does."""
         ra, dec = (np.concatenate([np.asarray(r[axis], np.float64).ravel() for r in regions]) for axis in (0, 1))
-        centre = _position(unit_vectors(ra, dec).mean(axis=0))
+        centre = angles_of(unit_vectors(ra, dec).mean(axis=0))
         for _ in range(2):
             _refuse_beyond(ra, dec, centre)
             plane = tangent_plane(ra, dec, centre)
@@ -106,12 +106,6 @@ def _labels(middles: FloatArray, radii: FloatArray) -> IntArray:
     near = pairs[apart <= reach[pairs].sum(axis=1)]
     links = coo_array((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(first), len(first)))
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)[which.ravel()]
-
-
-def _position(vector: FloatArray) -> FloatArray:
-    """Right ascension and declination in degrees of a direction."""
-    x, y, z = vector
-    return np.array([np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))])
 
 
 def _refuse_beyond(ra: FloatArray, dec: FloatArray, centre: FloatArray) -> None:

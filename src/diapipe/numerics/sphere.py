@@ -41,7 +41,7 @@ def from_tangent_plane(plane: FloatArray, centre: FloatArray) -> FloatArray:
 
 
 def angles_of(vectors: FloatArray) -> FloatArray:
-    """Longitude (0 to 360) and latitude in degrees of Cartesian directions, shape (n, 3); shape (2, n)."""
+    """Longitude (0 to 360) and latitude in degrees of Cartesian directions, shape (..., 3); shape (2, ...)."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     longitude = np.degrees(np.arctan2(y, x)) % 360.0
-    return np.stack([np.where(longitude == 360.0, 0.0, longitude), np.degrees(np.arctan2(z, np.hypot(x, y)))])
+    return np.array([np.where(longitude == 360.0, 0.0, longitude), np.degrees(np.arctan2(z, np.hypot(x, y)))])

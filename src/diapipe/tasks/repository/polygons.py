@@ -11,7 +11,7 @@ from lsst.sphgeom import ConvexPolygon, UnitVector3d
 from diapipe.images.box import Box
 from diapipe.images.sky import icrs_of
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.sphere import unit_vectors
+from diapipe.numerics.sphere import angles_of, unit_vectors
 
 type Outline = FloatArray
 """Directions of positions around an image; shape (n, 3)."""
@@ -36,5 +36,5 @@ def vertices_of(region: ConvexPolygon) -> Outline:
 
 def corners_of(region: ConvexPolygon) -> tuple[FloatArray, FloatArray]:
     """Right ascensions and declinations of the corners of a region, degrees."""
-    x, y, z = vertices_of(region).T
-    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+    ra, dec = angles_of(vertices_of(region))
+    return ra, dec

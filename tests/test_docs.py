@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import diapipe
-from diapipe.catalogs import schema
+from diapipe.catalogs import object_schema, schema
 from diapipe.cli import main as cli
 from diapipe.cli.recipes import recipe_of
 from diapipe.steps import associate, calibrate, decorrelate, detect, match, select, subtract, template
@@ -101,7 +101,8 @@ def test_the_mask_table_is_that_of_the_program():
 
 def test_columns_that_the_docs_name_exist():
     """Every ``dp_*`` of the pages is a column; every threshold of the default cut is on its page."""
-    columns = {column.name for column in schema.DIA_SOURCE}
+    tables = (schema.DIA_SOURCE, object_schema.DIA_FORCED_SOURCE, object_schema.dia_object_schema(("g",)))
+    columns = {column.name for table in tables for column in table}
     for page in PAGES:
         assert set(re.findall(r"`(dp_\w+)`", page.read_text())) <= columns, name_of(page)
     told = (ROOT / "docs" / "algorithms" / "dp_bad.md").read_text()

@@ -17,6 +17,7 @@ from diapipe.cli import interrupts
 from diapipe.cli.coadd import coadd
 from diapipe.cli.define_visits import define_visits
 from diapipe.cli.demo import demo
+from diapipe.cli.export import export
 from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
@@ -63,6 +64,7 @@ for command in (
     submit,
     coadd,
     status,
+    export,
     pipeline,
     simulate,
     report,

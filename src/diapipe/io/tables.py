@@ -37,9 +37,9 @@ def write_parquet(table: Table, path: PathLike, *, metadata: Mapping[str, Any] |
         If the file cannot be written.
     """
     columns = [table[name] for name in table.colnames]
-    arrays = [_array(column) for column in columns]
+    arrays = [arrow_array(column) for column in columns]
     schema = pa.schema(
-        [_field(column, array) for column, array in zip(columns, arrays, strict=True)],
+        [arrow_field(column, array) for column, array in zip(columns, arrays, strict=True)],
         metadata={_TABLE_KEY: json.dumps({**dict(table.meta), **(metadata or {})}, default=str).encode()},
     )
     with replacing(path) as aside:
@@ -78,7 +78,7 @@ def read_parquet(path: PathLike) -> Table:
     return table
 
 
-def _array(column: Column) -> pa.Array:
+def arrow_array(column: Column) -> pa.Array:
     """The column from its own memory: `pyarrow.array` would import pandas first, wherever that is installed."""
     values = np.asarray(column)
     missing = np.asarray(column.mask) if isinstance(column, MaskedColumn) else np.zeros(len(values), np.bool_)
@@ -102,7 +102,8 @@ def _bits(flags: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
-def _field(column: Column, array: pa.Array) -> pa.Field:
+def arrow_field(column: Column, array: pa.Array) -> pa.Field:
+    """Its name and type, with unit and description."""
     notes = {"unit": str(column.unit) if column.unit else "", "description": column.description or ""}
     return pa.field(column.name, array.type, metadata={key: text for key, text in notes.items() if text})
 

@@ -141,14 +141,6 @@ def test_sncosmo_has_the_fluxes_and_their_zero_point(tables, tmp_path):
             assert [float(row[name]) for row in rows] == pytest.approx(values, rel=1e-6)
 
 
-def test_sncosmo_reads_it(tables, tmp_path):
-    """Sncosmo itself, where it is at hand."""
-    sncosmo = pytest.importorskip("sncosmo")
-    folder = write(tables, tmp_path / "curves", "sncosmo")
-    for path in folder.iterdir():
-        assert sncosmo.read_lc(path).meta["diaObjectId"] == int(path.stem)
-
-
 def read_snana(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
     """SNANA's text layout: ``KEY: value``, rows after OBS: by VARLIST:, END:."""
     lines = [line.split("#")[0].split() for line in path.read_text().splitlines() if line.strip()]

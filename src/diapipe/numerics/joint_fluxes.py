@@ -18,10 +18,10 @@ import numpy as np
 
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import inlined, jit
-from diapipe.numerics.psf_photometry import blended
-from diapipe.numerics.shifting import LOBES, shift_stacks
+from diapipe.numerics.psf_photometry import blend
+from diapipe.numerics.shifting import LOBES, shift_stack
 from diapipe.numerics.small_systems import factorize, make_regular, solve_factored
-from diapipe.numerics.weighting import weighted_blocks
+from diapipe.numerics.weighting import MEAN_HALF, load_block, mean_weights
 
 FLUX, VARIANCE, CHI2, N_USED, COVERAGE, LEVEL, SHARE_LOST = range(7)
 N_RESULTS = 7
@@ -65,68 +65,131 @@ def _solve(drawn: FloatArray, w: Float32Array, matrix: FloatArray, row: FloatArr
 
 
 @inlined
-def _half_covariance(seen: FloatArray, rho: FloatArray) -> float:
-    """Σ_pq s_p ρ(p - q) s_q, ρ being symmetric: the middle row right of the centre and all rows below count twice."""
+def _quadratic_form(seen: FloatArray, side: int, width: int, rho: FloatArray) -> float:
+    """Σ_pq s_p ρ(p - q) s_q of a stamp of ``side`` rows of ``width``, flat, zero beyond the first ``side`` columns.
+
+    With at least as many zeros behind each row as ρ reaches, a lag is one shift of the flat stamp. ρ is symmetric: what
+    lies right of the middle of its middle row, and below it, counts twice.
+    """
     reach, total = rho.shape[0] // 2, 0.0
-    side = seen.shape[0]
     for lag_y in range(min(reach, side - 1) + 1):
-        for lag_x in range(-min(reach, side - 1), min(reach, side - 1) + 1):
+        for lag_x in range(-reach if lag_y > 0 else 0, reach + 1):
             value = rho[reach + lag_y, reach + lag_x]
-            if value == 0.0 or (lag_y == 0 and lag_x < 0):
+            if value == 0.0:
                 continue
-            low, high, product = max(0, -lag_x), min(side, side - lag_x), 0.0
-            for r in range(side - lag_y):
-                here, there = seen[r, low:high], seen[r + lag_y, low + lag_x : high + lag_x]
-                for c in range(high - low):
-                    product += here[c] * there[c]
-            total += (1.0 if lag_y == 0 and lag_x == 0 else 2.0) * value * product
+            shift, product = lag_y * width + lag_x, 0.0
+            here, there = seen[: len(seen) - shift], seen[shift:]
+            for i in range(len(here)):
+                product += here[i] * there[i]
+            total += (1.0 if shift == 0 else 2.0) * value * product
     return total
+
+
+@inlined
+def _draw(
+    base: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
+    owner: int,
+    members: IntArray,
+    scratch: FloatArray,
+    taps: FloatArray,
+    drawn: FloatArray,
+) -> None:
+    """Profiles of a source and, after its own, of its neighbours, on the stamp around its pixel; all of one PSF."""
+    column, row = np.floor(x[owner] + 0.5), np.floor(y[owner] + 0.5)
+    shift_stack(base, x[owner] - column, y[owner] - row, taps, scratch, drawn[0:1])
+    for j in range(len(members)):
+        other = members[j]
+        shift_stack(base, x[other] - column, y[other] - row, taps, scratch, drawn[j + 1 : j + 2])
+
+
+@inlined
+def _fit_one(
+    own: FloatArray,
+    d: Float32Array,
+    v: Float32Array,
+    w: Float32Array,
+    rho: FloatArray,
+    matrix: FloatArray,
+    row: FloatArray,
+    fluxes: FloatArray,
+    seen: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Fill ``out`` (N_RESULTS,) from the profiles of a source and its neighbours; the last five before are scratch."""
+    side = w.shape[0]
+    width = side + rho.shape[0] // 2
+    first = _solve(own, w, matrix, row)
+    covered, whole, used = 0.0, 0.0, 0
+    for r in range(side):
+        for c in range(side):
+            square = own[0, r, c] * own[0, r, c]
+            whole += square
+            covered += square if w[r, c] > 0.0 else 0.0
+            used += 1 if w[r, c] > 0.0 else 0
+    out[N_USED], out[COVERAGE] = used, covered / whole if whole > 0.0 else 0.0
+    if not first > 0.0:
+        return
+    flux, level = 0.0, 0.0
+    for r in range(side):
+        for c in range(side):
+            a = 0.0
+            for j in range(len(own)):
+                a += row[j] * own[j, r, c]
+            a *= w[r, c]
+            flux += a * d[r, c]
+            level += a
+            seen[r * width + c] = a * np.sqrt(v[r, c])
+    out[FLUX], out[LEVEL], out[SHARE_LOST] = flux, level, 1.0 - 1.0 / (first * row[0])
+    out[VARIANCE] = _quadratic_form(seen, side, width, rho)
+    out[CHI2] = _chi2(own, d, w, matrix, fluxes)
 
 
 @jit
 def _fit_all(
-    drawn: FloatArray,
+    image: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    bits: int,
+    nodes: FloatArray,
+    index: IntArray,
+    weights: FloatArray,
+    half: int,
+    x: FloatArray,
+    y: FloatArray,
     offsets: IntArray,
-    values: Float32Array,
-    spread: Float32Array,
-    weights: Float32Array,
+    members: IntArray,
     rho: FloatArray,
+    chosen: IntArray,
+    first: int,
     out: FloatArray,
 ) -> None:
-    """Fill ``out`` (n, N_RESULTS) from the profiles of each source and, after its own, of its neighbours."""
-    side, most = values.shape[1], 1
-    for k in range(len(values)):
-        most = max(most, offsets[k + 1] - offsets[k])
+    """Fill the rows of ``out`` of the chosen places, numbered from ``first`` on."""
+    side, most = 2 * half + 1, 1
+    for k in chosen:
+        most = max(most, offsets[k + 1] - offsets[k] + 1)
+    wide = side + 2 * MEAN_HALF
+    values, spread, good = np.empty((3, wide, wide), np.float32)
+    d, v, w = np.empty((3, side, side), np.float32)
+    base = np.empty((1, side + 2 * LOBES, side + 2 * LOBES))
+    scratch, taps = np.empty((side + 2 * LOBES, side)), np.empty((2, 2 * LOBES))
+    drawn, seen = np.empty((most, side, side)), np.zeros(side * (side + rho.shape[0] // 2))
     room, row, fluxes = np.empty(most * most), np.empty(most), np.empty(most)
-    seen = np.empty((side, side))
-    for k in range(len(values)):
-        own = drawn[offsets[k] : offsets[k + 1]]
-        matrix = room[: len(own) ** 2].reshape(len(own), len(own))
-        d, v, w = values[k], spread[k], weights[k]
-        first = _solve(own, w, matrix, row)
-        covered, whole, used = 0.0, 0.0, 0
+    for k in chosen:
+        near = members[offsets[k] : offsets[k + 1]]
+        y_first, x_first = int(np.floor(y[k] + 0.5)) - wide // 2, int(np.floor(x[k] + 0.5)) - wide // 2
+        load_block(image, mask, variance, bits, y_first, x_first, values, spread, good)
+        mean_weights(spread, good, w)
+        base[:] = 0.0
+        blend(nodes, index[k : k + 1], weights[k : k + 1], base)
+        _draw(base, x, y, k, near, scratch, taps, drawn)
         for r in range(side):
-            for c in range(side):
-                square = own[0, r, c] * own[0, r, c]
-                whole += square
-                covered += square if w[r, c] > 0.0 else 0.0
-                used += 1 if w[r, c] > 0.0 else 0
-        out[k, N_USED], out[k, COVERAGE] = used, covered / whole if whole > 0.0 else 0.0
-        if not first > 0.0:
-            continue
-        flux, level = 0.0, 0.0
-        for r in range(side):
-            for c in range(side):
-                a = 0.0
-                for j in range(len(own)):
-                    a += row[j] * own[j, r, c]
-                a *= w[r, c]
-                flux += a * d[r, c]
-                level += a
-                seen[r, c] = a * np.sqrt(v[r, c])
-        out[k, FLUX], out[k, LEVEL], out[k, SHARE_LOST] = flux, level, 1.0 - 1.0 / (first * row[0])
-        out[k, VARIANCE] = _half_covariance(seen, rho)
-        out[k, CHI2] = _chi2(own, d, w, matrix, fluxes)
+            d[r] = values[r + MEAN_HALF, MEAN_HALF : MEAN_HALF + side]
+            v[r] = spread[r + MEAN_HALF, MEAN_HALF : MEAN_HALF + side]
+        m = len(near) + 1
+        matrix = room[: m * m].reshape(m, m)
+        _fit_one(drawn[:m], d, v, w, rho, matrix, row, fluxes, seen, out[k - first])
 
 
 @inlined
@@ -204,27 +267,8 @@ def joint_fluxes(
     chosen = first + np.flatnonzero(wanted[first:stop])
     if len(chosen) == 0:
         return results
-    columns, rows = (np.floor(v[chosen] + 0.5).astype(np.int64) for v in (x, y))
-    stamps = weighted_blocks(image, mask, variance, bits=bits, rows=rows, columns=columns, half=half)
-    bases = blended(nodes, index[chosen], weights[chosen], half + LOBES)[:, None]
-    offsets, members = _with_own(around, chosen)
-    owner = np.repeat(np.arange(len(chosen)), np.diff(offsets))
-    drawn = np.empty((len(members), 1, 2 * half + 1, 2 * half + 1))
-    shift_stacks(bases, owner, x[members] - columns[owner], y[members] - rows[owner], drawn)
     rho = np.ones((1, 1)) if correlation is None else np.ascontiguousarray(correlation, np.float64)
-    out = results[chosen - first]
-    _fit_all(drawn[:, 0], offsets, *stamps, rho, out)
-    results[chosen - first] = out
+    _fit_all(
+        image, mask, variance, int(bits), nodes, index, weights, half, x, y, *around, rho, chosen, first, results
+    )  # fmt: skip
     return results
-
-
-def _with_own(around: Around, chosen: IntArray) -> tuple[IntArray, IntArray]:
-    """Offsets and members of the chosen places, each with itself first."""
-    counts = around.offsets[chosen + 1] - around.offsets[chosen]
-    offsets = np.concatenate([[0], np.cumsum(counts + 1)])
-    members = np.empty(offsets[-1], np.int64)
-    members[offsets[:-1]] = chosen
-    owner = np.repeat(np.arange(len(chosen)), counts)
-    order = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    members[offsets[owner] + 1 + order] = around.members[around.offsets[chosen][owner] + order]
-    return offsets, members

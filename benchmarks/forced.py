@@ -41,7 +41,11 @@ def main() -> None:
     ra, dec = white.wcs.pixel_to_world_values(*rng.uniform(0.0, SIZE, (2, N)))
     everything = Force(aperture_radii_px=(3.0, 6.0, 9.0, 12.0), background=LocalBackground())
     unit = yardstick(4096)
-    lines = ["| forced photometry | CPU ms | wall ms | in units of the yardstick |", "|---|---|---|---|", unit.row(unit)]
+    lines = [
+        "| forced photometry | CPU ms | wall ms | in units of the yardstick |",
+        "|---|---|---|---|",
+        unit.row(unit),
+    ]
     for name, exposure, options in (
         ("white noise", white, Force()),
         ("correlated noise", correlated, Force()),

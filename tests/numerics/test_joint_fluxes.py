@@ -61,14 +61,14 @@ def dense(k, image, mask, variance, rho):
             d[i], v[i] = image[r, c], variance[r, c]
             w[i] = 1.0 / variance[around][mask[around] == 0].mean(dtype=np.float64)
     models = np.array([drawn(j, column, row) for j in (k, *NEIGHBOURS[k])])
-    inverse = np.linalg.inv(models @ (w[:, None] * models.T))
-    estimator = (inverse @ (models * w))[0]
+    inverse = np.linalg.inv(models @ (on[:, None] * models.T))
+    estimator = (inverse @ (models * on))[0]
     reach, covariance = rho.shape[0] // 2, np.zeros((len(places), len(places)))
     for i, (r, c) in enumerate(places):
         for j, (s, t) in enumerate(places):
             if max(abs(r - s), abs(c - t)) <= reach:
                 covariance[i, j] = rho[r - s + reach, c - t + reach] * np.sqrt(v[i] * v[j])
-    fluxes = inverse @ (models * w) @ d
+    fluxes = inverse @ (models * on) @ d
     return {
         FLUX: estimator @ d,
         VARIANCE: estimator @ covariance @ estimator,
@@ -76,13 +76,13 @@ def dense(k, image, mask, variance, rho):
         N_USED: on.sum(),
         COVERAGE: (models[0] ** 2 * on).sum() / (models[0] ** 2).sum(),
         LEVEL: estimator.sum(),
-        SHARE_LOST: 1.0 - 1.0 / ((models[0] ** 2 * w).sum() * inverse[0, 0]),
+        SHARE_LOST: 1.0 - 1.0 / ((models[0] ** 2 * on).sum() * inverse[0, 0]),
     }
 
 
 @pytest.mark.parametrize("rho", [np.ones((1, 1)), CORRELATION])
 def test_equals_the_dense_solution(rho, rng):
-    """Every column of every source equals that of full matrices, to the float32 of the weights."""
+    """Every column of every source equals that of full matrices, to the float32 of the pixels."""
     data = planes(rng)
     found = fitted(*data, correlation=rho)
     for k in range(5):

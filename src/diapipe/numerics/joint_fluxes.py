@@ -1,13 +1,16 @@
 """Fluxes of point sources at given places, each fitted together with those that shine into its stamp.
 
 The pixels around source k are D = Σ_j F_j P_j + noise over k and its neighbours j, linear in the fluxes. With
-A_ij = Σ P_i w P_j over the stamp, w = 0 on unusable pixels (`diapipe.numerics.weighting`), and c the row of A⁻¹ that
-belongs to k,
+A_ij = Σ P_i P_j over the usable pixels of the stamp and c the row of A⁻¹ that belongs to k,
 
-    F_k = Σ a D,   a = w Σ_j c_j P_j,   Var F_k = Σ_pq a_p C_pq a_q,
+    F_k = Σ a D,   a = Σ_j c_j P_j,   Var F_k = Σ_pq a_p C_pq a_q,
 
 with C_pq = ρ(p - q) sqrt(V_p V_q) the covariance of the noise. The estimator a has Σ a P_k = 1 and Σ a P_j = 0, so
-that the flux of a neighbour, whatever it is, leaves F_k alone. Without neighbours a = w P / Σ P w P.
+that the flux of a neighbour, whatever it is, leaves F_k alone. Without neighbours a = P / ΣP².
+
+All pixels have one weight. With 1/V, which a bright source raises under itself, the error would be up to 15% smaller
+where the source outshines the sky; but then what an imperfect P leaves in a flux would depend on the flux, and bright
+and faint sources would not be on one scale. So it is a factor, that of the aperture correction of the image.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class Around(NamedTuple):
 
 
 @inlined
-def _solve(drawn: FloatArray, w: Float32Array, matrix: FloatArray, row: FloatArray) -> float:
+def _solve(drawn: FloatArray, use: Float32Array, matrix: FloatArray, row: FloatArray) -> float:
     """Fill ``row`` with the first row of A⁻¹ of the profiles ``drawn`` (m, side, side); returns A of the first.
 
     ``matrix`` (m, m) is scratch; where nothing is seen of the first, the row is 0.
@@ -47,9 +50,9 @@ def _solve(drawn: FloatArray, w: Float32Array, matrix: FloatArray, row: FloatArr
         row[i] = 0.0
         for j in range(i + 1):
             total = 0.0
-            for r in range(w.shape[0]):
-                for c in range(w.shape[1]):
-                    total += drawn[i, r, c] * w[r, c] * drawn[j, r, c]
+            for r in range(use.shape[0]):
+                for c in range(use.shape[1]):
+                    total += drawn[i, r, c] * use[r, c] * drawn[j, r, c]
             matrix[i, j], matrix[j, i] = total, total
     first = float(matrix[0, 0])
     if not first > 0.0:
@@ -110,6 +113,7 @@ def _fit_one(
     d: Float32Array,
     v: Float32Array,
     w: Float32Array,
+    use: Float32Array,
     rho: FloatArray,
     matrix: FloatArray,
     row: FloatArray,
@@ -120,14 +124,14 @@ def _fit_one(
     """Fill ``out`` (N_RESULTS,) from the profiles of a source and its neighbours; the last five before are scratch."""
     side = w.shape[0]
     width = side + rho.shape[0] // 2
-    first = _solve(own, w, matrix, row)
-    covered, whole, used = 0.0, 0.0, 0
+    first = _solve(own, use, matrix, row)
+    covered, whole, used = 0.0, 0.0, 0.0
     for r in range(side):
         for c in range(side):
             square = own[0, r, c] * own[0, r, c]
             whole += square
-            covered += square if w[r, c] > 0.0 else 0.0
-            used += 1 if w[r, c] > 0.0 else 0
+            covered += square * use[r, c]
+            used += use[r, c]
     out[N_USED], out[COVERAGE] = used, covered / whole if whole > 0.0 else 0.0
     if not first > 0.0:
         return
@@ -137,13 +141,13 @@ def _fit_one(
             a = 0.0
             for j in range(len(own)):
                 a += row[j] * own[j, r, c]
-            a *= w[r, c]
+            a *= use[r, c]
             flux += a * d[r, c]
             level += a
             seen[r * width + c] = a * np.sqrt(v[r, c])
     out[FLUX], out[LEVEL], out[SHARE_LOST] = flux, level, 1.0 - 1.0 / (first * row[0])
     out[VARIANCE] = _quadratic_form(seen, side, width, rho)
-    out[CHI2] = _chi2(own, d, w, matrix, fluxes)
+    out[CHI2] = _chi2(own, d, w, use, matrix, fluxes)
 
 
 @jit
@@ -171,7 +175,7 @@ def _fit_all(
         most = max(most, offsets[k + 1] - offsets[k] + 1)
     wide = side + 2 * MEAN_HALF
     values, spread, good = np.empty((3, wide, wide), np.float32)
-    d, v, w = np.empty((3, side, side), np.float32)
+    d, v, w, use = np.empty((4, side, side), np.float32)
     base = np.empty((1, side + 2 * LOBES, side + 2 * LOBES))
     scratch, taps = np.empty((side + 2 * LOBES, side)), np.empty((2, 2 * LOBES))
     drawn, seen = np.empty((most, side, side)), np.zeros(side * (side + rho.shape[0] // 2))
@@ -187,20 +191,26 @@ def _fit_all(
         for r in range(side):
             d[r] = values[r + MEAN_HALF, MEAN_HALF : MEAN_HALF + side]
             v[r] = spread[r + MEAN_HALF, MEAN_HALF : MEAN_HALF + side]
+            use[r] = good[r + MEAN_HALF, MEAN_HALF : MEAN_HALF + side]
         m = len(near) + 1
         matrix = room[: m * m].reshape(m, m)
-        _fit_one(drawn[:m], d, v, w, rho, matrix, row, fluxes, seen, out[k - first])
+        _fit_one(drawn[:m], d, v, w, use, rho, matrix, row, fluxes, seen, out[k - first])
 
 
 @inlined
-def _chi2(own: FloatArray, d: Float32Array, w: Float32Array, factor: FloatArray, fluxes: FloatArray) -> float:
-    """Weighted sum of squares that all profiles together leave; ``factor`` is what `_solve` left, the rest scratch."""
+def _chi2(
+    own: FloatArray, d: Float32Array, w: Float32Array, use: Float32Array, factor: FloatArray, fluxes: FloatArray
+) -> float:
+    """Sum of squares that all profiles together leave, weighted by 1/V; ``factor`` is what `_solve` left.
+
+    ``fluxes`` is scratch.
+    """
     m = len(own)
     for j in range(m):
         fluxes[j] = 0.0
         for r in range(w.shape[0]):
             for c in range(w.shape[1]):
-                fluxes[j] += own[j, r, c] * w[r, c] * d[r, c]
+                fluxes[j] += own[j, r, c] * use[r, c] * d[r, c]
     if m == 1:
         fluxes[0] /= factor[0, 0]
     else:

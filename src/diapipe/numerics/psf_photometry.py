@@ -213,11 +213,17 @@ def fit_point_sources(
 def blended(nodes: FloatArray, index: IntArray, weights: FloatArray, reach: int) -> FloatArray:
     """Weighted sum of node images, cut or continued with zeros to the half-width ``reach``: (n, size, size)."""
     images = np.zeros((len(index), 2 * reach + 1, 2 * reach + 1))
-    blend(nodes, index, weights, images)
+    _blend_all(nodes, index, weights, images)
     return images
 
 
 @jit
+def _blend_all(nodes: FloatArray, index: IntArray, weights: FloatArray, images: FloatArray) -> None:
+    """`blend`, called from outside of compiled functions."""
+    blend(nodes, index, weights, images)
+
+
+@inlined
 def blend(nodes: FloatArray, index: IntArray, weights: FloatArray, images: FloatArray) -> None:
     """Add the node images, times their weights, to ``images``: as much of their middle as there is on both."""
     size = min(images.shape[1], nodes.shape[1])

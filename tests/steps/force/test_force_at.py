@@ -167,6 +167,22 @@ def test_fluxes_are_calibrated_and_corrected(rng):
     assert plain["psfFlux"] == pytest.approx(counts["psfFlux"] * scale)
 
 
+def test_errors_hold_those_of_the_models(rng):
+    """Relative errors of calibration and aperture correction add to that of the noise in squares, the second to PSF
+    fluxes only.
+    """
+    x, y = np.array([80.0]), np.array([90.0])
+    image = exposure("a", drawn((200, 200), x, y, np.array([1e5]), sigma=SIGMA), 1.0, SIGMA, rng)
+    maps = {
+        name: ChebyshevField.constant(value, image.box) for name, value in (("psfFlux", 1.0), ("psfFluxErr", 0.003))
+    }
+    uncertain = replace(image, photo_calib=PhotoCalib(2.0, 0.008), aperture_corrections=maps)
+    noise, found = (force_on_pixels(e, x=x, y=y, options=Force(aperture_radii_px=(6.0,))) for e in (image, uncertain))
+    for name, relative in (("psfFlux", np.hypot(0.004, 0.003)), ("ap06Flux", 0.004)):
+        wanted = 2.0 * np.hypot(noise[f"{name}Err"], relative * noise[name])
+        assert found[f"{name}Err"] == pytest.approx(wanted), name
+
+
 def test_a_level_is_told_and_taken_off(rng):
     """On a level of 4 counts pulls of 625 fluxes are N(0, 1) once it is subtracted, those of the level too."""
     x, y = grid(rng)

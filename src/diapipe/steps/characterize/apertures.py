@@ -9,7 +9,8 @@ import numpy as np
 from diapipe.images import Box, ChebyshevField
 from diapipe.images.fields import field_terms
 from diapipe.numerics import polynomials, star_stamps
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.excess import excess_scatter
 from diapipe.steps.limits import Limited
 
 
@@ -43,12 +44,15 @@ def aperture_correction(
     y: FloatArray,
     fwhm: float,
     box: Box,
+    psf_order: int,
     options: ApertureCorrection,
-) -> ChebyshevField:
-    """Factor that brings PSF fluxes onto the scale of aperture fluxes, over the image.
+) -> dict[str, ChebyshevField]:
+    """Factor that brings PSF fluxes onto the scale of aperture fluxes, over the image, and its error at one place.
 
     The ratio of the flux in the aperture to that of the PSF model in the same aperture: 1 where the model is right.
-    Masked pixels take the model's value. It is fitted robustly to the PSF stars.
+    Masked pixels take the model's value. It is fitted robustly to the PSF stars. How far their fluxes, all pixels
+    weighed alike as those of a faint source are, scatter around it beyond the noise is the error that the PSF model
+    leaves in a flux, however bright; that of the field itself is added to it in squares.
 
     Parameters
     ----------
@@ -60,8 +64,15 @@ def aperture_correction(
         Of the PSF in pixels.
     box
         Region of the field.
+    psf_order
+        Of the polynomial by which the PSF varies over the image.
     options
         Radius, order and significance.
+
+    Returns
+    -------
+    dict
+        ``psfFlux``, the factor, and ``psfFluxErr``, its error, as `Exposure.aperture_corrections` names them.
     """
     size = models.shape[-1]
     inside = star_stamps.radii(size) <= min(options.radius_fwhm * fwhm, size // 2)
@@ -69,7 +80,31 @@ def aperture_correction(
     excess = (fits.residual * inside).sum(axis=(1, 2))
     noise = np.where(stamps.weights > 0, 1.0 / np.maximum(stamps.weights, 1e-30), 0.0)
     error = np.hypot(np.sqrt((noise * inside).sum(axis=(1, 2))) / expected, 0.003)
-    return _robust_field(1.0 + excess / expected, error, x, y, box, options)
+    field = _robust_field(1.0 + excess / expected, error, x, y, box, options)
+    of_field = 1.0 / np.sqrt((error**-2.0).sum())
+    scatter = _scatter(fits, models, noise, inside, field.at(x=x, y=y))
+    scatter *= _prediction_factor(len(x), polynomials.n_terms(psf_order))
+    return {"psfFlux": field, "psfFluxErr": ChebyshevField.constant(float(np.hypot(scatter, of_field)), box)}
+
+
+def _scatter(
+    fits: star_stamps.StarFits, models: FloatArray, noise: FloatArray, inside: BoolArray, correction: FloatArray
+) -> float:
+    """Scatter, beyond the noise, of the ratio of aperture to corrected PSF flux ΣPD / ΣP² of the stars.
+
+    Both fluxes are sums over the same pixels: of the noise, what they have in common is not in their ratio.
+    """
+    in_aperture = inside / (models * inside).sum(axis=(1, 2))[:, None, None]
+    in_psf = models / (models**2).sum(axis=(1, 2))[:, None, None]
+    estimator = in_aperture - correction[:, None, None] * in_psf
+    differs = fits.flux * (1.0 - correction) + (estimator * fits.residual).sum(axis=(1, 2))
+    error = np.sqrt((noise * estimator**2).sum(axis=(1, 2)))
+    return excess_scatter(differs / fits.flux, error / fits.flux)
+
+
+def _prediction_factor(n_stars: int, n_terms: int) -> float:
+    """Error of a fit at a new place over the scatter at those that it was made from, sqrt((n + p) / (n - p))."""
+    return float(np.sqrt((n_stars + n_terms) / max(n_stars - n_terms, 1)))
 
 
 def _robust_field(

@@ -267,8 +267,15 @@ def _stars_and_psf(
     fit = psf.fit_psf(pixels, sources, chosen, size=size, half=half, options=options.psf)
     place = {"x": sources.x[fit.used] + pixels.box.x0, "y": sources.y[fit.used] + pixels.box.y0}
     if "psfFlux" not in corrections:
-        corrections["psfFlux"] = apertures.aperture_correction(
-            fit.stamps, fit.fits, fit.models, **place, fwhm=fwhm, box=pixels.box, options=options.apertures
+        corrections |= apertures.aperture_correction(
+            fit.stamps,
+            fit.fits,
+            fit.models,
+            **place,
+            fwhm=fwhm,
+            box=pixels.box,
+            psf_order=fit.psf.field.order,
+            options=options.apertures,
         )
     notes.values |= {
         "psf_source": "stars",

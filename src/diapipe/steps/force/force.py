@@ -142,14 +142,17 @@ def _at_edge(places: Places, planes: Planes) -> BoolArray:
 
 
 def _corrected(columns: Mapping[str, NDArray[Any]], exposure: Exposure, places: Places) -> Columns:
-    """PSF fluxes on the scale of large apertures, where the exposure brings the correction."""
+    """PSF fluxes on the scale of large apertures, where the exposure brings the correction; its error is in theirs.
+
+    That is what the PSF model leaves in a flux: of a bright source, most of its error.
+    """
     factor, error = correction_at(exposure, x=places.parent_x, y=places.parent_y)
     with np.errstate(invalid="ignore"):
         missing = ~(np.isfinite(factor) & (factor > 0.0))
-    by = np.where(missing, 1.0, factor)
+    by, of_model = np.where(missing, 1.0, factor), np.where(missing, 0.0, error)
     return {
         "psfFlux": columns["psfFlux"] * by,
-        "psfFluxErr": columns["psfFluxErr"] * by,
+        "psfFluxErr": np.hypot(columns["psfFluxErr"] * by, columns["psfFlux"] * of_model),
         "psfFlux_apCorr": np.where(missing, np.nan, factor),
         "psfFlux_apCorrErr": np.where(missing, np.nan, error),
         "psfFlux_flag_apCorr": missing,
@@ -157,7 +160,15 @@ def _corrected(columns: Mapping[str, NDArray[Any]], exposure: Exposure, places: 
 
 
 def _calibrated(columns: Columns, exposure: Exposure, places: Places) -> Columns:
-    """The columns, fluxes in nJy where the image is calibrated."""
+    """The columns, fluxes in nJy where the image is calibrated, the error of the calibration in theirs."""
     factor = flux_scale(exposure, x=places.parent_x, y=places.parent_y)
-    fluxes = {name for name in columns if name.endswith(("Flux", "FluxErr", "Background", "BackgroundErr"))}
-    return {name: values * factor if name in fluxes else values for name, values in columns.items()}
+    calib = exposure.photo_calib
+    of_scale = 0.0 if calib is None else calib.error / calib.mean
+    scaled = dict(columns)
+    for name in columns:
+        if name.endswith("Flux"):
+            scaled[name] = factor * columns[name]
+            scaled[f"{name}Err"] = factor * np.hypot(columns[f"{name}Err"], of_scale * columns[name])
+        elif name.startswith("localBackground") and not name.endswith("flag"):
+            scaled[name] = factor * columns[name]
+    return scaled

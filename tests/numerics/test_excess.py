@@ -1,0 +1,41 @@
+"""Scatter beyond claimed errors: recovered, zero where there is none, blind to outliers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diapipe.numerics.excess import excess_scatter
+
+
+@pytest.mark.parametrize("scatter", [0.003, 0.03])
+def test_scatter_is_recovered_whatever_the_errors(scatter, rng):
+    """Of 2,000 values with errors from 0.001 to 0.1 the scatter is right within four of its errors, s/sqrt(2 n) of
+    those n that are known better than s.
+    """
+    error = 10.0 ** rng.uniform(-3.0, -1.0, 2000)
+    found = excess_scatter(rng.normal(0.0, np.hypot(scatter, error)), error)
+    n_telling = (error < scatter).sum()
+    assert abs(found / scatter - 1.0) < 4.0 / np.sqrt(2 * n_telling)
+
+
+def test_nothing_beyond_the_errors_is_nothing(rng):
+    """Where the errors say it all, what is found is less than half of the smallest of them."""
+    error = 10.0 ** rng.uniform(-2.0, -1.0, 2000)
+    assert excess_scatter(rng.normal(0.0, error), error) < 0.005
+
+
+def test_outliers_and_gaps_do_not_count(rng):
+    """A twentieth of wild values and some that are none move the scatter by less than a tenth."""
+    error = np.full(2000, 0.01)
+    values = rng.normal(0.0, np.hypot(0.02, error))
+    wild = values.copy()
+    wild[::20] += rng.choice([-1.0, 1.0], 100) * rng.uniform(0.5, 3.0, 100)
+    wild[5], error[7] = np.nan, np.inf
+    assert excess_scatter(wild, error) == pytest.approx(excess_scatter(values[error < 1], error[error < 1]), rel=0.1)
+
+
+def test_too_few_tell_nothing():
+    """Of one value, or none, no scatter is known."""
+    assert excess_scatter(np.array([0.3]), np.array([0.1])) == 0.0
+    assert excess_scatter(np.array([]), np.array([])) == 0.0

@@ -85,16 +85,31 @@ def _assign_each(first: IntArray, second: IntArray, worth: FloatArray, component
 @jit
 def _assign(first: IntArray, second: IntArray, worth: FloatArray, partner: IntArray) -> None:
     """Write the partners of one component."""
-    rows, columns = np.unique(first), np.unique(second)
-    n = len(columns)
-    cost = np.zeros((len(rows), n + len(rows)))  # a column more for each that stays alone
+    row, column = np.empty(len(first), np.int64), np.empty(len(first), np.int64)
+    rows, columns = np.empty(len(first), np.int64), np.empty(len(first), np.int64)
+    n, m = _numbered(first, row, rows), _numbered(second, column, columns)
+    cost = np.zeros((n, m + n))  # a column more for each that stays alone
     for pair in range(len(first)):
-        cost[np.searchsorted(rows, first[pair]), np.searchsorted(columns, second[pair])] = -worth[pair]
+        cost[row[pair], column[pair]] = -worth[pair]
     taken_by = _least_cost(cost)
-    for column in range(n):
-        row = taken_by[column]
-        if row != NONE and cost[row, column] < 0.0:
-            partner[rows[row]] = columns[column]
+    for c in range(m):
+        r = taken_by[c]
+        if r != NONE and cost[r, c] < 0.0:
+            partner[rows[r]] = columns[c]
+
+
+@jit
+def _numbered(entries: IntArray, number: IntArray, listed: IntArray) -> int:
+    """Write a number from 0 for each entry, and the entry of each number, as they come; returns how many there are."""
+    n = 0
+    for k in range(len(entries)):
+        listed[n] = entries[k]  # found at the latest there
+        at = 0
+        while listed[at] != entries[k]:
+            at += 1
+        number[k] = at
+        n = max(n, at + 1)
+    return n
 
 
 @jit

@@ -159,7 +159,9 @@ def test_nothing_is_lost_or_changed(data):
     n = data.draw(st.integers(0, 12))
     flags = {name: data.draw(st.lists(st.booleans(), min_size=n, max_size=n)) for name in ("dp_bad", "centroid_flag")}
     fluxes = data.draw(st.lists(st.floats(-10, 10) | st.just(np.nan), min_size=n, max_size=n))
-    table = sources(n, scienceFlux=np.array(fluxes, float), scienceFluxErr=np.ones(n), **flags)
+    places = {"diaSourceId": np.arange(n), "ra": np.ones(n), "dec": np.ones(n)}
+    typed = {name: np.array(values, bool) for name, values in flags.items()}
+    table = Table(places | typed | {"scienceFlux": np.array(fluxes, float), "scienceFluxErr": np.ones(n)})
     before = table.copy()
     kept, rejected = filter_dia_sources(table)
     assert (rejected["reason"] != "").all()

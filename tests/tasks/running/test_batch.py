@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,39 @@ def test_parsl_takes_the_site(site: str, tmp_path: Path) -> None:
     if workers[site]:
         assert executor.max_workers_per_node == workers[site]
     assert config["submitPath"] == str(tmp_path / "jobs")
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "slurm": {
+        **{"nodes_per_block": 1, "cores_per_node": 32, "mem_per_node": 128, "walltime": "04:00:00"},
+        **{"account": "my_project"},
+    },
+    "htcondor": {
+        **{"max_blocks": 16, "cores_per_slot": 8, "mem_per_slot": 32, "walltime": "04:00:00"},
+        **{"requirements": "OpSysMajorVer >= 9"},
+    },
+}
+
+
+@pytest.mark.parametrize("site", OPTIONS)
+def test_every_option_of_a_site_reaches_its_scheduler(site: str, tmp_path: Path) -> None:
+    """Those that the shipped file leaves to be filled in, too; and the lines that make a job's shell find diapipe."""
+    from lsst.ctrl.bps import BpsConfig
+    from lsst.ctrl.bps.parsl.workflow import get_parsl_config
+
+    own = tmp_path / "own.yaml"
+    own.write_text(re.sub(r"^    # (?=\w+: )", "    ", site_file(site).read_text(), flags=re.MULTILINE))
+    told = submission(str(own), tmp_path)
+    (tmp_path / "submit.yaml").write_text(yaml.safe_dump(told))
+    config = BpsConfig(str(tmp_path / "submit.yaml"), wms_service_class_fqn="lsst.ctrl.bps.parsl.ParslService")
+    config["operator"] = "somebody"
+    made = get_parsl_config(config)
+    provider = made.executors[0].provider
+    assert {name: getattr(provider, name) for name in OPTIONS[site]} == OPTIONS[site]
+    assert "export CTRL_MPEXEC_DIR=" in told["site"][site]["commandPrefix"]
+    assert made.retries == 1
+    if site == "slurm":
+        assert "#SBATCH --qos=regular" in provider.scheduler_options.splitlines()
 
 
 def test_every_shipped_site_is_tested() -> None:

@@ -1,0 +1,68 @@
+"""Clocks for workers: CPU seconds of reading and writing, and of the files' own part of it; one line of a file each.
+
+A module that workers import before their first quantum (`benchmarks.overhead`); a worker ends without notice, so that
+each time is written at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lsst.daf.butler import DeferredDatasetHandle
+from lsst.daf.butler.formatters.parquet import ParquetFormatter
+from lsst.pipe.base import QuantumContext
+
+from diapipe.tasks.repository import formatters
+
+PLACE = "DIAPIPE_CLOCKS"
+"""Environment variable with the path of the file."""
+
+
+def clocked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, with its CPU time written down; a call within a call of the same name is part of that."""
+    running = 0
+
+    @functools.wraps(method)
+    def timed(*arguments: Any, **options: Any) -> Any:
+        nonlocal running
+        running, begun = running + 1, time.process_time()
+        try:
+            return method(*arguments, **options)
+        finally:
+            running -= 1
+            if not running:
+                with open(os.environ[PLACE], "a", encoding="utf-8") as file:
+                    file.write(f"{name} {time.process_time() - begun}\n")
+
+    return timed
+
+
+def install() -> None:
+    """Put the clocks on."""
+    for kind, name in ((QuantumContext, "get"), (QuantumContext, "put"), (DeferredDatasetHandle, "get")):
+        setattr(kind, name, clocked("butler", getattr(kind, name)))
+    for formatter in (
+        *(formatters.ExposureFormatter, formatters.DifferenceFormatter),
+        *(formatters.CameraFileFormatter, formatters.TableFormatter, ParquetFormatter),
+    ):
+        for name in {"read_from_local_file", "write_local_file"} & vars(formatter).keys():
+            setattr(formatter, name, clocked("files", getattr(formatter, name)))
+
+
+def sums(path: Path) -> Counter[str]:
+    """The seconds of each clock."""
+    found: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, seconds = line.split()
+        found[name] += float(seconds)  # type: ignore[assignment]
+    return found
+
+
+if PLACE in os.environ:
+    install()

@@ -23,6 +23,7 @@ from diapipe.steps.characterize import Characterize, Characterized, characterize
 from diapipe.steps.clean import Clean, Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, SkySources, detect, sky_sources
+from diapipe.steps.force import with_static_error
 from diapipe.steps.limits import Limited
 from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
 from diapipe.steps.measure import Measure, measure, with_sky_sources
@@ -225,6 +226,7 @@ def difference_pair(
         matched = match(of_science.exposure, aligned.exposure, of_science.stars, algorithm=recipe.matcher)
     with stage("subtract"):
         difference = _subtracted(of_science.exposure, aligned.exposure, matched, recipe)
+        difference = with_static_error(difference, of_science.stars)
         _checked(difference, of_science.exposure, matched, recipe)
     with stage("clean"):
         cleaned = clean(difference, options=recipe.clean)

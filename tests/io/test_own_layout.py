@@ -90,6 +90,7 @@ def difference() -> Difference:
         template_filter=SpatialKernel.constant(rng.normal(0, 1, (9, 9)), BOX),
         variance_factor=1.07,
         relative_error=0.013,
+        static_error=0.0071,
         residual_background=MeshField(
             rng.normal(0, 1, (3, 4)), np.array([7.5, 55.5, 103.5, 151.0]), np.arange(3) * 48.0
         ),
@@ -162,6 +163,7 @@ def test_difference_round_trip(tmp_path: Path) -> None:
         )
     assert after.variance_factor == before.variance_factor
     assert after.relative_error == before.relative_error
+    assert after.static_error == before.static_error
     assert after.residual_background is not None
     assert before.residual_background is not None
     np.testing.assert_array_equal(after.residual_background.over(BOX), before.residual_background.over(BOX))

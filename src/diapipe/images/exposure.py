@@ -168,6 +168,10 @@ class Difference:
     relative_error
         Of the matched light beyond its noise, as a fraction of it; its square times that of the light is in the
         variance.
+    static_error
+        Relative error of what is left of light that does not change: the scatter of its stars' PSF fluxes about 0,
+        beyond their noise. All pixels of a star share it, so it is not in the variance but in the errors of forced
+        fluxes.
     """
 
     exposure: Exposure
@@ -180,6 +184,7 @@ class Difference:
     residual_background: MeshField | None = None
     variance_factor: float = 1.0
     relative_error: float = 0.0
+    static_error: float = 0.0
 
     @property
     def level(self) -> Float32Array:

@@ -44,6 +44,7 @@ INFO_CARDS = {
 _OF_DIFFERENCE = {
     "variance_factor": ("DPVARFAC", "by which the variance was raised"),
     "relative_error": ("DPRELERR", "error of the light in the variance"),
+    "static_error": ("DPSTATER", "error of what is left of static light"),
 }
 _METADATA = "DPMETA"
 _EXACT = "EXACT"

@@ -18,6 +18,7 @@ from diapipe.flow import flagged, masked_as
 from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
+from diapipe.steps.force import with_static_error
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.connections import dataset_names
 from diapipe.tasks.data_refs import datasets_of
@@ -281,7 +282,8 @@ class ImageDifferenceTask(PipelineTask):
         if self.config.doDecorrelation and not self.subtract.whitens:
             found = self.decorrelate.run(science, template, match, spatiallyVarying=self.config.doSpatiallyVarying)
             whitening = found.whitening
-        difference = self.subtract.subtract(science, template, match, whitening)
+        difference = with_static_error(self.subtract.subtract(science, template, match, whitening), pair.science.stars)
+        self.metadata["staticError"] = difference.static_error
         if self.subtract.config.doScaleByKernel:
             difference = self.subtract.scaleByKernel(difference, template, match, numSources=len(pair.science.stars))
         return pair, Made(difference=difference, chosen=chosen, aligned=aligned, registration=registration, match=match)

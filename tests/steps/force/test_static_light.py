@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from diapipe.steps.force import StaticLight, force_on_pixels, left_of_stars
-from gaussian_sky import drawn, exposure
+from diapipe.images import ChebyshevField, Difference, SpatialKernel
+from diapipe.steps.force import error_with_static_light, force_on_pixels, with_static_error
+from gaussian_sky import drawn, exposure, star_list
 
 SIDE, STEP, SIGMA, NOISE = 620, 24, 1.8, 5.0
 
@@ -20,27 +23,46 @@ def left(rng, relative):
     return exposure("difference", light, NOISE, SIGMA, rng), x, y, flux
 
 
+def told(difference, x, y, flux):
+    """Its static error, by stars of these fluxes."""
+    made = Difference(
+        exposure=difference,
+        kernel=SpatialKernel.constant(np.pad(np.ones((1, 1)), 3), difference.box),
+        background=ChebyshevField.constant(0.0, difference.box),
+        convolved="template",
+    )
+    return with_static_error(made, star_list(x, y, flux, noise=NOISE, sigma=SIGMA)).static_error
+
+
 def test_what_is_left_is_told_and_makes_errors_honest(rng):
-    """625 stars of which 1% is left tell it within four of its errors, 1% / sqrt(2 n) of the n with S/N above 100;
-    with it pulls of all have width 1 within 4/sqrt(1250), without it those of bright stars have not.
+    """Stars of which 1% is left tell it within four of its errors, 1% / sqrt(2 n) of the n with S/N above 100; with it
+    pulls of all 625 have width 1 within 4/sqrt(1250), without it those of bright stars have not.
     """
     difference, x, y, flux = left(rng, 0.01)
-    relative = left_of_stars(difference, x=x, y=y, flux=flux)
+    order = np.argsort(-flux)
+    x, y, flux = x[order], y[order], flux[order]
+    relative = told(difference, x, y, flux)
     found = force_on_pixels(difference, x=x, y=y)
     n_telling = (flux > 100.0 * found["psfFluxErr"]).sum()
     assert abs(relative / 0.01 - 1.0) < 4.0 / np.sqrt(2 * n_telling)
-    error = StaticLight(flux=flux, relative_error=relative).error(found["psfFluxErr"])
+    error = error_with_static_light(found["psfFluxErr"], static_flux=flux, relative_error=relative)
     assert abs(np.std(found["psfFlux"] / error) - 1.0) < 4.0 / np.sqrt(2 * x.size)
     assert np.std((found["psfFlux"] / found["psfFluxErr"])[flux > 3e4]) > 2.0
 
 
 def test_a_perfect_difference_leaves_nothing(rng):
     """Where only noise is left, the relative error is below that of a single star of S/N 1000."""
-    difference, x, y, flux = left(rng, 0.0)
-    assert left_of_stars(difference, x=x, y=y, flux=flux) < 1e-3
+    assert told(*left(rng, 0.0)) < 1e-3
+
+
+def test_without_a_psf_or_stars_nothing_is_told(rng):
+    """No PSF, or no star: the error stays 0."""
+    difference, x, y, flux = left(rng, 0.01)
+    assert told(replace(difference, psf=None), x, y, flux) == 0.0
+    assert told(difference, x[:0], y[:0], flux[:0]) == 0.0
 
 
 def test_unknown_light_is_none():
     """A place without a template flux keeps its error."""
-    light = StaticLight(flux=np.array([np.nan, 300.0]), relative_error=0.01)
-    assert light.error(np.array([4.0, 4.0])) == pytest.approx([4.0, 5.0])
+    error = error_with_static_light(np.array([4.0, 4.0]), static_flux=np.array([np.nan, 300.0]), relative_error=0.01)
+    assert error == pytest.approx([4.0, 5.0])

@@ -2,6 +2,6 @@
 
 from diapipe.steps.force.force import force_at, force_on_pixels
 from diapipe.steps.force.options import Force, LocalBackground
-from diapipe.steps.force.static_light import StaticLight, left_of_stars
+from diapipe.steps.force.static_light import error_with_static_light, with_static_error
 
-__all__ = ["Force", "LocalBackground", "StaticLight", "force_at", "force_on_pixels", "left_of_stars"]
+__all__ = ["Force", "LocalBackground", "error_with_static_light", "force_at", "force_on_pixels", "with_static_error"]

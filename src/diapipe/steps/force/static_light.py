@@ -2,60 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from diapipe.images import Exposure
+from diapipe.catalogs.stars import StarList
+from diapipe.images import Difference
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.excess import excess_scatter
 from diapipe.steps.force.force import force_on_pixels
 from diapipe.steps.force.options import Force
 
-_DEFAULT = Force()
+_MAX_STARS = 500
+"""Of more the brightest are taken: they tell the most."""
+
+_ALONE = Force(together_fwhm=0.0, correct_apertures=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticLight:
-    """Light under the places of forced fluxes on a difference.
-
-    Attributes
-    ----------
-    flux
-        PSF flux of the template at each place, in the unit of the fluxes, shape (n,); NaN for unknown, which is none.
-    relative_error
-        Of what is left of it.
-    """
-
-    flux: FloatArray
-    relative_error: float
-
-    def error(self, flux_err: FloatArray) -> FloatArray:
-        """Errors of fluxes with what is left of the light beneath, in squares."""
-        return np.asarray(np.hypot(flux_err, self.relative_error * np.nan_to_num(self.flux)))
-
-
-def left_of_stars(
-    difference: Exposure, *, x: FloatArray, y: FloatArray, flux: FloatArray, options: Force = _DEFAULT
-) -> float:
-    """Relative error of what a difference leaves of static light, from its stars, most of which do not vary.
+def with_static_error(difference: Difference, stars: StarList) -> Difference:
+    """The difference with `Difference.static_error`, from its stars, most of which do not vary.
 
     Parameters
     ----------
     difference
-        With its PSF.
-    x, y, flux
-        Isolated stars: parent coordinates, and their fluxes on the science image in the unit of its pixels.
-    options
-        How fluxes are forced; each star is measured alone.
+        With its PSF; one without is returned as it is.
+    stars
+        Of the science image, in its counts; those that are isolated and not saturated count.
 
-    Returns
-    -------
-    float
-        Scatter of the stars' fluxes on the difference over their own, about 0 and beyond the noise. A kernel that few
-        stars made, or that varies less over the image than the PSFs do, leaves half a percent to two.
+    Notes
+    -----
+    A kernel that few stars made, or that varies less over the image than the PSFs do, leaves half a percent to two of
+    every star: not much beside the noise of a pixel, but many times that of a bright star's PSF flux.
     """
-    alone = replace(options, together_fwhm=0.0, aperture_radii_px=(), background=None, correct_apertures=False)
-    found = force_on_pixels(replace(difference, photo_calib=None), x=x, y=y, options=alone)
-    good = ~(found["psfFlux_flag"] | found["dp_badPixel"]) & (flux > 0.0)
-    return excess_scatter(found["psfFlux"][good] / flux[good], found["psfFluxErr"][good] / flux[good])
+    exposure = difference.exposure
+    if exposure.psf is None:
+        return difference
+    chosen = np.flatnonzero(stars.is_star & stars.is_isolated & ~stars.is_saturated & (stars.flux > 0.0))[:_MAX_STARS]
+    found = force_on_pixels(replace(exposure, photo_calib=None), x=stars.x[chosen], y=stars.y[chosen], options=_ALONE)
+    good, flux = ~(found["psfFlux_flag"] | found["dp_badPixel"]), stars.flux[chosen]
+    left, error = found["psfFlux"] / flux, found["psfFluxErr"] / flux
+    return replace(difference, static_error=excess_scatter(left[good], error[good]))
+
+
+def error_with_static_light(flux_err: FloatArray, *, static_flux: FloatArray, relative_error: float) -> FloatArray:
+    """Errors of fluxes on a difference, with that of what is left of the light beneath.
+
+    Parameters
+    ----------
+    flux_err
+        Without it, shape (n,).
+    static_flux
+        PSF flux of the template at each place, in the same unit; NaN for unknown, which counts as none.
+    relative_error
+        `Difference.static_error`.
+    """
+    return np.asarray(np.hypot(flux_err, relative_error * np.nan_to_num(static_flux)))

@@ -47,7 +47,7 @@ class Cells(NamedTuple):
 
     @classmethod
     def for_points(cls, room: int, *, radius: float) -> Self:
-        """No points, and room for so many, with as many moves to new cells."""
+        """No points, and room for so many, with as many moves into new cells."""
         keys = empty_table(2 * room)
         width = max(2.0 * radius * (1.0 + 1e-9), SMALLEST)
         return cls(radius, width, keys, np.empty(len(keys), np.int64), *np.empty((2, room), np.int64))

@@ -139,6 +139,26 @@ def test_new_images_join_what_is_there(rng, algorithm):
         assert_same(whole, associate(visits[5:], known=known, algorithm=algorithm))
 
 
+def test_what_is_far_away_does_not_matter(rng, algorithm):
+    """Two halves of a crowded field, each with the sources 10 arcsec beyond its border: together the whole field.
+
+    So a patch that is associated with a margin, and keeps the objects whose mean lies in it, cuts none in two and has
+    none twice.
+    """
+    visits = Sky.around(rng, (0.0, 0.0), 300, apart_arcsec=0.7, radius_arcsec=25.0).visits(rng, 6)
+    whole = associate(visits, algorithm=algorithm)
+    ids, places = [], []
+    for side in (1.0, -1.0):
+        near = [v[np.flatnonzero(side * ((v.ra + 180.0) % 360.0 - 180.0) > -10.0 * ARCSEC)] for v in visits]
+        part = associate(near, algorithm=algorithm).objects
+        own = side * ((part.ra + 180.0) % 360.0 - 180.0) > 0.0
+        ids += part.ids[own].tolist()
+        places += part.dec[own].tolist()
+    assert len(ids) == len(whole.objects)
+    np.testing.assert_array_equal(np.sort(ids), np.sort(whole.objects.ids))
+    np.testing.assert_allclose(np.array(places)[np.argsort(ids)], whole.objects.dec[np.argsort(whole.objects.ids)])
+
+
 def test_a_visit_of_an_earlier_date_moves_no_identifier(rng, algorithm):
     """Identifiers of known objects stay, whatever the date of what joins them."""
     early, late = Sky.around(rng, (0.0, 0.0), 50, seen=1.0).visits(rng, 2)

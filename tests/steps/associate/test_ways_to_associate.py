@@ -11,10 +11,13 @@ from diapipe.numerics.sphere import angle_of, angles_of, unit_vectors
 from diapipe.steps.associate import (
     BipartiteAssociator,
     MultiMatchAssociator,
+    ObjectPositions,
     SimpleAssociator,
     SourceBatch,
     associate,
 )
+from diapipe.steps.associate.candidates import PlacedSources
+from diapipe.steps.associate.running import RunningObjects
 
 
 def on_a_line(*images, err=0.1):
@@ -132,6 +135,19 @@ def test_an_object_is_found_where_it_has_moved_to():
     last = batch([999], [1.3 * ARCSEC], [0.0], 0.05 * ARCSEC)
     for algorithm in (SimpleAssociator(tolerance_arcsec=1.0), BipartiteAssociator()):
         assert partners(associate([founder, *images, last], algorithm=algorithm))[999] == 1
+
+
+def test_an_object_may_move_through_any_number_of_cells():
+    """Each of 300 sources weighs a hundred times those before, takes the object 20 cells on, and there it is found."""
+    n = 300
+    objects = RunningObjects(ObjectPositions.empty(), radius_arcsec=1.0)
+    place = unit_vectors(20.0 * 2.0 * ARCSEC * np.arange(n), np.zeros(n))
+    sources = PlacedSources(np.arange(n), place, np.geomspace(1e300, 1e-300, n)[:, None] * np.ones(2))
+    objects.join(sources[np.arange(1)], np.array([-1]))
+    objects.join(sources[np.arange(1, n)], np.zeros(n - 1, np.int64))
+    assert objects.n_sources.tolist() == [n]
+    assert objects.near(sources[np.array([n - 1])]).found.tolist() == [0]
+    assert len(objects.near(sources[np.arange(n - 1)])) == 0
 
 
 def test_no_match_is_missed_at_any_place_of_a_cell(rng):

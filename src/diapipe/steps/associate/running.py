@@ -18,6 +18,9 @@ from diapipe.steps.associate.candidates import Candidates, PlacedSources
 GROWTH = 1.5
 """By how much room for objects grows when it is full."""
 
+AT_ONCE = 1 << 16
+"""Sources that are taken in together where they are not of one image: each might need a new cell."""
+
 
 class RunningObjects:
     """Mean positions, their weights and counts, and the cells of the sky that they lie in.
@@ -93,7 +96,10 @@ class RunningObjects:
         self._n = new.stop
 
     def _make_room(self, *, objects: int, keys: int) -> None:
-        """Longer arrays and a larger hash table, where so many more objects and cells need them."""
+        """Longer arrays and a larger hash table, where so many more objects and cells need them.
+
+        The table holds twice as many cells as there is room for objects, or as are asked for.
+        """
         needed, room = self._n + objects, len(self._ids)
         if needed > room:
             room = int(GROWTH * needed) + 16
@@ -101,7 +107,7 @@ class RunningObjects:
             means = self._means
             self._ids = _longer(self._ids, room)
             self._means = Means(_longer(means.vectors, room), _longer(means.weight, room), _longer(means.n_taken, room))
-            self._cells = Cells.for_points(room, radius=self._cells.radius)
+            self._cells = Cells.for_points(max(room, keys), radius=self._cells.radius)
             self._n_keys = enter(self._cells, self._means.vectors, 0, self._n)
 
 
@@ -122,5 +128,7 @@ def positions_with(known: ObjectPositions, sources: PlacedSources, object_ids: I
     objects.join(replace(sources[founders], ids=object_ids[founders]), np.full(len(founders), -1))
     others = np.setdiff1d(np.arange(len(object_ids)), founders)
     order = np.argsort(objects.ids)
-    objects.join(sources[others], order[np.searchsorted(objects.ids, object_ids[others], sorter=order)])
+    for begin in range(0, len(others), AT_ONCE):
+        rows = others[begin : begin + AT_ONCE]
+        objects.join(sources[rows], order[np.searchsorted(objects.ids, object_ids[rows], sorter=order)])
     return objects.positions

@@ -129,12 +129,20 @@ def test_objects_far_apart_are_the_same_in_any_order_of_the_images(rng, algorith
 
 
 def test_new_images_join_what_is_there(rng, algorithm):
-    """Five images, then three more, from the association or from its tables: as all eight at once."""
+    """Five images, then three more, from the association, its tables or its objects alone: as all eight at once.
+
+    Of objects alone the memory does not grow with the visits done.
+    """
     visits = Sky.around(rng, (0.0, 0.0), 100).visits(rng, 8)
     whole = associate(visits, algorithm=algorithm)
     before = associate(visits[:5], algorithm=algorithm)
     read = SourceBatch(*(np.concatenate([getattr(v, name) for v in visits[:5]]) for name in SourceBatch.__slots__))
     told = associated_before(read, before.objects_of(read.ids), algorithm=algorithm)
+    nothing = np.empty(0, np.int64)
+    alone = associate(
+        visits[5:], known=dataclasses.replace(before, source_ids=nothing, object_ids=nothing), algorithm=algorithm
+    )
+    np.testing.assert_array_equal(alone.object_ids, whole.objects_of(alone.source_ids))
     for known in (before, told):
         assert_same(whole, associate(visits[5:], known=known, algorithm=algorithm))
 

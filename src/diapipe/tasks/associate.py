@@ -1,0 +1,262 @@
+"""AssociateTask: the DIA sources of all visits of a patch become its DIA objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table, vstack
+from lsst.pex.config import ChoiceField, ConfigurableField, Field, ListField
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
+from lsst.pipe.base.connectionTypes import Input, Output
+
+from diapipe.catalogs.dia_objects import ordered_bands
+from diapipe.catalogs.dia_sources import dia_source_table
+from diapipe.catalogs.source_batch import SourceBatch
+from diapipe.images.patch_area import PatchArea
+from diapipe.images.sky_map import SkyMap
+from diapipe.numerics.arrays import IntArray
+from diapipe.steps.associate import ASSOCIATORS, Association
+from diapipe.steps.summarize.objects import summarize_objects
+from diapipe.tasks.assemble_coadd import selected_visits
+from diapipe.tasks.associators import associatorRegistry
+from diapipe.tasks.connections import PLAIN, TABLE
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.filter_dia_sources import FilterDiaSourcesTask
+from diapipe.tasks.named_connections import NamedConnections
+from diapipe.tasks.retargetable import choice
+
+_PATCH = ("skymap", "tract", "patch")
+_DETECTOR = ("instrument", "visit", "detector")
+
+COLUMNS = (
+    *("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "diaObjectId", "ssObjectId"),
+    *("ra", "dec", "raErr", "decErr", "ra_dec_Cov", "x", "y", "xErr", "yErr"),
+    *("psfFlux", "psfFluxErr", "apFlux", "apFluxErr", "scienceFlux", "scienceFluxErr"),
+    *("templateFlux", "templateFluxErr", "snr", "isNegative", "isDipole", "extendedness", "trailLength"),
+)
+"""Of an associated source; all others are in the tables of the detectors, by diaSourceId."""
+
+REJECTED = ("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "ra", "dec", "psfFlux", "psfFluxErr", "snr")
+"""Of a source that was left out."""
+
+
+class AssociateConnections(NamedConnections, dimensions=_PATCH):
+    """Datasets of an association: tables only, no pixels."""
+
+    skyMap: Any = Input(
+        doc="How the sky is cut into tracts and patches.", name="skyMap", storageClass=PLAIN, dimensions=("skymap",)
+    )
+    diaSources: Any = Input(
+        doc="Sources of each difference that touches the patch.",
+        name="dia_source",
+        storageClass=TABLE,
+        dimensions=_DETECTOR,
+        multiple=True,
+        deferLoad=True,
+    )
+    templateVisits: Any = Input(
+        doc="What the template of the patch is made of, for visits = coaddInputs.",
+        name="template_visits",
+        storageClass=TABLE,
+        dimensions=(*_PATCH, "band"),
+        multiple=True,
+        minimum=0,
+    )
+    diaObjects: Any = Output(doc="The objects of the patch.", name="dia_object", storageClass=TABLE, dimensions=_PATCH)
+    associatedDiaSources: Any = Output(
+        doc="Their sources, with the object of each.",
+        name="dia_source_associated",
+        storageClass=TABLE,
+        dimensions=_PATCH,
+    )
+    rejectedDiaSources: Any = Output(
+        doc="Sources of the patch that were left out, with the reason.",
+        name="dia_source_rejected",
+        storageClass=TABLE,
+        dimensions=_PATCH,
+    )
+
+    def __init__(self, *, config: Any = None) -> None:
+        super().__init__(config=config)
+        if config.visits == "all":
+            del self.templateVisits
+
+
+class AssociateConfig(PipelineTaskConfig, pipelineConnections=AssociateConnections):
+    """Config of an association."""
+
+    coaddName: Any = coadd_name()
+    visits: Any = ChoiceField(
+        doc="Whose sources are associated.",
+        dtype=str,
+        allowed={"all": "Those of all visits.", "coaddInputs": "Those of the visits that the template is made of."},
+        default="all",
+    )
+    filterDiaSources: Any = ConfigurableField(target=FilterDiaSourcesTask, doc="Which sources are left out.")
+    associator: Any = choice(associatorRegistry, doc="How sources become objects.", default=ASSOCIATORS.default)
+    margin: Any = Field(
+        doc="Sources so far beyond the patch (arcsec) are associated too, so that no object is cut in two; an object "
+        "belongs to the patch that its mean position is in.",
+        dtype=float,
+        default=10.0,
+        check=lambda value: value >= 0.0,
+    )
+    bands: Any = ListField(
+        doc="Bands that objects have columns for; empty for those of the visits.", dtype=str, default=[]
+    )
+
+
+class AssociateTask(PipelineTask):
+    """Associate the DIA sources of a patch, in all bands together.
+
+    Sources are taken visit by visit: what an earlier run of the repository found first, then by time. So new visits
+    join the objects that there are, whatever their date, and no object changes its identifier: it has that of the
+    source that founded it.
+    """
+
+    config: Any
+    filterDiaSources: Any
+    associator: Any
+    ConfigClass = AssociateConfig
+    _DefaultName = "associate"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.makeSubtask("filterDiaSources")
+        self.makeSubtask("associator")
+
+    def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
+        """Read the tables of the detectors, write those of the patch."""
+        dataId = butlerQC.quantum.dataId
+        handles = [butlerQC.get(ref) for ref in sorted(inputRefs.diaSources, key=lambda ref: ref.run)]
+        if self.config.visits == "coaddInputs":
+            tables = (butlerQC.get(ref) for ref in inputRefs.templateVisits)
+            visits = set[int]().union(*(selected_visits(table) for table in tables))
+            handles = [handle for handle in handles if int(handle.dataId["visit"]) in visits]
+        runs = dict.fromkeys(handle.ref.run for handle in handles)
+        butlerQC.put(
+            self.run(
+                [[handle.get() for handle in handles if handle.ref.run == run] for run in runs],
+                butlerQC.get(inputRefs.skyMap),
+                tract=int(dataId["tract"]),
+                patch=int(dataId["patch"]),
+            ),
+            outputRefs,
+        )
+
+    def run(
+        self,
+        diaSources: Iterable[Sequence[Table]],
+        skyMap: SkyMap | Mapping[str, Any],
+        *,
+        tract: int,
+        patch: int,
+    ) -> Struct:
+        """Associate.
+
+        Parameters
+        ----------
+        diaSources
+            Tables of one visit and detector each, in groups: those of a later group join what the groups before made.
+        skyMap
+            The map, or the parameters of one.
+        tract, patch
+            Numbers of the tract and of the patch in it.
+
+        Returns
+        -------
+        Struct
+            ``diaObjects``, ``associatedDiaSources``, ``rejectedDiaSources``; all three may be without rows.
+        """
+        sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+        area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=self.config.margin)
+        tables = [table for group in diaSources for table in sorted(group, key=_when)]
+        bands = ordered_bands(self.config.bands or _bands(tables))
+        near = [self._filtered(table, area) for table in tables]
+        association = self.associator.run(SourceBatch.from_table(kept) for kept, _ in near).association
+        sources = _stacked([kept for kept, _ in near])
+        rejected = [left for _, left in near] + [_set_aside(sources, association)]
+        sources = _of_patch(sources, association, area)
+        objects = summarize_objects(sources, np.asarray(sources["diaObjectId"]), bands=bands)
+        rejected = _stacked(rejected)
+        rejected = rejected[area.owns(ra=np.asarray(rejected["ra"]), dec=np.asarray(rejected["dec"]))]
+        self._tell(tract, patch, objects, sources, rejected)
+        return Struct(
+            diaObjects=objects,
+            associatedDiaSources=sources[[name for name in COLUMNS if name in sources.colnames]],
+            rejectedDiaSources=rejected[[name for name in (*REJECTED, "reason") if name in rejected.colnames]],
+        )
+
+    def _filtered(self, table: Table, area: PatchArea) -> tuple[Table, Table]:
+        """Of the sources near the patch those to associate, and those left out with the reason."""
+        near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
+        lost = int((~np.isfinite(np.asarray(table["ra"], np.float64))).sum())
+        if lost:
+            self.log.warning("%d sources of %s have no position and are of no patch", lost, _named(table))
+        found = self.filterDiaSources.run(table[near])
+        return found.kept, found.rejected
+
+    def _tell(self, tract: int, patch: int, objects: Table, sources: Table, rejected: Table) -> None:
+        """Numbers for the log and for the metadata."""
+        for name, rows in (("nDiaObjects", objects), ("nDiaSources", sources), ("nRejected", rejected)):
+            self.metadata[name] = len(rows)
+        told = "tract %d, patch %d: %d objects of %d sources; %d left out"
+        self.log.info(told, tract, patch, len(objects), len(sources), len(rejected))
+
+
+def _when(table: Table) -> tuple[float, int, int]:
+    """Time, visit and detector of a table of one image; tables without rows come first."""
+    if len(table) == 0:
+        return 0.0, 0, 0
+    return float(table["midpointMjdTai"][0]), int(table["visit"][0]), int(table["detector"][0])
+
+
+def _named(table: Table) -> str:
+    """What messages call the image of a table."""
+    _, visit, detector = _when(table)
+    return f"visit {visit}, detector {detector}"
+
+
+def _bands(tables: Iterable[Table]) -> set[str]:
+    """Bands of the sources."""
+    return {str(band) for table in tables for band in np.unique(np.asarray(table["band"]))}
+
+
+def _stacked(tables: Sequence[Table]) -> Table:
+    """All rows in one table; the columns of the schema where there is none."""
+    filled = [table for table in tables if len(table)]
+    if filled:
+        return vstack(filled, metadata_conflicts="silent")
+    return tables[0] if tables else dia_source_table({}, n=0, flux_unit="nJy")
+
+
+def _firsts(ids: IntArray) -> Any:
+    """Whether a row is the first with its identifier."""
+    first = np.zeros(len(ids), np.bool_)
+    first[np.unique(ids, return_index=True)[1]] = True
+    return first
+
+
+def _of_patch(sources: Table, association: Association, area: PatchArea) -> Table:
+    """The sources of the objects that the patch owns, with their object, by object and time."""
+    sources = sources[_firsts(np.asarray(sources["diaSourceId"]))]
+    objects = association.objects
+    own = objects.ids[area.owns(ra=objects.ra, dec=objects.dec)]
+    ids = association.objects_of(np.asarray(sources["diaSourceId"]))
+    mine = np.isin(ids, own)
+    table = sources[mine]
+    table["diaObjectId"] = ids[mine]
+    table.sort(["diaObjectId", "midpointMjdTai", "diaSourceId"])
+    return table
+
+
+def _set_aside(sources: Table, association: Association) -> Table:
+    """What the association could not take, with the reason."""
+    again = ~_firsts(np.asarray(sources["diaSourceId"]))
+    aside = association.set_aside
+    reason = dict(zip(aside.ids.tolist(), aside.reasons.tolist(), strict=True))
+    table = sources[again]
+    table["reason"] = [reason[id] for id in np.asarray(table["diaSourceId"]).tolist()] or np.empty(0, "U64")
+    return table

@@ -1,0 +1,91 @@
+"""CombineDiaForcedTask: the forced fluxes of all visits, patch by patch: the light curves of its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from astropy.table import Table, vstack
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
+from lsst.pipe.base.connectionTypes import Input, Output
+
+from diapipe.catalogs.dia_objects import dia_forced_source_table
+from diapipe.steps.summarize.objects import with_forced_fluxes
+from diapipe.tasks.connections import TABLE
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.named_connections import NamedConnections
+
+_PATCH = ("skymap", "tract", "patch")
+
+
+class CombineDiaForcedConnections(NamedConnections, dimensions=_PATCH):
+    """Datasets of the light curves of a patch."""
+
+    diaObjects: Any = Input(doc="The objects of the patch.", name="dia_object", storageClass=TABLE, dimensions=_PATCH)
+    forcedSources: Any = Input(
+        doc="Fluxes of objects on each detector that touches the patch.",
+        name="dia_object_forced_source_detector",
+        storageClass=TABLE,
+        dimensions=("instrument", "visit", "detector"),
+        multiple=True,
+        deferLoad=True,
+    )
+    combined: Any = Output(
+        doc="All fluxes of the patch's objects, by object and time.",
+        name="dia_object_forced_source",
+        storageClass=TABLE,
+        dimensions=_PATCH,
+    )
+    summaries: Any = Output(
+        doc="The objects, with the means of their forced fluxes.",
+        name="dia_object_summary",
+        storageClass=TABLE,
+        dimensions=_PATCH,
+    )
+
+
+class CombineDiaForcedConfig(PipelineTaskConfig, pipelineConnections=CombineDiaForcedConnections):
+    """Config of the light curves of a patch."""
+
+    coaddName: Any = coadd_name()
+
+
+class CombineDiaForcedTask(PipelineTask):
+    """Gather the light curves of a patch's objects."""
+
+    config: Any
+    ConfigClass = CombineDiaForcedConfig
+    _DefaultName = "combineDiaForced"
+
+    def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
+        """Read the tables of the detectors one by one, write those of the patch."""
+        handles = sorted(
+            (butlerQC.get(ref) for ref in inputRefs.forcedSources),
+            key=lambda handle: (int(handle.dataId["visit"]), int(handle.dataId["detector"])),
+        )
+        tables = (handle.get() for handle in handles)
+        butlerQC.put(self.run(butlerQC.get(inputRefs.diaObjects), tables), outputRefs)
+
+    def run(self, diaObjects: Table, forcedSources: Iterable[Table]) -> Struct:
+        """Gather.
+
+        Parameters
+        ----------
+        diaObjects
+            Of the patch.
+        forcedSources
+            Of one detector each; rows of objects of other patches are left to those.
+
+        Returns
+        -------
+        Struct
+            ``combined`` and ``summaries``.
+        """
+        ids = np.asarray(diaObjects["diaObjectId"])
+        tables = [table[np.isin(np.asarray(table["diaObjectId"]), ids)] for table in forcedSources]
+        filled = [table for table in tables if len(table)] or tables[:1] or [dia_forced_source_table({}, n=0)]
+        combined = vstack(filled, metadata_conflicts="silent")
+        combined.sort(["diaObjectId", "midpointMjdTai", "diaForcedSourceId"])
+        self.metadata["nForcedSources"] = len(combined)
+        return Struct(combined=combined, summaries=with_forced_fluxes(diaObjects, combined))

@@ -1,0 +1,121 @@
+"""ForcedPhotCcdDiaTask: the DIA objects measured on the difference of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from astropy.table import Table, vstack
+from lsst.pex.config import Field
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
+from lsst.pipe.base.connectionTypes import Input, Output
+
+from diapipe.errors import NoWorkError
+from diapipe.images import Difference, Exposure
+from diapipe.steps.force import Force, forced_sources
+from diapipe.tasks.connections import DIFFERENCE, EXPOSURE, TABLE
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.named_connections import NamedConnections
+from diapipe.tasks.no_work import no_work_found
+from diapipe.tasks.scaled import scaled
+
+_DETECTOR = ("instrument", "visit", "detector")
+
+
+class ForcedPhotCcdDiaConnections(NamedConnections, dimensions=_DETECTOR):
+    """Datasets of forced photometry on a difference."""
+
+    difference: Any = Input(
+        doc="Science minus template.", name="difference_image", storageClass=DIFFERENCE, dimensions=_DETECTOR
+    )
+    exposure: Any = Input(
+        doc="The science image, to measure it too.",
+        name="visit_image",
+        storageClass=EXPOSURE,
+        dimensions=_DETECTOR,
+        minimum=0,
+    )
+    visitSummary: Any = Input(
+        doc="A row for each detector, with its final flux scale.",
+        name="visit_summary",
+        storageClass=TABLE,
+        dimensions=("instrument", "visit"),
+        minimum=0,
+    )
+    diaObjects: Any = Input(
+        doc="Objects of each patch that the detector touches.",
+        name="dia_object",
+        storageClass=TABLE,
+        dimensions=("skymap", "tract", "patch"),
+        multiple=True,
+    )
+    forcedSources: Any = Output(
+        doc="A row for each object on the detector.",
+        name="dia_object_forced_source_detector",
+        storageClass=TABLE,
+        dimensions=_DETECTOR,
+    )
+
+    def __init__(self, *, config: Any = None) -> None:
+        super().__init__(config=config)
+        if not config.doScience:
+            del self.exposure, self.visitSummary
+
+
+class ForcedPhotCcdDiaConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=ForcedPhotCcdDiaConnections):
+    """Config of forced photometry on a difference."""
+
+    coaddName: Any = coadd_name()
+    doScience: Any = Field(dtype=bool, default=True, doc="Measure the science image too.")
+    psfStampSize: Any = option(Force, "stamp_fwhm")
+    fitTogether: Any = option(Force, "together_fwhm")
+    countAsOne: Any = option(Force, "same_fwhm")
+    doApCorr: Any = option(Force, "correct_apertures")
+
+
+class ForcedPhotCcdDiaTask(PipelineTask):
+    """Measure the DIA objects on a detector, found there or not."""
+
+    config: Any
+    ConfigClass = ForcedPhotCcdDiaConfig
+    _DefaultName = "forcedPhotCcdDia"
+
+    def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
+        """Read, measure, write."""
+        given = butlerQC.get(inputRefs)
+        science, summary = given.get("exposure"), given.get("visitSummary")
+        with no_work_found(self.metadata):
+            if science is not None and summary is not None:
+                science = scaled(science, summary)
+            butlerQC.put(self.run(given["diaObjects"], given["difference"], science), outputRefs)
+
+    def run(self, diaObjects: Sequence[Table], difference: Difference, exposure: Exposure | None = None) -> Struct:
+        """Measure.
+
+        Parameters
+        ----------
+        diaObjects
+            Of the patches that the detector touches.
+        difference
+            Science minus template.
+        exposure
+            The science image, on its final flux scale.
+
+        Returns
+        -------
+        Struct
+            ``forcedSources``: a row for each object on the image; it may have none.
+
+        Raises
+        ------
+        NoWorkError
+            If there is no table of objects.
+        """
+        if not diaObjects:
+            raise NoWorkError("there are no objects: no patch that the detector touches has a table of them")
+        objects = vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects], metadata_conflicts="silent")
+        options = options_of(self.config, Force)
+        found = forced_sources(objects, difference, science=exposure, options=options)
+        self.metadata["nForcedSources"] = len(found)
+        return Struct(forcedSources=found)

@@ -16,7 +16,7 @@ from diapipe.cli.options import FILE, Decorator, positive, several, talk
 if TYPE_CHECKING:
     from diapipe.tasks.running import RunRequest
 
-STEPS = ("visits", "scale", "coadds", "differences")
+STEPS = ("visits", "scale", "coadds", "differences", "objects", "forced", "lightcurves")
 
 data_choice: Decorator = several(
     click.option("--visits", default="", metavar="LIST", help="Visits, such as 1..10,12; all where not given."),
@@ -64,7 +64,7 @@ what_to_run: Decorator = several(
 @click.command(short_help="Run the survey's pipeline on a repository.")
 @what_to_run
 def run(repo: str, steps: str, **options: Any) -> int:
-    """Run the pipeline: visits, their scale, coadds as templates, differences.
+    """Run the pipeline: visits, their scale, coadds as templates, differences, objects, light curves.
 
     What the output already holds is not done again, so the same command continues an interrupted run and retries what
     failed. Exit status: 0 all done, 1 something failed, 130 interrupted.

@@ -121,6 +121,7 @@ class AssociateTask(PipelineTask):
     associator: Any
     ConfigClass = AssociateConfig
     _DefaultName = "associate"
+    follows_inputs = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -57,6 +57,7 @@ class CombineDiaForcedTask(PipelineTask):
     config: Any
     ConfigClass = CombineDiaForcedConfig
     _DefaultName = "combineDiaForced"
+    follows_inputs = True
 
     def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
         """Read the tables of the detectors one by one, write those of the patch."""

@@ -28,6 +28,12 @@ OLD_NAMES: Mapping[str, str] = {
     "difference_score": "{coaddName}Diff_scoreExp",
     "difference_kernel_source": "{coaddName}Diff_kernelSrc",
     "dia_source": "{coaddName}Diff_diaSrc",
+    "dia_object": "{coaddName}Diff_diaObject",
+    "dia_source_associated": "{coaddName}Diff_assocDiaSrc",
+    "dia_source_rejected": "{coaddName}Diff_rejectedDiaSrc",
+    "dia_object_forced_source_detector": "{coaddName}Diff_forced_diaSrc",
+    "dia_object_forced_source": "{coaddName}Diff_diaCombined",
+    "dia_object_summary": "{coaddName}Diff_diaObjectSummary",
 }
 """By name of Data Preview 1: the older name. What is not here has one name, as what is ingested, ``post_isr_image``."""
 

@@ -80,6 +80,7 @@ class ForcedPhotCcdDiaTask(PipelineTask):
     config: Any
     ConfigClass = ForcedPhotCcdDiaConfig
     _DefaultName = "forcedPhotCcdDia"
+    follows_inputs = True
 
     def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
         """Read, measure, write."""

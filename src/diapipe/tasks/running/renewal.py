@@ -4,7 +4,8 @@ A season goes on: a detector that failed is repaired, a new night arrives. What 
 What gathers images without being a template, as the photometric scale of a band or the summary of a visit, is made
 anew, and so is what found no work while an input was missing. A template stays, unless its step is to be renewed: it
 must not change under the differences that were made with it. What is on a flux scale that proved wrong is corrected,
-both (`diapipe.tasks.running.scale_history`).
+both (`diapipe.tasks.running.scale_history`). Objects and their light curves are of all that was found so far: they are
+made anew whenever something was.
 """
 
 from __future__ import annotations
@@ -80,15 +81,21 @@ def gathers_visits(task: TaskNode) -> bool:
     return any(getattr(one, "multiple", False) and "visit" in one.dimensions for one in inputs)
 
 
+def follows_inputs(task: TaskNode) -> bool:
+    """Whether what a task made holds for the inputs that it had alone: it says so by an attribute of this name."""
+    return bool(getattr(task.task_class, "follows_inputs", False))
+
+
 def is_template(task: TaskNode) -> bool:
-    """Whether what a task makes belongs to a patch of the sky."""
-    return "tract" in task.dimensions
+    """Whether what a task makes belongs to a patch of the sky, and to what is subtracted there."""
+    return "tract" in task.dimensions and not follows_inputs(task)
 
 
 def reads_template(task: TaskNode) -> bool:
     """Whether a task uses what belongs to patches of the sky for something that does not."""
     connections = task.config.connections.ConnectionsClass.allConnections
-    return not is_template(task) and any("tract" in connections[name].dimensions for name in task.inputs)
+    from_patches = any("tract" in connections[name].dimensions for name in task.inputs)
+    return from_patches and "tract" not in task.dimensions and not follows_inputs(task)
 
 
 def _all_registered(task: TaskNode, butler: Butler) -> bool:

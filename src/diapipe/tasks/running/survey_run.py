@@ -28,7 +28,7 @@ from diapipe.tasks.running.pool import WorkerPool
 from diapipe.tasks.running.reasons import first_line, sentence_of
 from diapipe.tasks.running.recovery import recover
 from diapipe.tasks.running.registering import Registrar
-from diapipe.tasks.running.renewal import gathers_visits, is_template, outdated, reads_template
+from diapipe.tasks.running.renewal import follows_inputs, gathers_visits, is_template, outdated, reads_template
 from diapipe.tasks.running.scale_history import ScaleHistory, to_correct
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings, check_unchanged
@@ -262,7 +262,7 @@ class _Run:
             self._ledger,
             inputs=[*self._own_runs(), *self._inputs()],
             run=self._run,
-            whole_task=is_asked or gathers_visits(task) or has_moved,
+            whole_task=is_asked or gathers_visits(task) or follows_inputs(task) or has_moved,
         )
         if graph is None:
             return

@@ -143,6 +143,12 @@ def test_rubins_fields_have_their_published_tracts():
     assert int(CELLS.find_tracts(ra_deg=37.865, dec_deg=6.982)) == 10463
 
 
+def test_no_position_is_in_no_patch():
+    """Of no positions there are no tracts and no patches."""
+    tracts, patches = DC2.find_patches(ra_deg=np.empty(0), dec_deg=np.empty(0))
+    assert tracts.shape == patches.shape == (0,)
+
+
 def test_find_patches_is_find_tract_and_the_inner_box_of_a_patch(rng):
     """For each of many positions what one by one gives, whatever their order and shape."""
     ra, dec = rng.uniform(355, 365, (20, 3)) % 360, rng.uniform(-3, 3, (20, 3))

@@ -87,7 +87,7 @@ class SkyMap(ABC):
         patches = np.full(tracts.shape, -1, dtype=np.int64)
         order = np.argsort(tracts, axis=None, kind="stable")
         ids, starts = np.unique(tracts.ravel()[order], return_index=True)
-        for id, where in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+        for id, where in zip(ids.tolist(), np.split(order, starts)[1:], strict=True):
             if id >= 0:
                 tract = self.tract(id)
                 x, y = pixels_of_icrs(tract.wcs, ra.ravel()[where], dec.ravel()[where])

@@ -137,15 +137,14 @@ class AssociateTask(PipelineTask):
             visits = set[int]().union(*(selected_visits(table) for table in tables))
             handles = [handle for handle in handles if int(handle.dataId["visit"]) in visits]
         runs = dict.fromkeys(handle.ref.run for handle in handles)
-        butlerQC.put(
-            self.run(
-                [[handle.get() for handle in handles if handle.ref.run == run] for run in runs],
-                butlerQC.get(inputRefs.skyMap),
-                tract=int(dataId["tract"]),
-                patch=int(dataId["patch"]),
-            ),
-            outputRefs,
+        found = self.run(
+            [[handle.get() for handle in handles if handle.ref.run == run] for run in runs],
+            butlerQC.get(inputRefs.skyMap),
+            tract=int(dataId["tract"]),
+            patch=int(dataId["patch"]),
+            exposureTimes=_exposure_times(handle.dataId for handle in handles),
         )
+        butlerQC.put(found, outputRefs)
 
     def run(
         self,
@@ -154,6 +153,7 @@ class AssociateTask(PipelineTask):
         *,
         tract: int,
         patch: int,
+        exposureTimes: Mapping[int, float] | None = None,
     ) -> Struct:
         """Associate.
 
@@ -165,6 +165,8 @@ class AssociateTask(PipelineTask):
             The map, or the parameters of one.
         tract, patch
             Numbers of the tract and of the patch in it.
+        exposureTimes
+            Seconds, by visit, to know which trails are too fast.
 
         Returns
         -------
@@ -175,7 +177,8 @@ class AssociateTask(PipelineTask):
         area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=self.config.margin)
         tables = [table for group in diaSources for table in sorted(group, key=_when)]
         bands = ordered_bands(self.config.bands or _bands(tables))
-        near = [self._filtered(table, area) for table in tables]
+        times = exposureTimes or {}
+        near = [self._filtered(table, area, times.get(_when(table)[1])) for table in tables]
         association = self.associator.run(SourceBatch.from_table(kept) for kept, _ in near).association
         sources = _stacked([kept for kept, _ in near])
         rejected = [left for _, left in near] + [_set_aside(sources, association)]
@@ -190,13 +193,13 @@ class AssociateTask(PipelineTask):
             rejectedDiaSources=rejected[[name for name in (*REJECTED, "reason") if name in rejected.colnames]],
         )
 
-    def _filtered(self, table: Table, area: PatchArea) -> tuple[Table, Table]:
+    def _filtered(self, table: Table, area: PatchArea, exposure_time: float | None) -> tuple[Table, Table]:
         """Of the sources near the patch those to associate, and those left out with the reason."""
         near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
         lost = int((~np.isfinite(np.asarray(table["ra"], np.float64))).sum())
         if lost:
             self.log.warning("%d sources of %s have no position and are of no patch", lost, _named(table))
-        found = self.filterDiaSources.run(table[near])
+        found = self.filterDiaSources.run(table[near], exposure_time)
         return found.kept, found.rejected
 
     def _tell(self, tract: int, patch: int, objects: Table, sources: Table, rejected: Table) -> None:
@@ -205,6 +208,12 @@ class AssociateTask(PipelineTask):
             self.metadata[name] = len(rows)
         told = "tract %d, patch %d: %d objects of %d sources; %d left out"
         self.log.info(told, tract, patch, len(objects), len(sources), len(rejected))
+
+
+def _exposure_times(dataIds: Iterable[Any]) -> dict[int, float]:
+    """Seconds, by visit, as far as the repository tells."""
+    records = (dataId.records["visit"] for dataId in dataIds if dataId.hasRecords())
+    return {int(record.id): float(record.exposure_time) for record in records if record.exposure_time is not None}
 
 
 def _when(table: Table) -> tuple[float, int, int]:

@@ -13,6 +13,7 @@ from diapipe.steps.associate import (
     ASSOCIATORS,
     AbstractAssociator,
     BipartiteAssociator,
+    MultiMatchAssociator,
     SimpleAssociator,
     associate,
 )
@@ -59,14 +60,29 @@ class SimpleAssociationConfig(AssociatorConfig):
         return options_of(self, SimpleAssociator)
 
 
+class MultiMatchAssociationConfig(AssociatorConfig):
+    """Config of groups of the sources of all images at once."""
+
+    tolerance: Any = option(MultiMatchAssociator, "tolerance_arcsec")
+    errorFloor: Any = option(MultiMatchAssociator, "error_floor_arcsec")
+    errorFallback: Any = option(MultiMatchAssociator, "error_fallback_arcsec")
+    commonZp: Any = idle(27.0, "Zero point that fluxes were brought to.", "fluxes are in nJy, negative ones too")
+    filters: Any = idle(["u", "g", "r", "i", "z", "y"], "Bands with columns.", "there are columns for what is found")
+    fluxType: Any = idle("base_PsfFlux_instFlux", "Flux to average.", "psfFlux and scienceFlux are")
+
+    def associator(self) -> MultiMatchAssociator:
+        """Groups."""
+        return options_of(self, MultiMatchAssociator)
+
+
 class PluginAssociationConfig(AssociatorConfig):
     """Config of an associator of another package, with its own defaults."""
 
-    name: Any = Field(dtype=str, default="", doc="Its name in the entry-point group diapipe.associators.")
+    entryPoint: Any = Field(dtype=str, default="", doc="Its name in the group diapipe.associators.")
 
     def associator(self) -> AbstractAssociator:
         """The one of that name."""
-        return ASSOCIATORS.make(self.name)
+        return ASSOCIATORS.make(self.entryPoint)
 
 
 class AssociatorTask(Task):
@@ -104,6 +120,12 @@ class SimpleAssociationTask(AssociatorTask):
     ConfigClass = SimpleAssociationConfig
 
 
+class MultiMatchAssociationTask(AssociatorTask):
+    """Groups of the sources of all images at once."""
+
+    ConfigClass = MultiMatchAssociationConfig
+
+
 class PluginAssociationTask(AssociatorTask):
     """What another package offers."""
 
@@ -112,4 +134,5 @@ class PluginAssociationTask(AssociatorTask):
 
 associatorRegistry.register("bipartite", BipartiteAssociationTask)
 associatorRegistry.register("simple", SimpleAssociationTask)
+associatorRegistry.register("multimatch", MultiMatchAssociationTask)
 associatorRegistry.register("plugin", PluginAssociationTask)

@@ -22,6 +22,10 @@ from diapipe.tasks.running.selection import DataSelection
 _NOT_REGISTERED = re.compile(r"No datasets for overall-input '(?P<name>\w+)' found \(the dataset type is not even")
 
 
+class MissingInputError(UsageError):
+    """No dataset was ever made of a kind that a step reads; its context has the name as ``dataset``."""
+
+
 def plan(
     pipeline: PipelineGraph,
     butler: Butler,
@@ -80,8 +84,10 @@ def build(
 
     Raises
     ------
+    MissingInputError
+        If an input is of a kind that the repository does not know.
     UsageError
-        If an input is of a kind that the repository does not know, or the conditions cannot be understood.
+        If the conditions cannot be understood.
     """
     try:
         builder = AllDimensionsQuantumGraphBuilder(
@@ -99,8 +105,9 @@ def build(
         if missing is None:
             raise UsageError(f"the work cannot be planned: {first_line(error)}") from error
         tasks = ", ".join(pipeline.tasks)
-        raise UsageError(
-            f"{tasks} needs {missing['name']}, and the repository has none; run the steps before it first"
+        raise MissingInputError(
+            f"{tasks} needs {missing['name']}, and the repository has none; run the steps before it first",
+            dataset=missing["name"],
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.execution import execute
-from diapipe.tasks.running.graph import check_there_is, only, plan
+from diapipe.tasks.running.graph import MissingInputError, check_there_is, only, plan
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
 from diapipe.tasks.running.pool import WorkerPool
@@ -186,10 +186,7 @@ class _Run:
         for pipeline in pipelines.values():
             check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)
         try:
-            for step, pipeline in pipelines.items():
-                self._step(step, pipeline)
-                if self._summary.stopped:
-                    break
+            self._steps(pipelines)
         except (KeyboardInterrupt, SystemExit) as stop:
             self._summary.interrupted = True
             if isinstance(stop, SystemExit):
@@ -204,6 +201,20 @@ class _Run:
             self._summary.seconds = time.perf_counter() - begun
             self._record()
         return self._summary
+
+    def _steps(self, pipelines: Mapping[str, PipelineGraph]) -> None:
+        """One step after the other; one whose inputs an earlier step was to make, and made none, has nothing to do."""
+        made = set[str]()
+        for step, pipeline in pipelines.items():
+            try:
+                self._step(step, pipeline)
+            except MissingInputError as error:
+                if error.context["dataset"] not in made:
+                    raise
+                self._watcher.say(f"{step}: nothing to do, as the steps before it made no {error.context['dataset']}")
+            if self._summary.stopped:
+                return
+            made |= {edge.parent_dataset_type_name for task in pipeline.tasks.values() for edge in task.outputs.values()}
 
     def _pipeline(self, step: str, *some: str) -> PipelineGraph:
         """The tasks of a step, or some of them, with the settings of the run."""

@@ -214,7 +214,9 @@ class _Run:
                 self._watcher.say(f"{step}: nothing to do, as the steps before it made no {error.context['dataset']}")
             if self._summary.stopped:
                 return
-            made |= {edge.parent_dataset_type_name for task in pipeline.tasks.values() for edge in task.outputs.values()}
+            made |= {
+                edge.parent_dataset_type_name for task in pipeline.tasks.values() for edge in task.outputs.values()
+            }
 
     def _pipeline(self, step: str, *some: str) -> PipelineGraph:
         """The tasks of a step, or some of them, with the settings of the run."""

@@ -18,7 +18,9 @@ ARCSEC = 1.0 / 3600.0
 def two_tracts(ra, dec):
     """Two tracts that overlap, of two by two patches of 40 arcsec each, about a position."""
     east = 0.008 / np.cos(np.radians(dec))
-    places = tuple(TractPlace(ra_deg=(ra + s * east) % 360, dec_deg=dec, width_deg=0.022, height_deg=0.022) for s in (-1, 1))
+    places = tuple(
+        TractPlace(ra_deg=(ra + s * east) % 360, dec_deg=dec, width_deg=0.022, height_deg=0.022) for s in (-1, 1)
+    )
     return DiscreteSkyMap(
         name="two", tracts=places, grid=TractGrid(pixel_scale_arcsec=0.2, patch_size_px=200, patch_border_px=10)
     )

@@ -28,6 +28,12 @@ DATASETS = {
     "difference_image": (DETECTOR, "DiaDifference"),
     "difference_kernel_source": (DETECTOR, "ArrowAstropy"),
     "dia_source": (DETECTOR, "ArrowAstropy"),
+    "dia_object": (PATCH, "ArrowAstropy"),
+    "dia_source_associated": (PATCH, "ArrowAstropy"),
+    "dia_source_rejected": (PATCH, "ArrowAstropy"),
+    "dia_object_forced_source_detector": (DETECTOR, "ArrowAstropy"),
+    "dia_object_forced_source": (PATCH, "ArrowAstropy"),
+    "dia_object_summary": (PATCH, "ArrowAstropy"),
     "skyMap": ({"skymap"}, "StructuredDataDict"),
     "camera": ({"instrument"}, "StructuredDataDict"),
 }
@@ -41,6 +47,9 @@ LABELS = [
     "makeWarp",
     "assembleCoadd",
     "imageDifference",
+    "associate",
+    "forcedPhotCcdDia",
+    "combineDiaForced",
 ]
 
 OF_A_RUN = {"_config", "_log", "_metadata"}
@@ -80,7 +89,7 @@ def test_the_pipeline_is_whole():
     """Every task of a survey is in it, and detectors across tracts are covered by all of them."""
     found = pipeline()
     assert list(found.task_labels) == LABELS
-    assert list(found.subsets) == ["visits", "scale", "coadds", "differences"]
+    assert list(found.subsets) == ["visits", "scale", "coadds", "differences", "objects", "forced", "lightcurves"]
     config = found.to_graph().tasks["imageDifference"].config
     assert config.getTemplate.target is GetCoaddAsMultiTractTemplateTask
 

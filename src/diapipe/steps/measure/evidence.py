@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage, MaskPlane
+from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage, MaskPlane
 from diapipe.images.photometry import PsfFits
 from diapipe.images.planes import Planes
+from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import components, surroundings
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
+from diapipe.steps.measure.options import Measure
 from diapipe.steps.measure.sources import Sources
+
+type Columns = dict[str, NDArray[Any]]
 
 _SKY_SAMPLES = 100_000
 _SATURATED_REACH = 10.0
+
+
+def evidence_columns(
+    planes: Planes,
+    found: Sources,
+    fits: PsfFits,
+    lattice: PsfLattice,
+    columns: Columns,
+    *,
+    static: MaskedImage | Exposure | None,
+    stars: StarList | None,
+    fwhm: float,
+    options: Measure,
+) -> Columns:
+    """The ``dp_*`` quantities that the default cut looks at."""
+    image = static.masked_image if isinstance(static, Exposure) else static
+    height, norm = lattice.peaks()
+    return {
+        **light_columns(planes, found, snr=columns["snr"], peak_share=height / norm, radius=options.sign_fwhm * fwhm),
+        "dp_chi2Excess": chi2_excess(columns["psfChi2"], columns["psfNdata"]),
+        "dp_templateRatio": template_ratio(
+            image, found, fits, difference=planes.image, peak=height, radius=options.core_fwhm * fwhm
+        ),
+        "dp_starRatio": star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
+        "dp_saturatedDistance": saturated_distance(planes, found),
+    }
 
 
 def light_columns(

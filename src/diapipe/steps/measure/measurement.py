@@ -120,7 +120,7 @@ def measure(
         columns |= forced_columns(difference, science, template, of_science, found, planes, options, n_threads)
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
-    columns |= _evidence_columns(
+    columns |= evidence.evidence_columns(
         planes, found, fits, lattice, columns, static=static, stars=stars, fwhm=fwhm, options=options
     )
     columns["dp_psfMismatch"] = psf_mismatch(difference, science.psf, template_psf, x=columns["x"], y=columns["y"])
@@ -249,34 +249,6 @@ def _shape_columns(
             area=1.0 if area is None else area,
         )
     )
-
-
-def _evidence_columns(
-    planes: Planes,
-    found: Sources,
-    fits: PsfFits,
-    lattice: PsfLattice,
-    columns: Columns,
-    *,
-    static: MaskedImage | Exposure | None,
-    stars: StarList | None,
-    fwhm: float,
-    options: Measure,
-) -> Columns:
-    """The ``dp_*`` quantities that the default cut looks at."""
-    image = static.masked_image if isinstance(static, Exposure) else static
-    height, norm = lattice.peaks()
-    return {
-        **evidence.light_columns(
-            planes, found, snr=columns["snr"], peak_share=height / norm, radius=options.sign_fwhm * fwhm
-        ),
-        "dp_chi2Excess": evidence.chi2_excess(columns["psfChi2"], columns["psfNdata"]),
-        "dp_templateRatio": evidence.template_ratio(
-            image, found, fits, difference=planes.image, peak=height, radius=options.core_fwhm * fwhm
-        ),
-        "dp_starRatio": evidence.star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
-        "dp_saturatedDistance": evidence.saturated_distance(planes, found),
-    }
 
 
 def _lobe_columns(peaks: Peaks) -> Columns:

@@ -18,6 +18,7 @@ from diapipe.images.sky import pixels_of_icrs
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.force.force import Columns, force_on_pixels
 from diapipe.steps.force.options import Force
+from diapipe.steps.force.static_light import error_with_static_light
 
 _DEFAULT = Force()
 _ON_SCIENCE = {
@@ -51,6 +52,8 @@ def forced_sources(
         With a WCS and a PSF.
     science
         The science image in the same pixels; measured on the scale of the difference, so that fluxes can be compared.
+        What it has more than the difference is static light, of which the difference leaves something: the errors of
+        ``psfFlux`` hold it (`error_with_static_light`).
     options, n_threads
         As for `force_at`.
     now
@@ -82,6 +85,12 @@ def forced_sources(
     found = force_on_pixels(exposure, x=x, y=y, options=options, n_threads=n_threads)
     columns = {name: values for name, values in found.items() if name in _KEPT}
     columns |= _on_science(science, exposure, x=x, y=y, options=options, n_threads=n_threads)
+    if science is not None:
+        columns["psfFluxErr"] = error_with_static_light(
+            columns["psfFluxErr"],
+            static_flux=columns["scienceFlux"] - columns["psfFlux"],
+            relative_error=difference.static_error,
+        )
     columns |= _identity(exposure.info, len(rows), now or Time.now())
     columns |= {"diaObjectId": ids[rows], "ra": ra[rows], "dec": dec[rows]}
     return dia_forced_source_table(columns, n=len(rows), flux_unit=flux_unit(exposure))

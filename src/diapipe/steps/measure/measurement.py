@@ -89,11 +89,7 @@ def measure(
     """
     exposure, peaks = difference.exposure, detections.footprints.peaks
     psf = _psf_of(exposure)
-    if len(peaks) >= MAX_SOURCES:
-        raise BadSubtractionError(
-            f"the difference of {exposure.name} has {len(peaks)} detections, fewer than {MAX_SOURCES} are needed: the "
-            "images do not match, or the variance is far too small; a higher --threshold takes fewer"
-        )
+    _refuse_too_many(peaks, exposure)
     static = difference.matched_template if template is None else template
     planes = Planes.of(exposure.masked_image)
     start = _sources(peaks, planes)
@@ -148,6 +144,15 @@ def measure(
     columns["dp_bad"] |= columns["dp_trailOf"] != 0
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
+
+
+def _refuse_too_many(peaks: Peaks, exposure: Exposure) -> None:
+    """Refuse more detections than one image has identifiers for."""
+    if len(peaks) >= MAX_SOURCES:
+        raise BadSubtractionError(
+            f"the difference of {exposure.name} has {len(peaks)} detections, fewer than {MAX_SOURCES} are needed: the "
+            "images do not match, or the variance is far too small; a higher --threshold takes fewer"
+        )
 
 
 def _psf_of(exposure: Exposure) -> Psf:

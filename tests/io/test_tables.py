@@ -72,6 +72,15 @@ def test_reads_what_others_wrote(tmp_path: Path) -> None:
     assert list(got["b"].filled("-")) == ["x", "-", "z"]
 
 
+def test_a_column_of_nulls_has_no_type(tmp_path: Path) -> None:
+    """What others wrote as nothing but nulls is masked; null strings of either size are masked too."""
+    words = pa.array(["x", None], pa.large_string())
+    pq.write_table(pa.table({"a": pa.nulls(2), "b": words}), tmp_path / "t.parquet")
+    got = read_parquet(tmp_path / "t.parquet")
+    assert list(got["a"].mask) == [True, True]
+    assert list(got["b"].filled("-")) == ["x", "-"]
+
+
 def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("not parquet, but long enough to hold a footer")
     with pytest.raises(ReadError, match=r"cannot read x\.parquet as parquet"):

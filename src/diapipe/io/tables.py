@@ -111,10 +111,12 @@ def arrow_field(column: Column, array: pa.Array) -> pa.Field:
 def _column(field: pa.Field, array: pa.Array) -> Column:
     notes = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
     unit, description = notes.get("unit"), notes.get("description")
+    if pa.types.is_null(array.type):  # nothing but nulls, as pandas writes them, has no type
+        array = array.cast(pa.float64())
     missing = np.asarray(array.is_null())
     if not missing.any():
         return Column(_values(array), name=field.name, unit=unit, description=description)
-    filled = array.fill_null("" if pa.types.is_string(array.type) else _zero(array.type))
+    filled = array.fill_null("" if _is_text(array.type) else _zero(array.type))
     return MaskedColumn(_values(filled), mask=missing, name=field.name, unit=unit, description=description)
 
 
@@ -124,4 +126,8 @@ def _zero(kind: pa.DataType) -> pa.Scalar:
 
 def _values(array: pa.Array) -> np.ndarray[Any, Any]:
     values: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
-    return values.astype(str) if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else values
+    return values.astype(str) if _is_text(array.type) else values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

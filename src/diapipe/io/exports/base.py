@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 from astropy import units
-from astropy.table import Table, vstack
+from astropy.table import Table, TableMergeError, vstack
 
 from diapipe.catalogs.light_curve import LightCurve, light_curves
 from diapipe.errors import InputError
@@ -105,8 +105,13 @@ def kind_of(table: Table, *, name: str) -> str:
 
 
 def _together(tables: list[Table]) -> Table | None:
-    """One table of all; columns that some lack are missing there."""
-    return vstack(tables, metadata_conflicts="silent") if tables else None
+    """One table of all; columns that some lack are missing there, and tables without rows say nothing of types."""
+    if not tables:
+        return None
+    try:
+        return vstack([table for table in tables if len(table)] or tables[:1], metadata_conflicts="silent")
+    except TableMergeError as error:
+        raise InputError(f"the tables cannot be put together: {error}") from error
 
 
 class AbstractExport(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,35 @@ def test_all_columns_of_the_data_model_are_there(data_model, table, schema):
     assert data_model[table].keys() <= ours.keys()
     for name, expected in data_model[table].items():
         assert_like(ours[name], expected)
+
+
+NOT_MEASURED = {
+    "ssObjectReassocTimeMjdTai",
+    "exposureTime",
+    "psfLnL",
+    "trailAlgorithm",
+    "shape_flag_no_pixels",
+    "shape_flag_not_contained",
+    "shape_flag_parent_source",
+    "reliability",
+    "reliabilityVersion",
+    "timeProcessedMjdTai",
+    "timeWithdrawnMjdTai",
+}
+"""Columns of DiaSource that say nothing of what was measured on the pair, or that no measurement of ours fills."""
+
+WIDER = {"detector": "i8", "x": "f8", "y": "f8"}
+"""Columns of DIA sources that hold more digits than the data model asks for."""
+
+
+@pytest.mark.realdata
+def test_dia_sources_have_its_names_and_units(data_model):
+    """Columns that DiaSource and ours share have its units and its types or wider ones; what is missing is known."""
+    ours, theirs = {column.name: column for column in DIA_SOURCE}, data_model["DiaSource"]
+    assert theirs.keys() - ours.keys() == NOT_MEASURED
+    for name in theirs.keys() & ours.keys():
+        assert_like(replace(ours[name], dtype=NUMPY[theirs[name]["datatype"]]), theirs[name])
+        assert ours[name].dtype == WIDER.get(name, NUMPY[theirs[name]["datatype"]])
 
 
 @pytest.mark.realdata

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from astropy.io.votable import parse
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from tests.forced_tables import forced_table, object_table
 
 from diapipe.catalogs.dia_sources import dia_source_table
@@ -97,6 +97,25 @@ def test_votable_is_read_by_astropy(tables, tmp_path):
         fields = {field.name: field for field in document.get_first_table().fields}
         assert fields["ra"].ucd == "pos.eq.ra;meta.main"
         assert fields["ra"].ref == document.resources[0].coordinate_systems[0].ID == "icrs"
+
+
+def test_missing_numbers_stay_missing(tmp_path):
+    """A masked integer is missing in VOTable and CSV, a NaN is no number; many rows and none come back."""
+    n = 30_011
+    table = Table({"diaObjectId": np.arange(n), "ra": np.linspace(0.0, 360.0, n), "dec": np.zeros(n)})
+    table["nDiaSources"] = MaskedColumn(np.arange(n, dtype=np.int32), mask=np.arange(n) % 7 == 3)
+    table["dec"][5] = np.nan
+    for part in (table, table[:0]):
+        tables = SurveyTables(dia_objects=part)
+        for kind in ("votable", "csv"):
+            path = tmp_path / f"{kind}{len(part)}"
+            export_tables(tables, path, export=EXPORTS.make(kind))
+            back = Table.read(path, format={"votable": "votable", "csv": "ascii.csv"}[kind])
+            assert np.array_equal(back["diaObjectId"], part["diaObjectId"])
+            assert np.array_equal(np.float64(back["ra"]), part["ra"])
+            if len(part):
+                assert np.array_equal(back["nDiaSources"].mask, part["nDiaSources"].mask)
+                assert np.isnan(np.ma.filled(back["dec"], np.nan)[5])
 
 
 def test_regions_are_circles_of_the_sky(tables, tmp_path):

@@ -9,10 +9,11 @@ from diapipe.io.atomic import new_folder, replacing
 from diapipe.io.exports.band_names import BandNames
 from diapipe.io.exports.base import AbstractExport, SurveyTables
 from diapipe.io.exports.ds9 import Ds9
-from diapipe.io.exports.each_table import Csv, VoTable
+from diapipe.io.exports.each_table import Csv
 from diapipe.io.exports.hats import Hats
 from diapipe.io.exports.snana import Snana
 from diapipe.io.exports.sncosmo import Sncosmo
+from diapipe.io.exports.votable import VoTable
 from diapipe.steps.family import Family
 
 __all__ = ["EXPORTS", "AbstractExport", "BandNames", "SurveyTables", "export_tables"]

@@ -102,7 +102,7 @@ def test_votable_is_read_by_astropy(tables, tmp_path):
 def test_missing_numbers_stay_missing(tmp_path):
     """A masked integer is missing in VOTable and CSV, a NaN is no number; many rows and none come back."""
     n = 30_011
-    table = Table({"diaObjectId": np.arange(n), "ra": np.linspace(0.0, 360.0, n), "dec": np.zeros(n)})
+    table = Table({"diaObjectId": np.arange(n), "ra": np.linspace(0.0, 360.0, n), "dec": np.full(n, 0.5)})
     table["nDiaSources"] = MaskedColumn(np.arange(n, dtype=np.int32), mask=np.arange(n) % 7 == 3)
     table["dec"][5] = np.nan
     for part in (table, table[:0]):

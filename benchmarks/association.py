@@ -25,7 +25,7 @@ OBJECTS, SHOWN, VISITS = 10_000, 0.1, 100
 """Of a patch; the share of them on a visit; visits at the most."""
 
 SIDE_DEG = 0.2
-"""Of a patch: 70 objects a square arc minute, 1 in 23 with another within 1.5 arcsec."""
+"""Of a patch: 70 objects a square arc minute, 6% of them with another within the tolerance of 1 arcsec."""
 
 REPEATS = 20
 """Patches that are associated at the least."""

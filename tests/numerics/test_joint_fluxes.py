@@ -57,9 +57,7 @@ def dense(k, image, mask, variance, rho):
     d, v, w = np.zeros((3, len(places)))
     for i, (r, c) in enumerate(places):
         if on[i]:
-            around = slice(max(0, r - 2), r + 3), slice(max(0, c - 2), c + 3)
-            d[i], v[i] = image[r, c], variance[r, c]
-            w[i] = 1.0 / variance[around][mask[around] == 0].mean(dtype=np.float64)
+            d[i], v[i], w[i] = image[r, c], variance[r, c], 1.0 / variance[r, c]
     models = np.array([drawn(j, column, row) for j in (k, *NEIGHBOURS[k])])
     inverse = np.linalg.inv(models @ (on[:, None] * models.T))
     estimator = (inverse @ (models * on))[0]

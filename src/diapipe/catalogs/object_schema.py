@@ -99,5 +99,7 @@ DIA_FORCED_SOURCE: tuple[Column, ...] = (
     Column("dp_templateFluxErr", "f4", FLUX, "Error of dp_templateFlux"),
     *_psf_flags("dp_templateFlux", "matched template"),
     Column("dp_badPixel", "?", "", "An unusable pixel of either image, or one off the image, in the central 3x3"),
+    Column("dp_nFittedWith", "i4", "", "Other objects that psfFlux was fitted together with"),
+    Column("dp_shareLost", "f4", "", "Part of the information on psfFlux that these take"),
 )
 """The table of forced sources, in its order."""

@@ -60,7 +60,7 @@ def load_block(
 
 
 @inlined
-def mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
+def _mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array) -> None:
     """Fill ``weights``, smaller by `MEAN_HALF` a side, with 1 / (mean of usable V around); 0 on unusable pixels."""
     half, side, zero = MEAN_HALF, 2 * MEAN_HALF + 1, np.float32(0.0)
     total, number = np.empty((2, spread.shape[1]), np.float32)
@@ -81,9 +81,9 @@ def mean_weights(spread: Float32Array, good: Float32Array, weights: Float32Array
 def weigh(
     values: Float32Array, spread: Float32Array, good: Float32Array, d_w: Float32Array, v_w2: Float32Array
 ) -> None:
-    """Fill ``d_w`` = w D and ``v_w2`` = w² V, smaller by `MEAN_HALF` a side, with the weights of `mean_weights`."""
+    """Fill ``d_w`` = w D and ``v_w2`` = w² V, smaller by `MEAN_HALF` a side, with the weights of `_mean_weights`."""
     half = MEAN_HALF
-    mean_weights(spread, good, d_w)
+    _mean_weights(spread, good, d_w)
     for r in range(d_w.shape[0]):
         for c in range(d_w.shape[1]):
             weight = d_w[r, c]
@@ -142,14 +142,14 @@ def _fill_blocks(
     spread: Float32Array,
     weights: Float32Array,
 ) -> None:
-    """`load_block` and `mean_weights` of every source; what the mean needs around the blocks is not kept."""
+    """`load_block` and `_mean_weights` of every source; what the mean needs around the blocks is not kept."""
     half, side = MEAN_HALF, values.shape[1]
     wide = side + 2 * half
     d, v = np.empty((wide, wide), np.float32), np.empty((wide, wide), np.float32)
     g = np.empty((wide, wide), np.float32)
     for k in range(len(rows)):
         load_block(image, mask, variance, bits, rows[k] - wide // 2, columns[k] - wide // 2, d, v, g)
-        mean_weights(v, g, weights[k])
+        _mean_weights(v, g, weights[k])
         for r in range(side):
             for c in range(side):
                 values[k, r, c] = d[r + half, c + half]

@@ -82,29 +82,37 @@ def aperture_correction(
     error = np.hypot(np.sqrt((noise * inside).sum(axis=(1, 2))) / expected, 0.003)
     field = _robust_field(1.0 + excess / expected, error, x, y, box, options)
     of_field = 1.0 / np.sqrt((error**-2.0).sum())
-    scatter = _scatter(fits, models, noise, inside, field.at(x=x, y=y))
-    scatter *= _prediction_factor(len(x), polynomials.n_terms(psf_order))
+    differs, noise_of_it = _differences(fits, models, noise, inside, field.at(x=x, y=y))
+    scatter = excess_scatter(differs, noise_of_it)
+    scatter *= _prediction_factor(np.hypot(noise_of_it, scatter), polynomials.n_terms(psf_order))
     return {"psfFlux": field, "psfFluxErr": ChebyshevField.constant(float(np.hypot(scatter, of_field)), box)}
 
 
-def _scatter(
+def _differences(
     fits: star_stamps.StarFits, models: FloatArray, noise: FloatArray, inside: BoolArray, correction: FloatArray
-) -> float:
-    """Scatter, beyond the noise, of the ratio of aperture to corrected PSF flux ΣPD / ΣP² of the stars.
+) -> tuple[FloatArray, FloatArray]:
+    """Aperture flux less corrected PSF flux ΣPD / ΣP² of each star, over its flux, and the noise of that.
 
-    Both fluxes are sums over the same pixels: of the noise, what they have in common is not in their ratio.
+    Both fluxes are sums over the same pixels: what they have in common of the noise is not in the difference.
     """
     in_aperture = inside / (models * inside).sum(axis=(1, 2))[:, None, None]
     in_psf = models / (models**2).sum(axis=(1, 2))[:, None, None]
     estimator = in_aperture - correction[:, None, None] * in_psf
     differs = fits.flux * (1.0 - correction) + (estimator * fits.residual).sum(axis=(1, 2))
     error = np.sqrt((noise * estimator**2).sum(axis=(1, 2)))
-    return excess_scatter(differs / fits.flux, error / fits.flux)
+    return differs / fits.flux, error / fits.flux
 
 
-def _prediction_factor(n_stars: int, n_terms: int) -> float:
-    """Error of a fit at a new place over the scatter at those that it was made from, sqrt((n + p) / (n - p))."""
-    return float(np.sqrt((n_stars + n_terms) / max(n_stars - n_terms, 1)))
+def _prediction_factor(errors: FloatArray, n_terms: int) -> float:
+    """Error of a fit at a new place over the scatter at the stars that it was made from, sqrt((n + p) / (n - p)).
+
+    Stars weigh as they are known: n is their effective number, (Σw)² / Σw² with w = 1 / errors².
+    """
+    weights = errors[np.isfinite(errors) & (errors > 0.0)] ** -2.0
+    if len(weights) == 0:
+        return 1.0
+    n = weights.sum() ** 2 / (weights**2).sum()
+    return float(np.sqrt((n + n_terms) / max(n - n_terms, 1.0)))
 
 
 def _robust_field(

@@ -52,6 +52,7 @@ def light_curve_figure(curve: LightCurve, *, title: str | None = None, zero_mjd:
     axes.set_ylabel(f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else ""))
     axes.set_title(title if title is not None else _title(curve), fontsize="medium")
     axes.ticklabel_format(useOffset=False, axis="x")
+    axes.ticklabel_format(useMathText=True, axis="y")
     _legend(axes)
     return figure
 

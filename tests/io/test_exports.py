@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,7 @@ def test_snana_has_fluxcal(tables, tmp_path):
     for name in files:
         head, rows = read_snana(folder / name)
         curve = curves[int(head["SNID"])]
-        assert (head["SURVEY"], sorted(head["FILTERS"])) == ("DES", ["g", "i", "r"])
+        assert (head["SURVEY"], head["FILTERS"]) == ("DES", "gri")
         assert float(head["DEC"]) == pytest.approx(curve.dec, abs=1e-8)
         assert [row["FLT"] for row in rows] == curve.band.tolist()
         assert [float(row["FLUXCAL"]) for row in rows] == pytest.approx(curve.flux * 0.0275423, rel=1e-5)
@@ -225,6 +226,20 @@ def test_uncalibrated_fluxes_are_refused(tables, tmp_path, kind):
                 _, rows = read_sncosmo(folder / f"{curve.dia_object_id}.txt")
                 assert float(rows[0]["flux"]) == pytest.approx(factor * curve.flux[0], rel=1e-6)
             shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", ["sncosmo", "snana"])
+def test_objects_without_a_measurement_have_no_file(tables, tmp_path, kind):
+    """An object of which nothing may be trusted, and an epoch of an unknown band, are left out."""
+    forced = tables.forced_sources.copy()
+    ids = np.unique(forced["diaObjectId"])
+    forced["psfFlux_flag"][forced["diaObjectId"] == ids[1]] = True
+    forced["band"][(forced["diaObjectId"] == ids[0]) & (forced["visit"] == 7)] = ""
+    folder = write(SurveyTables(forced_sources=forced), tmp_path / "D", kind)
+    text = {path.stem.removeprefix("D_"): path.read_text() for path in folder.glob("*[0-9].*")}
+    assert sorted(text) == sorted(str(key) for key in ids if key != ids[1])
+    rows = [line for line in text[str(ids[0])].splitlines() if line.removeprefix("OBS:").strip()[:2] == "60"]
+    assert len(rows) == 40 - 3
 
 
 # --- HATS ---------------------------------------------------------------------------------------------------
@@ -316,6 +331,38 @@ def test_every_format_leaves_its_tables_alone(tables, tmp_path, kind):
     if place.is_dir():
         with pytest.raises(WriteError, match="something is there; give a folder that is new or empty"):
             write(tables, place, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("hats", {"rows_per_file": 0}, "rows_per_file of Hats must be positive, not 0"),
+        ("hats", {"largest_order": 30}, "largest_order of Hats must be at most 29, not 30"),
+        ("ds9", {"radius_arcsec": -1.0}, "radius_arcsec of Ds9 must be positive"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(kind, options, message):
+    """A parameter that can mean nothing is refused before any work is done."""
+    with pytest.raises(UsageError, match=message):
+        EXPORTS.make(kind, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "column"),
+    [
+        ("hats", "dia_sources", "diaObjectId"),
+        ("ds9", "dia_sources", "ra"),
+        ("sncosmo", "forced_sources", "psfFluxErr"),
+        ("snana", "forced_sources", "band"),
+    ],
+)
+def test_missing_columns_are_named(tables, tmp_path, kind, table, column):
+    """A table that lacks a column is refused by its name, and nothing is left."""
+    poorer = getattr(tables, table).copy()
+    poorer.remove_column(column)
+    with pytest.raises(InputError, match=f"has no column {column}"):
+        export_tables(replace(tables, **{table: poorer}), tmp_path / "x", export=EXPORTS.make(kind))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("kind", "needed"), [("sncosmo", "dia_object_forced_source"), ("hats", "dia_object")])

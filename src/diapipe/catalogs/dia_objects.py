@@ -47,7 +47,8 @@ def ordered_bands(bands: Iterable[str]) -> tuple[str, ...]:
 
 
 def bands_of_sources(table: Table) -> tuple[str, ...]:
-    """Bands in the column ``band``, ordered."""
+    """Bands in the column ``band``, ordered; InputError if there is no such column."""
+    need_columns(table, ("band",), name="the table of sources")
     return ordered_bands(np.unique(np.asarray(table["band"])))
 
 

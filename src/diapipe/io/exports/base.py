@@ -12,8 +12,10 @@ import numpy as np
 from astropy import units
 from astropy.table import Table, TableMergeError, vstack
 
-from diapipe.catalogs.light_curve import LightCurve, light_curves
+from diapipe.catalogs.dia_objects import need_columns
+from diapipe.catalogs.light_curve import FORCED_SOURCES, NEEDED, LightCurve, light_curves
 from diapipe.errors import InputError
+from diapipe.steps.limits import Limited
 
 DIA_OBJECT, DIA_SOURCE, FORCED_SOURCE = "dia_object", "dia_source", "dia_object_forced_source"
 
@@ -67,6 +69,8 @@ class SurveyTables:
         chosen = {name: table for name, table in named.items() if not names or name in names}
         if object_ids:
             wanted = np.fromiter(object_ids, np.int64)
+            for name, table in chosen.items():
+                need_columns(table, ("diaObjectId",), name=f"the table {name}")
             known = [np.asarray(table["diaObjectId"]) for table in chosen.values()]
             unknown = np.setdiff1d(wanted, np.concatenate([*known, np.zeros(0, np.int64)]))
             if len(unknown):
@@ -114,7 +118,7 @@ def _together(tables: list[Table]) -> Table | None:
         raise InputError(f"the tables cannot be put together: {error}") from error
 
 
-class AbstractExport(ABC):
+class AbstractExport(Limited, ABC):
     """A format that tables are written in."""
 
     __slots__ = ()
@@ -132,15 +136,16 @@ class AbstractExport(ABC):
 
 
 def curves_in_njy(tables: SurveyTables) -> Iterator[LightCurve]:
-    """Light curves of what was measured and may be trusted, in nJy.
+    """Light curves of what was measured in a band and may be trusted, in nJy; objects with nothing of it are left out.
 
     Raises
     ------
     InputError
-        If the fluxes are in a unit that is not one of flux density.
+        If a column is missing, or the fluxes are in a unit that is not one of flux density.
     """
     forced = tables.forced_sources
     assert forced is not None
+    need_columns(forced, NEEDED, name=FORCED_SOURCES)
     unit = forced["psfFlux"].unit
     try:
         units.Unit(unit or "").to(units.nJy)
@@ -153,7 +158,9 @@ def curves_in_njy(tables: SurveyTables) -> Iterator[LightCurve]:
         column = np.ma.asarray(forced[name]).astype(np.float64)
         calibrated[name] = np.ma.filled(column, np.nan) * units.Unit(unit).to(units.nJy)
     for curve in light_curves(calibrated):
-        yield curve.measured()
+        measured = curve.where(curve.is_measured & (curve.band != ""))
+        if len(measured):
+            yield measured
 
 
 def object_places(tables: SurveyTables) -> dict[int, tuple[float, float]]:

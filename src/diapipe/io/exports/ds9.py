@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+from diapipe.catalogs.dia_objects import need_columns
 from diapipe.errors import InputError
 from diapipe.io.exports.base import AbstractExport, SurveyTables
 
@@ -56,6 +57,7 @@ class Ds9(AbstractExport):
 
 def _circles(table: Table, key: str, radius: float, colour: str | None) -> Iterator[str]:
     """A line for each row that has a position."""
+    need_columns(table, (key, "ra", "dec"), name=f"the table of {key}")
     negative, bad = (
         np.asarray(table[name]) if name in table.colnames else np.zeros(len(table), np.bool_)
         for name in ("isNegative", "dp_bad")

@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table
 
-from diapipe.catalogs.dia_objects import check_dia_objects
+from diapipe.catalogs.dia_objects import check_dia_objects, need_columns
+from diapipe.errors import UsageError
 from diapipe.io.exports.base import DIA_OBJECT, AbstractExport, SurveyTables
 from diapipe.io.tables import arrow_array, arrow_field
 from diapipe.numerics.arrays import IntArray
 from diapipe.numerics.healpix import LARGEST_ORDER, nested_pixels
+from diapipe.steps.limits import Limited
 
 INDEX = "_healpix_29"
 NESTED = {"dia_sources": "diaSource", "forced_sources": "diaObjectForcedSource"}
@@ -45,6 +47,11 @@ class Hats(AbstractExport):
         A pixel with more rows, nested ones included, is divided.
     largest_order
         Of the pixels of the partition.
+
+    Raises
+    ------
+    UsageError
+        If a number is out of range.
     """
 
     catalog_name: str = "dia_object"
@@ -52,6 +59,12 @@ class Hats(AbstractExport):
     largest_order: int = 10
 
     needs: ClassVar[tuple[str, ...]] = (DIA_OBJECT,)
+    may_be_zero: ClassVar[tuple[str, ...]] = ("largest_order",)
+
+    def __post_init__(self) -> None:
+        Limited.__post_init__(self)
+        if self.largest_order > LARGEST_ORDER:
+            raise UsageError(f"largest_order of Hats must be at most {LARGEST_ORDER}, not {self.largest_order}")
 
     def is_folder(self, tables: SurveyTables) -> bool:
         """Always."""
@@ -149,6 +162,7 @@ def _arrow_table(tables: SurveyTables) -> tuple[pa.Table, IntArray]:
 
 def _nested(table: Table, ids: IntArray) -> tuple[pa.StructArray, IntArray]:
     """The rows of each object, in order of time, as one struct of lists; and how many each has."""
+    need_columns(table, ("diaObjectId",), name="the table to be nested")
     sorted_ids = np.sort(ids)
     place = np.minimum(np.searchsorted(sorted_ids, table["diaObjectId"]), max(len(ids) - 1, 0))
     known = np.flatnonzero(sorted_ids[place] == table["diaObjectId"]) if len(ids) else np.zeros(0, np.int64)

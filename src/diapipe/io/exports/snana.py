@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from diapipe.catalogs.dia_objects import bands_of_sources
 from diapipe.catalogs.light_curve import LightCurve
 from diapipe.errors import UsageError
 from diapipe.images.photo_calib import ZERO_POINT_NJY
@@ -52,7 +54,7 @@ class Snana(AbstractExport):
         """
         places, files, version = object_places(tables), [], place.name
         assert tables.forced_sources is not None
-        names = self._names(set(map(str, tables.forced_sources["band"])) - {""})
+        names = self._names(bands_of_sources(tables.forced_sources))
         for curve in curves_in_njy(tables):
             ra, dec = places.get(curve.dia_object_id, (curve.ra, curve.dec))
             files.append(f"{version}_{curve.dia_object_id}.DAT")
@@ -60,9 +62,9 @@ class Snana(AbstractExport):
         (place / f"{version}.LIST").write_text("".join(f"{name}\n" for name in files), encoding="utf-8")
         (place / f"{version}.README").write_text(_readme(self.survey, names), encoding="utf-8")
 
-    def _names(self, bands: set[str]) -> dict[str, str]:
+    def _names(self, bands: Iterable[str]) -> dict[str, str]:
         """Names of bands, each of one letter."""
-        names = self.band_names.of_bands(sorted(bands))
+        names = self.band_names.of_bands(bands)
         long = [name for name in names.values() if len(name) != 1]
         if long:
             raise UsageError(f"SNANA's bands have one letter, not {', '.join(long)}; give others, as VR=w")

@@ -99,7 +99,10 @@ def test_equal_claims_are_settled_by_identifier():
 
 
 def test_multimatch_does_not_know_the_order_of_images(rng):
-    """Also where objects are as close as their sources scatter: the same groups in any order of images and rows."""
+    """Also where objects are as close as their sources scatter: the same groups in any order of images and rows.
+
+    dia_pipe's matched each catalogue to one representative of an object, so that the order of catalogues decided.
+    """
     visits = Sky.around(rng, (0.0, 0.0), 60, apart_arcsec=0.3, radius_arcsec=6.0).visits(rng, 10)
     algorithm = MultiMatchAssociator()
     once = associate(visits, algorithm=algorithm)

@@ -380,5 +380,7 @@ def test_tables_are_known_by_their_columns(tables):
     assert found.dia_objects["ra"].unit == "deg"
     assert len(found.forced_sources) == len(tables.forced_sources)
     assert len(found.dia_sources) == 6
+    with pytest.raises(InputError, match="what was given has 2 diaObjectIds more than once, the first of them 1000003"):
+        SurveyTables.of([*halves, ("a", tables.dia_objects[:2])])
     with pytest.raises(InputError, match=r"stars\.parquet is no table of DIA objects, .* it has x, y"):
         SurveyTables.of([("stars.parquet", Table({"x": [1], "y": [2]}))])

@@ -12,12 +12,14 @@ import numpy as np
 from astropy import units
 from astropy.table import Table, TableMergeError, vstack
 
-from diapipe.catalogs.dia_objects import need_columns
+from diapipe.catalogs.dia_objects import need_columns, need_unique
 from diapipe.catalogs.light_curve import FORCED_SOURCES, NEEDED, LightCurve, light_curves
 from diapipe.errors import InputError
 from diapipe.steps.limits import Limited
 
 DIA_OBJECT, DIA_SOURCE, FORCED_SOURCE = "dia_object", "dia_source", "dia_object_forced_source"
+KEYS = {DIA_OBJECT: "diaObjectId", DIA_SOURCE: "diaSourceId", FORCED_SOURCE: "diaForcedSourceId"}
+"""Tables, and the column that tells their rows apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +48,12 @@ class SurveyTables:
         Raises
         ------
         InputError
-            If a table is of no such kind.
+            If a table is of no such kind, or two of one kind share a row.
         """
-        found: dict[str, list[Table]] = {DIA_OBJECT: [], DIA_SOURCE: [], FORCED_SOURCE: []}
+        found: dict[str, list[Table]] = {kind: [] for kind in KEYS}
         for name, table in tables:
             found[kind_of(table, name=name)].append(table)
-        objects, sources, forced = (_together(found[kind]) for kind in (DIA_OBJECT, DIA_SOURCE, FORCED_SOURCE))
+        objects, sources, forced = (_together(found[kind], key) for kind, key in KEYS.items())
         return cls(dia_objects=objects, dia_sources=sources, forced_sources=forced)
 
     def only(self, names: Collection[str] = (), object_ids: Collection[int] = ()) -> SurveyTables:
@@ -108,14 +110,18 @@ def kind_of(table: Table, *, name: str) -> str:
     )
 
 
-def _together(tables: list[Table]) -> Table | None:
+def _together(tables: list[Table], key: str) -> Table | None:
     """One table of all; columns that some lack are missing there, and tables without rows say nothing of types."""
     if not tables:
         return None
     try:
-        return vstack([table for table in tables if len(table)] or tables[:1], metadata_conflicts="silent")
+        whole = vstack([table for table in tables if len(table)] or tables[:1], metadata_conflicts="silent")
     except TableMergeError as error:
         raise InputError(f"the tables cannot be put together: {error}") from error
+    if key in whole.colnames:
+        ids = np.asarray(whole[key])
+        need_unique(ids[ids != 0], name="what was given", column=key)  # 0 is none
+    return whole
 
 
 class AbstractExport(Limited, ABC):

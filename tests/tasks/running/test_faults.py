@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from lsst.daf.butler import Butler, QuantumProvenanceData
+from lsst.daf.butler._rubin.temporary_for_ingest import TemporaryForIngest
+from lsst.resources import ResourcePath
 from sqlalchemy.exc import OperationalError
 from tests.filesystems import filled, small_filesystem
 from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, Heard, counts, ended, n_registered, request, run, strays, values
@@ -66,6 +68,29 @@ def test_a_run_killed_outright_loses_nothing(repo):
     entries = Journal.of(str(repo), "diapipe/default").ledger().entries("characterize").values()
     assert {entry.inputs for entry in entries} == {digest_of([ref.id]) for ref in inputs}
     assert not run(repo, steps=("visits",), values=(SLOWLY,)).outcomes
+
+
+def begun(path: Path) -> Path:
+    """The name under which the butler writes a file before it is whole."""
+    with TemporaryForIngest.make_path(ResourcePath(path)) as temporary:
+        return Path(temporary.ospath)
+
+
+def test_what_was_being_written_is_removed(repo):
+    """A worker may die in the middle of a file: of a quantum that is done but for its log as of one that is not."""
+    killed = command(repo)
+    wait_for_images(repo, 3, killed)  # on two workers: one of them has its log
+    killed.kill()
+    killed.communicate()
+    log = next(path for path in repo.glob("diapipe/*/*/characterize_log/**/*.json") if ".tmp" not in path.name)
+    half = begun(log)
+    log.replace(half)
+    assert half in strays(repo)
+    again = run(repo, steps=("visits",), values=(SLOWLY,))
+    assert again.exit_status == 0
+    assert n_registered(repo, "characterize_log") == N - 1
+    assert n_registered(repo, "visit_image") == N
+    assert not strays(repo)
 
 
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

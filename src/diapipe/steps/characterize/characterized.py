@@ -264,7 +264,7 @@ def _stars_and_psf(
         options=options.psf,
         name=exposure.name,
     )
-    fit = psf.fit_psf(pixels, sources, chosen, size=size, half=half, options=options.psf)
+    fit = psf.fit_psf(pixels, sources, chosen, size=size, half=half, options=options.psf, name=exposure.name)
     place = {"x": sources.x[fit.used] + pixels.box.x0, "y": sources.y[fit.used] + pixels.box.y0}
     if "psfFlux" not in corrections:
         corrections |= apertures.aperture_correction(

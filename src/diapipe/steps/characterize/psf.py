@@ -163,6 +163,7 @@ def fit_psf(
     size: float,
     half: int,
     options: PsfModel,
+    name: str,
 ) -> PsfFit:
     """Fit the PSF to stars, twice put aside what does not fit.
 
@@ -178,6 +179,13 @@ def fit_psf(
         Half-width of the PSF image.
     options
         Rounds, orders, clipping.
+    name
+        What messages call the image.
+
+    Raises
+    ------
+    TooFewStarsError
+        If fewer than ``min_stars`` have a core that no neighbour and no bad pixel touches.
     """
     fwhm = SIGMA_TO_FWHM * size
     box = pixels.box
@@ -192,6 +200,13 @@ def fit_psf(
     )
     stamps = without_neighbours(stamps, sources, chosen, fwhm=fwhm)
     whole = (stamps.weights > 0)[:, _core(half, fwhm)].mean(axis=1) > 0.9
+    if whole.sum() < options.min_stars:
+        raise TooFewStarsError(
+            f"of the {counted(len(chosen), 'star')} of {name}, {int(whole.sum())} have a core free of neighbours and bad "
+            f"pixels; {options.min_stars} are needed for its PSF",
+            found=int(whole.sum()),
+            needed=options.min_stars,
+        )
     chosen, stamps = chosen[whole], _picked(stamps, whole)
     stack, weight = psf_model.mean_star(stamps, sources.flux[chosen])
     base = psf_model.fit_moffat(stack, weight, fwhm=fwhm)

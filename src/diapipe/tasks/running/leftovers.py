@@ -9,8 +9,9 @@ from pathlib import Path
 from lsst.daf.butler import Butler, DatasetRef
 from lsst.resources import ResourcePath
 
-_BEING_WRITTEN = re.compile(r"[a-z0-9_]{16}(\.\w+)*")
-"""The butler writes to such a name beside the file and renames it when it is whole; its own names are longer."""
+_BEING_WRITTEN = re.compile(r"[a-z0-9_]{16}(.*\.tmp)?(\.\w+)*")
+"""The butler writes to such a name beside the file and renames it when it is whole: sixteen characters by chance, and
+in newer versions the name that it is to have and ``.tmp``."""
 
 
 def remove_unregistered(butler: Butler, refs: Iterable[DatasetRef]) -> set[ResourcePath]:

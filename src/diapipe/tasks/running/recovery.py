@@ -65,17 +65,20 @@ def settle(
 
     Notes
     -----
-    The executor writes a quantum's metadata after all else but its log: a quantum whose metadata are there is done.
+    The executor writes a quantum's metadata after all else but its log: a quantum whose metadata are there is done, and
+    may have begun to write its log.
     """
     pairs = list(quanta)
     done: list[tuple[str, Quantum, list[DatasetRef]]] = []
     undone: list[DatasetRef] = []
+    unwritten: list[DatasetRef] = []
     with _by_place(repo, butler, [quantum for _, quantum in pairs], dataset_types) as files:
         for label, quantum in pairs:
             refs = [ref for ref in chain(*quantum.outputs.values()) if known is None or ref.id not in known]
             stored = [ref for ref, there in files.stored_many(refs).items() if there]
             if any(ref.datasetType.name == label + METADATA for ref in stored):
                 done.append((label, quantum, stored))
+                unwritten += [ref for ref in refs if ref not in stored]
             else:
                 undone += refs
         n_removed = sum(files.stored_many(undone).values())
@@ -83,7 +86,7 @@ def settle(
         if finished:
             butler.transfer_from(files, finished, transfer="auto", skip_missing=False, transfer_dimensions=False)
     ledger.write(_entry(butler, label, quantum, refs) for label, quantum, refs in done)
-    remove_begun(remove_unregistered(butler, undone))
+    remove_begun(remove_unregistered(butler, undone + unwritten))
     return Recovered(len(done), n_removed)
 
 

@@ -331,7 +331,7 @@ _OURS = [
         [
             ("dp_badPixel", "An unusable pixel of either image, or one off the image, in the central 3x3"),
             ("dp_residual", "Recognised as a subtraction residual"),
-            ("dp_bad", "The default cut: dp_badPixel, dp_residual, or a part of another source's trail"),
+            ("dp_bad", "The default cut: dp_residual, dp_badPixel, psfFlux_flag, or a part of another source's trail"),
         ],
     ),
 ]

@@ -283,6 +283,20 @@ def test_three_stars_are_enough(rng):
     assert found.summary["fwhm_px"] == pytest.approx(4.71, rel=0.05)
 
 
+def test_no_star_with_a_whole_core_is_one_sentence(rng):
+    """Four stars, and in the core of each two bad columns: too few, not an error of the fit."""
+    exposure = empty_sky(rng)
+    y, x = np.mgrid[:256, :256]
+    places = ((60, 70), (180, 90), (120, 200), (60, 200))
+    star = sum(3e4 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8.0) / (8 * np.pi) for a, b in places)
+    mask = np.zeros((256, 256), np.int32)
+    for a, b in places:
+        mask[b - 2 : b + 3, [a - 3, a + 3]] = int(MaskPlane.BAD)
+    pixels = MaskedImage.from_planes(exposure.masked_image.image + star, mask=mask)
+    with pytest.raises(TooFewStarsError, match=r"of the 4 stars of noise.fits, 0 have a core free of neighbours"):
+        characterize(replace(exposure, masked_image=pixels, has_mask=True))
+
+
 def test_all_stars_saturated_is_its_own_sentence(rng):
     """Flat tops only."""
     exposure = empty_sky(rng)

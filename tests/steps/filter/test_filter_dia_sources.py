@@ -81,6 +81,19 @@ def test_the_first_reason_is_told():
     assert reasons(table) == ["flag dp_bad", "flag sky_source", "a known object of the solar system", ""]
 
 
+def test_the_default_cut_tells_what_it_was_set_for():
+    """A residual, a bad pixel, no flux, a piece of a trail; a table that does not say why has the flag alone."""
+    causes = {
+        "dp_residual": [True, False, False, False],
+        "dp_badPixel": [True, True, False, False],
+        "psfFlux_flag": [False, True, True, False],
+        "dp_trailOf": [0, 0, 0, 1],
+    }
+    said = [f"flag dp_bad: {cause}" for cause in causes]
+    assert reasons(sources(dp_bad=np.ones(4, bool), **causes)) == said
+    assert reasons(sources(dp_bad=SECOND, dp_residual=np.ones(4, bool))) == ["", "flag dp_bad: dp_residual", "", ""]
+
+
 def test_a_cut_of_none_asks_nothing():
     table = sources(sky_source=SECOND, ssObjectId=[1, 1, 1, 1], scienceFlux=[-9.0] * 4, scienceFluxErr=[1.0] * 4)
     assert reasons(table, NOTHING, exposure_time_s=0.1) == ["", "", "", ""]

@@ -200,11 +200,12 @@ def fit_psf(
     )
     stamps = without_neighbours(stamps, sources, chosen, fwhm=fwhm)
     whole = (stamps.weights > 0)[:, _core(half, fwhm)].mean(axis=1) > 0.9
-    if whole.sum() < options.min_stars:
+    n = int(whole.sum())
+    if n < options.min_stars:
         raise TooFewStarsError(
-            f"of the {counted(len(chosen), 'star')} of {name}, {int(whole.sum())} have a core free of neighbours and bad "
-            f"pixels; {options.min_stars} are needed for its PSF",
-            found=int(whole.sum()),
+            f"of the {counted(len(chosen), 'star')} of {name}, {n} have a core free of neighbours and bad pixels; "
+            f"{options.min_stars} are needed for its PSF",
+            found=n,
             needed=options.min_stars,
         )
     chosen, stamps = chosen[whole], _picked(stamps, whole)

@@ -22,6 +22,9 @@ type Cut = tuple[BoolArray, Reasons | str]
 
 REASON_LENGTH = 96
 
+BAD_FOR = ("dp_residual", "dp_badPixel", "psfFlux_flag", "dp_trailOf")
+"""What ``dp_bad`` is set for, the first to be named first."""
+
 
 class Filtered(NamedTuple):
     """A table in two parts: every row is in one of them.
@@ -81,7 +84,7 @@ def _cuts(reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float
     places = [reader.numbers((column,), unit="deg") for column in ("ra", "dec")]
     yield ~np.isfinite(places).all(axis=0), "its position is not known"
     for flag in options.bad_flags:
-        yield _flagged(reader, flag), f"flag {flag_name(flag)}"
+        yield _flagged(reader, flag), _of_flag(reader, flag_name(flag))
     if "solar_system" in options.set_aside:
         known = reader.numbers_or(("ssObjectId",), 0.0)
         yield np.isfinite(known) & (known != 0), "a known object of the solar system"
@@ -110,6 +113,16 @@ def _flagged(reader: ColumnReader, flag: str) -> BoolArray:
     }:
         raise UsageError(f"{reader.name} has no flag {flag!r}, and the data model has none", field=flag)
     return reader.truths_or((flag, name), False)
+
+
+def _of_flag(reader: ColumnReader, flag: str) -> Reasons:
+    """The reason of a flag; of our default cut with what it was set for, as far as the table tells."""
+    said = np.full(len(reader.table), f"flag {flag}", dtype=f"U{REASON_LENGTH}")
+    if flag != "dp_bad":
+        return said
+    for cause in BAD_FOR:
+        said[reader.truths_or((cause,), False) & (said == "flag dp_bad")] = f"flag dp_bad: {cause}"
+    return said
 
 
 def _trails(

@@ -30,7 +30,7 @@ from diapipe.steps.force import error_with_static_light, force_on_pixels
 
 type Array = NDArray[np.float64]
 
-SIZE, BRIGHTEST_SNR = 1024, 1000.0
+BRIGHTEST_SNR = 1000.0
 EDGES = (0.0, 7.0, 20.0, 60.0, 200.0, np.inf)
 ALONE_PX, STATIC_MAG = 14.0, 24.0
 """Empty places and added sources keep this far from what is brighter than this."""
@@ -42,29 +42,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4, help="how many pairs")
     parser.add_argument("--first-seed", type=int, default=11)
+    parser.add_argument("--size", type=int, default=1024, help="side in pixels")
     arguments = parser.parse_args()
     found: dict[str, list[Array]] = {}
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        for kind, pulls in pulls_of(seed).items():
+        for kind, pulls in pulls_of(seed, arguments.size).items():
             found.setdefault(kind, []).append(pulls)
     sys.stdout.write("| kind | S/N | n | mean | width |\n|---|---|---|---|---|\n")
     for kind, parts in found.items():
         table(kind, np.concatenate(parts))
 
 
-def pulls_of(seed: int) -> dict[str, Array]:
+def pulls_of(seed: int, size: int = 1024) -> dict[str, Array]:
     """By kind, pulls and S/N; shape (n, 2)."""
     rng = np.random.default_rng(seed)
-    changes = {"transient_max_snr": BRIGHTEST_SNR, "transient_host_fraction": 0.3, "n_transients": 13}
-    pair = simulate_pair(PairSpec.small(SIZE, **changes), rng=rng)
+    spec = PairSpec.small(size, transient_max_snr=BRIGHTEST_SNR, transient_host_fraction=0.3)
+    pair = simulate_pair(spec, rng=rng)
     result = difference_pair(pair.science, pair.template)
     truth = pair.transients[np.asarray(pair.transients["kind"]) == "transient"]
     unit = _in_stamp(pair, result)
     stars = pair.stars[_far(pair.transients, pair.stars["x"], pair.stars["y"], 20.0)]
-    x, y = rng.uniform(20.0, SIZE - 20.0, (2, 4000))
+    x, y = rng.uniform(20.0, size - 20.0, (2, size**2 // 256))
     static = [t[np.asarray(t["mag"]) < STATIC_MAG] for t in (pair.stars, pair.galaxies)]
     empty = np.logical_and.reduce([_far(t, x, y, ALONE_PX) for t in (pair.transients, *static)])
-    none, grid = np.zeros(int(empty.sum())), _grid(rng)
+    none, grid = np.zeros(int(empty.sum())), _grid(size, rng)
     free = np.logical_and.reduce([_far(t, *grid, ALONE_PX) for t in (pair.transients, *static)])
     return {
         "transients": _forced(result, truth["x"], truth["y"], unit * np.asarray(truth["flux"])),
@@ -119,14 +120,15 @@ def _in_stamp(pair: SimulatedPair, result: DifferenceResult) -> float:
     """Part of the true PSF on the stamp of the model, whose sum over it is the unit of fluxes."""
     assert result.difference.exposure.psf is not None
     half = result.difference.exposure.psf.size // 2
-    image = pair.science_psf_at(SIZE / 2, SIZE / 2)
+    box = result.difference.box
+    image = pair.science_psf_at(box.x_center, box.y_center)
     inner = slice(len(image) // 2 - half, len(image) // 2 + half + 1)
     return float(image[inner, inner].sum())
 
 
-def _grid(rng: np.random.Generator) -> tuple[Array, Array]:
+def _grid(size: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Places whose stamps do not touch."""
-    nodes = np.arange(30.0, SIZE - 30.0, 48.0)
+    nodes = np.arange(30.0, size - 30.0, 48.0)
     x, y = (v.ravel() for v in np.meshgrid(nodes, nodes))
     return x + rng.uniform(-5.0, 5.0, x.size), y + rng.uniform(-5.0, 5.0, x.size)
 

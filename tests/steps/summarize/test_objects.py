@@ -209,6 +209,27 @@ def test_covariances_are_used():
     assert found["raErr"] == pytest.approx(math.sqrt(total[0, 0]), rel=SINGLE)
 
 
+@pytest.mark.parametrize("dec", [0.0, -85.0])
+def test_errors_of_the_mean_are_those_of_its_information(dec):
+    """raErr, decErr and covariance of unlike, tilted ellipses are the inverse of the sum of the inverses, any dec."""
+    scale = (0.1 * ARCSEC) ** 2
+    covariances = [scale * np.array(c) for c in ([[1.0, 0.5], [0.5, 4.0]], [[2.0, 0.3], [0.3, 9.0]])]
+    table = sources(
+        [1.0, 1.0],
+        dec=dec,
+        raErr=[math.sqrt(c[0, 0]) for c in covariances],
+        decErr=[math.sqrt(c[1, 1]) for c in covariances],
+        ra_dec_Cov=[c[0, 1] for c in covariances],
+    )
+    total = np.linalg.inv(sum(np.linalg.inv(c) for c in covariances))
+    found = one_object(table)
+    assert found["raErr"] ** 2 == pytest.approx(total[0, 0], rel=2 * SINGLE)
+    assert found["decErr"] ** 2 == pytest.approx(total[1, 1], rel=2 * SINGLE)
+    assert found["ra_dec_Cov"] == pytest.approx(total[0, 1], rel=SINGLE)
+    single = one_object(table[:1])
+    assert (single["raErr"], single["decErr"]) == pytest.approx(np.sqrt(np.diag(covariances[0])), rel=SINGLE)
+
+
 def test_mean_is_that_of_the_tangent_plane(rng):
     """Anywhere on the sky the mean is the weighted mean of the offsets on it, which astropy measures."""
     for ra, dec in [(0.0, 0.0), (123.4, 89.99), (359.99999, -45.0), (200.0, -89.9)]:

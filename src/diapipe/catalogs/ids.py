@@ -51,3 +51,23 @@ def parts_of(ids: IntArray) -> SourceIdParts:
         (values >> COUNTER_BITS) & ((1 << DETECTOR_BITS) - 1),
         values & (MAX_SOURCES - 1),
     )
+
+
+TRACT_BITS, PATCH_BITS, OBJECT_BITS = 24, 16, 22
+"""Up to 16 million tracts, 65,536 patches in each, 4 million sources of a patch."""
+
+
+def template_object_ids(*, tract: int, patch: int, n: int) -> IntArray:
+    """Identifiers of the ``n`` sources of a template coadd, in their order; never 0, unique in a band of a sky map.
+
+    Raises
+    ------
+    InputError
+        If a part does not fit its bits.
+    """
+    for name, value, bits in (("tract", tract, TRACT_BITS), ("patch", patch, PATCH_BITS)):
+        if not 0 <= value < 1 << bits:
+            raise InputError(f"{name} {value} does not fit an identifier; it must be from 0 to {(1 << bits) - 1}")
+    if n >= 1 << OBJECT_BITS:
+        raise InputError(f"{n} sources of one patch do not fit its identifiers; at most {(1 << OBJECT_BITS) - 1} do")
+    return (((tract << PATCH_BITS) | patch) << OBJECT_BITS) + np.arange(1, n + 1, dtype=np.int64)

@@ -51,7 +51,7 @@ def dia_object_schema(bands: Iterable[str]) -> tuple[Column, ...]:
     return (*_OBJECT, *(column for band in bands for column in _in_band(band)))
 
 
-def _psf_flags(prefix: str, image: str) -> tuple[Column, ...]:
+def psf_flags(prefix: str, image: str) -> tuple[Column, ...]:
     """Flags of a forced PSF flux."""
     return (
         Column(f"{prefix}_flag", "?", "", f"No flux on the {image}, or less than half of the PSF on usable pixels"),
@@ -74,6 +74,12 @@ _CENTERS = {
 }
 """Mask planes that the central pixels of a forced source are looked up in; spelled as in the DIA source table."""
 
+CENTER_FLAGS = (
+    Column("pixelFlags_offimage", "?", "", "The object lies off the image"),
+    *(Column(f"pixelFlags_{name}Center", "?", "", f"{what} in the central 3x3") for name, what in _CENTERS.items()),
+)
+"""What the pixels under a forced source say of it."""
+
 DIA_FORCED_SOURCE: tuple[Column, ...] = (
     Column("diaForcedSourceId", "i8", "", "Identifier of this measurement"),
     Column("diaObjectId", "i8", "", "Object that was measured"),
@@ -91,13 +97,12 @@ DIA_FORCED_SOURCE: tuple[Column, ...] = (
     Column("timeWithdrawnMjdTai", "f8", "d", "When this was withdrawn; NaN for what stands"),
     Column("x", "f8", "pix", "Where the object lies, 0-based pixel centres"),
     Column("y", "f8", "pix", "Where the object lies, 0-based pixel centres"),
-    *_psf_flags("psfFlux", "difference"),
-    *_psf_flags("forced_PsfFlux", "science image"),
-    Column("pixelFlags_offimage", "?", "", "The object lies off the image"),
-    *(Column(f"pixelFlags_{name}Center", "?", "", f"{what} in the central 3x3") for name, what in _CENTERS.items()),
+    *psf_flags("psfFlux", "difference"),
+    *psf_flags("forced_PsfFlux", "science image"),
+    *CENTER_FLAGS,
     Column("dp_templateFlux", "f4", FLUX, "PSF flux at this place on the matched template"),
     Column("dp_templateFluxErr", "f4", FLUX, "Error of dp_templateFlux"),
-    *_psf_flags("dp_templateFlux", "matched template"),
+    *psf_flags("dp_templateFlux", "matched template"),
     Column("dp_badPixel", "?", "", "An unusable pixel of either image, or one off the image, in the central 3x3"),
     Column("dp_nFittedWith", "i4", "", "Other objects that psfFlux was fitted together with"),
     Column("dp_shareLost", "f4", "", "Part of the information on psfFlux that these take"),

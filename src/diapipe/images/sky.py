@@ -11,7 +11,7 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from diapipe.images.box import Box
 from diapipe.images.pixel_map import PositionMap
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.sphere import unit_vectors
 
 ROUND_TRIP_PX = 0.01
@@ -60,6 +60,12 @@ def icrs_of(wcs: WCS, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatAr
 def pixels_of_icrs(wcs: WCS, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
     """0-based pixel positions of ICRS positions in degrees; NaN where there is none."""
     return pixels_of(wcs, *in_frame(ra, dec, ICRS(), wcs_to_celestial_frame(wcs)))
+
+
+def are_on(box: Box, wcs: WCS, *, ra: FloatArray, dec: FloatArray) -> BoolArray:
+    """Whether ICRS positions in degrees lie on the pixels of a box; False for a position that is none."""
+    x, y = pixels_of_icrs(wcs, ra, dec)
+    return np.asarray((x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5))
 
 
 def in_frame(

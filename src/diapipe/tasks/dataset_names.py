@@ -33,6 +33,10 @@ OLD_NAMES: Mapping[str, str] = {
     "dia_source_rejected": "{coaddName}Diff_rejectedDiaSrc",
     "dia_object_forced_source_detector": "{coaddName}Diff_forced_diaSrc",
     "dia_object_forced_source": "{coaddName}Diff_diaCombined",
+    "template_object": "{coaddName}Coadd_meas",
+    "template_object_forced_source": "{coaddName}Diff_forced_diaSrcTemplate",
+    "dia_source_forced_template": "{coaddName}Diff_forced_template_diaSrc",
+    "dia_object_forced_template": "{coaddName}Diff_forced_diaObject",
     "dia_object_summary": "{coaddName}Diff_diaObjectSummary",
 }
 """By name of Data Preview 1: the older name. What is not here has one name, as what is ingested, ``post_isr_image``."""

@@ -1,4 +1,4 @@
-"""The older drivers by their names and options: ``imageDifferenceDriver.py`` and ``coaddDriver.py``."""
+"""The older drivers by their names and options, as ``imageDifferenceDriver.py``: each is a command of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ IDLE: dict[str, tuple[int, str]] = {
     "--no-versions": (0, "a rerun keeps the versions of each of its runs"),
     "--noExit": (0, "the exit status tells whether something failed"),
     "--profile": (1, "how long each detector took is in its metadata"),
+    "--psfCache": (1, "the PSF is computed once for all places"),
     "--queue": (1, "give --batch-type the YAML file of a site of your own"),
     "--reuse-outputs-from": (1, "what is done is always used again"),
     "--time": (1, "nothing is killed for taking longer; -t limits a detector's time"),
@@ -48,14 +49,21 @@ HERE = ("none", "smp")
 """Of ``--batch-type``: what runs in processes of this machine; all else is a site of bps."""
 
 
-def image_difference_driver() -> int:
-    """``imageDifferenceDriver.py``: difference the detectors of visits."""
-    return drive("imageDifferenceDriver", sys.argv[1:])
+def _command(name: str) -> Callable[[], int]:
+    """The command of that name."""
+    return lambda: drive(name, sys.argv[1:])
 
 
-def coadd_driver() -> int:
-    """``coaddDriver.py``: make the templates of patches."""
-    return drive("coaddDriver", sys.argv[1:])
+image_difference_driver = _command("imageDifferenceDriver")
+coadd_driver = _command("coaddDriver")
+association_driver = _command("associationDriver")
+forced_phot_ccd_dia = _command("forcedPhotCcdDia")
+forced_phot_ccd_dia_driver = _command("forcedPhotCcdDiaDriver")
+forced_phot_ccd_template_dia = _command("forcedPhotCcdTemplateDia")
+forced_phot_coadd_dia_src = _command("forcedPhotCoaddDiaSrc")
+forced_phot_coadd_dia = _command("forcedPhotCoaddDia")
+forced_phot_coadd_dia_driver = _command("forcedPhotCoaddDiaDriver")
+combine_dia_forced = _command("combineDiaForced")
 
 
 def drive(name: str, words: Sequence[str]) -> int:
@@ -175,8 +183,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     add("--rerun", metavar="[INPUT:]OUTPUT", help="Collection rerun/OUTPUT; what it reads besides is rerun/INPUT.")
     add("--output", metavar="NAME", help="The same as --rerun NAME.")
     many: dict[str, Any] = {"nargs": "*", "action": "append"}
-    add("--id", **many, metavar="KEY=VALUE", help="Data: visit=1^2 detector=0..188; alone for all.")
-    add("--selectId", **many, metavar="KEY=VALUE", help="Visits that a coadd may be made of.")
+    add("--id", **many, metavar="KEY=VALUE", help="Data: visit=1^2 detector=0..188; tract=0 patch=1,2 filter=g^r; alone for all.")
+    add("--selectId", **many, metavar="KEY=VALUE", help="Visits that a coadd is made of, or that are associated.")
     add("--templateId", **many, metavar="KEY=VALUE", help="Visit that is the template, for GetCalexpAsTemplateTask.")
     add("-C", "--configfile", **many, metavar="FILE", help="Lines about config, yours or one that diapipe brings.")
     add("-c", "--config", **many, metavar="FIELD=VALUE", help="A field of config, as imageDifference.doMerge=False.")

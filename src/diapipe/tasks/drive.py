@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,16 @@ from diapipe.errors import ReadError, UsageError
 from diapipe.tasks.data_ids import OldDataId, condition, meant, parsed
 from diapipe.tasks.dataset_names import DP1, dataset_name
 from diapipe.tasks.driver import CoaddDriverConfig, ImageDifferenceDriverConfig
+from diapipe.tasks.object_drivers import (
+    AssociationDriverConfig,
+    DrivenCombineDiaForcedConfig,
+    DrivenForcedPhotCcdDiaConfig,
+    DrivenForcedPhotCcdTemplateDiaConfig,
+    DrivenForcedPhotCoaddDiaConfig,
+    DrivenForcedPhotCoaddDiaSrcConfig,
+    ForcedPhotCcdDiaDriverConfig,
+    ForcedPhotCoaddDiaDriverConfig,
+)
 from diapipe.tasks.presets import driver_file
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import DataSelection, RunRequest, Settings
@@ -36,14 +46,21 @@ class Driver:
     config
         Class of what its configuration files call ``config``.
     steps
-        Of the survey's pipeline.
+        Of the survey's pipeline; where empty, the tasks that the configuration speaks of, one after the other.
     labels
         Tasks of these steps.
+    selects
+        Label of the task whose visits ``--selectId`` chooses; "" where there is none.
+    gathers
+        Label of the task that gathers what is of visits, so that the bands of ``--id`` choose among its inputs; "" where
+        there is none.
     """
 
     config: type[Any]
-    steps: tuple[str, ...]
-    labels: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    selects: str = ""
+    gathers: str = ""
 
 
 DRIVERS = {
@@ -54,7 +71,16 @@ DRIVERS = {
         config=CoaddDriverConfig,
         steps=("visits", "scale", "coadds"),
         labels=("characterize", "photometricScale", "visitSummary", "selectVisits", "makeWarp", "assembleCoadd"),
+        selects="selectVisits",
     ),
+    "associationDriver": Driver(config=AssociationDriverConfig, selects="associate", gathers="associate"),
+    "forcedPhotCcdDia": Driver(config=DrivenForcedPhotCcdDiaConfig),
+    "forcedPhotCcdDiaDriver": Driver(config=ForcedPhotCcdDiaDriverConfig),
+    "forcedPhotCcdTemplateDia": Driver(config=DrivenForcedPhotCcdTemplateDiaConfig),
+    "forcedPhotCoaddDiaSrc": Driver(config=DrivenForcedPhotCoaddDiaSrcConfig),
+    "forcedPhotCoaddDia": Driver(config=DrivenForcedPhotCoaddDiaConfig),
+    "forcedPhotCoaddDiaDriver": Driver(config=ForcedPhotCoaddDiaDriverConfig),
+    "combineDiaForced": Driver(config=DrivenCombineDiaForcedConfig, gathers="combineDiaForced"),
 }
 
 
@@ -130,10 +156,12 @@ def request_for(name: str, asked: Asked) -> Iterator[RunRequest]:
     """
     driver = DRIVERS[name]
     config = configured(driver, asked)
-    where = _where(config, asked)
+    ids = _ids(config, asked.ids)
+    where = _where(config, _without_bands(ids) if driver.gathers else ids)
     _choose_template_visit(config, asked)
     lines = config.of_tasks()
-    visits = _visits(asked.selectIds)
+    labels = driver.labels or tuple(lines)
+    chosen = (*_selected(name, driver, asked.selectIds), *_bands(name, driver, ids))
     with open_repository(asked.repo) as butler:
         inputs, output = _collections(butler, asked.rerun)
         names = _names(butler, config)
@@ -142,42 +170,92 @@ def request_for(name: str, asked: Asked) -> Iterator[RunRequest]:
         yield RunRequest(
             repo=asked.repo,
             pipeline=asked.pipeline,
-            steps=driver.steps,
+            steps=driver.steps or labels,
             output=output,
             inputs=inputs,
             data=DataSelection(where=where),
             settings=Settings(
                 files=tuple(f"{label}:{file}" for label, file in zip(lines, files, strict=True)),
-                values=(*(f"{label}:coaddName={names}" for label in driver.labels), *visits),
+                values=(*(f"{label}:coaddName={names}" for label in labels), *chosen),
             ),
             n_workers=asked.cores,
             limit_seconds=asked.limit_seconds,
         )
 
 
-def _where(config: Any, asked: Asked) -> str:
-    """The data, less the detectors that the configuration leaves out, which is told."""
-    if not asked.ids:
+def _ids(config: Any, given: Sequence[Sequence[str]]) -> list[OldDataId]:
+    """The data that was asked for."""
+    if not given:
         raise UsageError("which data? give --id, such as --id visit=1^2 detector=0..3, or --id alone for all")
-    key, ignored = getattr(config, "ccdKey", "ccd"), getattr(config, "ignoreCcdList", ())
-    ids: list[OldDataId] = [parsed(words, ccd_key=key) for words in asked.ids]
-    left_out = meant(ids, ignored)
+    return [parsed(words, ccd_key=getattr(config, "ccdKey", "ccd")) for words in given]
+
+
+def _where(config: Any, ids: Sequence[OldDataId]) -> str:
+    """The data, less the detectors that the configuration leaves out, which is told."""
+    left_out = meant(ids, getattr(config, "ignoreCcdList", ()))
     if left_out:
         _LOG.warning("left out by ignoreCcdList: detector %s", ", ".join(map(str, left_out)))
     return condition(ids, left_out=left_out)
 
 
-def _visits(select_ids: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The visits that a coadd may be made of."""
-    found = [value for words in select_ids for value in parsed(words).get("visit", [])]
+_BANDS = ("filter", "band")
+
+
+def _without_bands(ids: Sequence[OldDataId]) -> list[OldDataId]:
+    """The same in all bands."""
+    return [{key: values for key, values in found.items() if key not in _BANDS} for found in ids]
+
+
+def _bands(name: str, driver: Driver, ids: Sequence[OldDataId]) -> tuple[str, ...]:
+    """The bands that a task gathers, for its configuration: they are not those of what it makes.
+
+    Raises
+    ------
+    UsageError
+        If the data IDs have different bands, or one has visits or detectors.
+    """
+    if not driver.gathers:
+        return ()
+    given = {tuple(found.get("filter", found.get("band", ()))) for found in ids}
+    of_visits = sorted({key for found in ids for key in found} - {"tract", "patch", "skymap", "instrument", *_BANDS})
+    if len(given) > 1 or of_visits:
+        what = f"no {', '.join(of_visits)}" if of_visits else "the same filters in each"
+        choose = "; --selectId chooses visits" if of_visits and driver.selects else ""
+        raise UsageError(f"--id of {name} has tract, patch and filter, {what}{choose}")
+    bands = list(given.pop())
+    return (f"{driver.gathers}:onlyBands={bands}",) if bands else ()
+
+
+def _selected(name: str, driver: Driver, select_ids: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What ``--selectId`` chooses, for the configuration of the task.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to choose.
+    """
+    ids = [parsed(words) for words in select_ids]
+    found = _numbers(value for one in ids for value in one.get("visit", []))
+    if ids and not driver.selects:
+        raise UsageError(f"{name} has no visits to be selected; --id chooses its data")
     if not found:
         return ()
-    numbers: list[int] = []
-    for value in found:
+    if driver.selects != "associate":
+        return (f"{driver.selects}:visits={found}",)
+    detectors = {tuple(_numbers(one.get("detector", []))) for one in ids}
+    if len(detectors) > 1:
+        raise UsageError(f"--selectId of {name} can name detectors, the same for all visits")
+    return ("associate:visits=all", f"associate:onlyVisits={found}", f"associate:onlyDetectors={list(detectors.pop())}")
+
+
+def _numbers(values: Iterable[str]) -> list[int]:
+    """Numbers and ranges of them, each number once."""
+    numbers: set[int] = set()
+    for value in values:
         first, _, rest = value.partition("..")
         last, _, step = rest.partition(":")
-        numbers += range(int(first), int(last or first) + 1, int(step or 1))
-    return (f"selectVisits:visits={sorted(set(numbers))}",)
+        numbers |= set(range(int(first), int(last or first) + 1, int(step or 1)))
+    return sorted(numbers)
 
 
 def _choose_template_visit(config: Any, asked: Asked) -> None:
@@ -206,7 +284,7 @@ def _collections(butler: Butler, rerun: str) -> tuple[tuple[str, ...], str]:
 
 def _names(butler: Butler, config: Any) -> str:
     """``coaddName``: the configured; that of `diapipe run` where the repository has its names and not the others."""
-    found: str = config.imageDifference.coaddName if hasattr(config, "imageDifference") else config.coaddName
+    found: str = config.coaddName
     known = {kind.name for kind in butler.registry.queryDatasetTypes()}
     if found != DP1 and "visit_image" in known and dataset_name("visit_image", found) not in known:
         _LOG.info("datasets have the names of Data Preview 1 here: coaddName = '%s' in place of '%s'", DP1, found)

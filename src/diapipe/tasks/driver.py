@@ -64,6 +64,12 @@ class ImageDifferenceDriverConfig(Config):
         """
         return int(dataId[self.ccdKey]) not in self.ignoreCcdList
 
+    @property
+    def coaddName(self) -> str:
+        """Kind of coadd; begins the names of datasets."""
+        found: str = self.imageDifference.coaddName
+        return found
+
     def of_tasks(self) -> dict[str, str]:
         """By label of the survey's pipeline: its configuration, as lines about ``config``."""
         target = self.imageDifference.getTemplate.target
@@ -90,7 +96,7 @@ class CoaddDriverConfig(Config):
         """By label of the survey's pipeline: its configuration, as lines about ``config``."""
         coadd = self.assembleCoadd.value
         return {
-            "selectVisits": _choice_lines(self),
+            "selectVisits": lines_about(self, "select"),
             "makeWarp": plain_lines(self.makeCoaddTempExp.value, type(self.makeCoaddTempExp.value)),
             "assembleCoadd": plain_lines(
                 coadd, AssembleCoaddConfig if isinstance(coadd, DrivenAssembleCoaddConfig) else type(coadd)
@@ -106,8 +112,8 @@ def plain_lines(config: Config, kind: type[Config]) -> str:
     return said.replace(f"{own.__module__}.{own.__name__}", f"{kind.__module__}.{kind.__name__}")
 
 
-def _choice_lines(config: CoaddDriverConfig) -> str:
-    """What is said of the selection of images."""
+def lines_about(config: Config, *fields: str) -> str:
+    """What a configuration says of some of its fields."""
     saved: Any = config
-    lines = saved.saveToString().splitlines()
-    return "\n".join(line for line in lines if line.startswith(("import ", "config.select")))
+    wanted = ("import ", *(f"config.{field}" for field in fields))
+    return "\n".join(line for line in saved.saveToString().splitlines() if line.startswith(wanted))

@@ -23,6 +23,30 @@ _OLD: dict[str, dict[str, str]] = {
         "lsst.dia.pipe.imageDifferenceDriver": "ImageDifferenceDriverConfig",
         "lsst.pipe.drivers.coaddDriver": "CoaddDriverConfig",
     },
+    "object_drivers": {
+        "lsst.dia.pipe.associationDriver": "AssociationDriverConfig",
+        "lsst.dia.pipe.forcedPhotCcdDiaDriver": "ForcedPhotCcdDiaDriverConfig",
+        "lsst.dia.pipe.forcedPhotCoaddDiaDriver": "ForcedPhotCoaddDiaDriverConfig",
+    },
+    "associators": {
+        "lsst.dia.pipe.simple_association": "SimpleAssociationTask SimpleAssociationConfig",
+        "lsst.dia.pipe.multimatch_association": "MultiMatchAssociationTask MultiMatchAssociationConfig",
+    },
+    "forced_phot_ccd_dia": {
+        "lsst.dia.pipe.forcedPhotCcdDia": "ForcedPhotCcdDiaTask ForcedPhotCcdDiaConfig",
+        "lsst.dia.pipe.forcedPhotDia": "ForcedPhotCcdDiaTask ForcedPhotCcdDiaConfig",
+    },
+    "forced_phot_ccd_template_dia": {
+        "lsst.dia.pipe.forcedPhotCcdTemplateDia": "ForcedPhotCcdTemplateDiaTask ForcedPhotCcdTemplateDiaConfig"
+    },
+    "forced_phot_coadd_dia_src": {
+        "lsst.dia.pipe.forcedPhotCoaddDiaSrc": "ForcedPhotCoaddDiaSrcTask ForcedPhotCoaddDiaSrcConfig"
+    },
+    "forced_phot_coadd_dia": {
+        "lsst.dia.pipe.forcedPhotCoaddDia": "ForcedPhotCoaddDiaTask ForcedPhotCoaddDiaConfig",
+        "lsst.dia.pipe.forcedPhotDia": "ForcedPhotCoaddDiaTask ForcedPhotCoaddDiaConfig",
+    },
+    "combine_dia_forced": {"lsst.dia.pipe.combineDiaForced": "CombineDiaForcedTask CombineDiaForcedConfig"},
     "idle_subtask": {"lsst.meas.algorithms.loadIndexedReferenceObjects": "LoadIndexedReferenceObjectsTask"},
     "get_template": {
         "lsst.dia.pipe.getMultiTractTemplate": "GetCoaddAsMultiTractTemplateTask GetCoaddAsMultiTractTemplateConfig",

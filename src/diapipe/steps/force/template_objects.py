@@ -8,11 +8,16 @@ from astropy.table import Table
 from diapipe.catalogs.ids import template_object_ids
 from diapipe.catalogs.stars import StarList
 from diapipe.catalogs.tables import table_of
-from diapipe.errors import InputError
-from diapipe.images import Exposure
+from diapipe.errors import InputError, PsfUndefinedError
+from diapipe.images import UNUSABLE_DIFFERENCE, Exposure
 from diapipe.images.calibrated import flux_unit
 from diapipe.images.patch_area import PatchArea
+from diapipe.images.photometry import fit_psf, stamp_half
+from diapipe.images.planes import Planes
+from diapipe.images.psf.lattice import PsfLattice
 from diapipe.images.sky import icrs_of
+from diapipe.numerics import psf_photometry
+from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.force.columns import template_object_schema
 from diapipe.steps.force.force import force_on_pixels
 from diapipe.steps.force.options import Force
@@ -22,6 +27,9 @@ TEMPLATE_APERTURES_PX = (3.0, 6.0, 9.0, 12.0)
 
 TEMPLATE_FORCE = Force(aperture_radii_px=TEMPLATE_APERTURES_PX)
 """How."""
+
+LARGEST_SHIFT_PX = 1.0
+"""Farthest that a position may lie from the centroid."""
 
 
 def template_objects(
@@ -67,8 +75,9 @@ def template_objects(
     if coadd.wcs is None:
         raise InputError(f"{coadd.name} has no WCS; its sources need positions on the sky")
     n = len(stars)
-    ra, dec = icrs_of(coadd.wcs, stars.x, stars.y)
-    columns = force_on_pixels(coadd, x=stars.x, y=stars.y, options=options, n_threads=n_threads)
+    x, y = _centred(stars, coadd, options=options, n_threads=n_threads)
+    ra, dec = icrs_of(coadd.wcs, x, y)
+    columns = force_on_pixels(coadd, x=x, y=y, options=options, n_threads=n_threads)
     names = {column.name for column in schema}
     columns = {name: values for name, values in columns.items() if name in names}
     columns |= {
@@ -83,3 +92,28 @@ def template_objects(
         "dp_isIsolated": stars.is_isolated,
     }
     return table_of(schema, columns, n=n, flux_unit=flux_unit(coadd))
+
+
+def _centred(stars: StarList, coadd: Exposure, *, options: Force, n_threads: int) -> tuple[FloatArray, FloatArray]:
+    """Positions by a fit of the PSF, neighbours taken away; those given where it fails.
+
+    The centroids of faint sources are those of their peaks, whole pixels.
+    """
+    if coadd.psf is None:
+        raise PsfUndefinedError(f"{coadd.name} has no PSF; fluxes of its sources need one")
+    planes, box = Planes.of(coadd.masked_image), coadd.box
+    lattice = PsfLattice.around(coadd.psf, x=stars.x, y=stars.y, box=box)
+    fits = fit_psf(
+        planes,
+        lattice,
+        x=stars.x - box.x0,
+        y=stars.y - box.y0,
+        bits=UNUSABLE_DIFFERENCE,
+        half=stamp_half(coadd.psf.size, lattice.typical_fwhm, options.stamp_fwhm),
+        max_shift=LARGEST_SHIFT_PX,
+        correlation=coadd.noise_correlation,
+        n_threads=n_threads,
+    )
+    fitted = fits.is_fitted
+    x, y = (fits.column(axis) for axis in (psf_photometry.X, psf_photometry.Y))
+    return np.where(fitted, x + box.x0, stars.x), np.where(fitted, y + box.y0, stars.y)

@@ -183,7 +183,12 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     add("--rerun", metavar="[INPUT:]OUTPUT", help="Collection rerun/OUTPUT; what it reads besides is rerun/INPUT.")
     add("--output", metavar="NAME", help="The same as --rerun NAME.")
     many: dict[str, Any] = {"nargs": "*", "action": "append"}
-    add("--id", **many, metavar="KEY=VALUE", help="Data: visit=1^2 detector=0..188; tract=0 patch=1,2 filter=g^r; alone for all.")
+    add(
+        "--id",
+        **many,
+        metavar="KEY=VALUE",
+        help="Data: visit=1^2 detector=0..188; tract=0 patch=1,2 filter=g^r; alone for all.",
+    )
     add("--selectId", **many, metavar="KEY=VALUE", help="Visits that a coadd is made of, or that are associated.")
     add("--templateId", **many, metavar="KEY=VALUE", help="Visit that is the template, for GetCalexpAsTemplateTask.")
     add("-C", "--configfile", **many, metavar="FILE", help="Lines about config, yours or one that diapipe brings.")

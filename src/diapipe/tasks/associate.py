@@ -14,6 +14,7 @@ from lsst.pipe.base.connectionTypes import Input, Output
 from diapipe.catalogs.dia_objects import ordered_bands
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.source_batch import SourceBatch
+from diapipe.errors import InputError
 from diapipe.images.patch_area import PatchArea
 from diapipe.images.sky_map import SkyMap
 from diapipe.numerics.arrays import IntArray
@@ -94,6 +95,9 @@ class AssociateConfig(PipelineTaskConfig, pipelineConnections=AssociateConnectio
         allowed={"all": "Those of all visits.", "coaddInputs": "Those of the visits that the template is made of."},
         default="all",
     )
+    onlyVisits: Any = ListField(doc="Of these, the visits to take; empty for all.", dtype=int, default=[])
+    onlyDetectors: Any = ListField(doc="Of these, the detectors to take; empty for all.", dtype=int, default=[])
+    onlyBands: Any = ListField(doc="Of these, the bands to take; empty for all.", dtype=str, default=[])
     filterDiaSources: Any = ConfigurableField(target=FilterDiaSourcesTask, doc="Which sources are left out.")
     associator: Any = choice(associatorRegistry, doc="How sources become objects.", default=ASSOCIATORS.default)
     margin: Any = Field(
@@ -131,11 +135,11 @@ class AssociateTask(PipelineTask):
     def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
         """Read the tables of the detectors, write those of the patch."""
         dataId = butlerQC.quantum.dataId
-        handles = [butlerQC.get(ref) for ref in sorted(inputRefs.diaSources, key=lambda ref: ref.run)]
+        refs = [ref for ref in sorted(inputRefs.diaSources, key=lambda ref: ref.run) if self._takes(ref.dataId)]
         if self.config.visits == "coaddInputs":
-            tables = (butlerQC.get(ref) for ref in inputRefs.templateVisits)
-            visits = set[int]().union(*(selected_visits(table) for table in tables))
-            handles = [handle for handle in handles if int(handle.dataId["visit"]) in visits]
+            visits = _coadd_inputs([butlerQC.get(ref) for ref in inputRefs.templateVisits])
+            refs = [ref for ref in refs if (ref.dataId["instrument"], ref.dataId["visit"]) in visits]
+        handles = [butlerQC.get(ref) for ref in refs]
         runs = dict.fromkeys(handle.ref.run for handle in handles)
         found = self.run(
             [[handle.get() for handle in handles if handle.ref.run == run] for run in runs],
@@ -193,6 +197,11 @@ class AssociateTask(PipelineTask):
             rejectedDiaSources=rejected[[name for name in (*REJECTED, "reason") if name in rejected.colnames]],
         )
 
+    def _takes(self, dataId: Any) -> bool:
+        """Whether the sources of an image are wanted."""
+        wanted = (("visit", "onlyVisits"), ("detector", "onlyDetectors"), ("band", "onlyBands"))
+        return all(not getattr(self.config, name) or dataId[key] in getattr(self.config, name) for key, name in wanted)
+
     def _filtered(self, table: Table, area: PatchArea, exposure_time: float | None) -> tuple[Table, Table]:
         """Of the sources near the patch those to associate, and those left out with the reason."""
         near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
@@ -208,6 +217,22 @@ class AssociateTask(PipelineTask):
             self.metadata[name] = len(rows)
         told = "tract %d, patch %d: %d objects of %d sources; %d left out"
         self.log.info(told, tract, patch, len(objects), len(sources), len(rejected))
+
+
+def _coadd_inputs(tables: Sequence[Table]) -> set[tuple[str, int]]:
+    """Instrument and number of the visits that the template is made of, in any band that has one.
+
+    Raises
+    ------
+    InputError
+        If no band tells.
+    """
+    if not tables:
+        raise InputError(
+            "no template_visits tells what the template of the patch is made of, for visits = coaddInputs; take visits "
+            "= all, or choose visits: --selectId visit=... for associationDriver.py"
+        )
+    return set[tuple[str, int]]().union(*map(selected_visits, tables))
 
 
 def _exposure_times(dataIds: Iterable[Any]) -> dict[int, float]:

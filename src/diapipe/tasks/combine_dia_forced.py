@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table, vstack
+from lsst.pex.config import ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
@@ -49,6 +50,7 @@ class CombineDiaForcedConfig(PipelineTaskConfig, pipelineConnections=CombineDiaF
     """Config of the light curves of a patch."""
 
     coaddName: Any = coadd_name()
+    onlyBands: Any = ListField(doc="Bands to take; empty for all.", dtype=str, default=[])
 
 
 class CombineDiaForcedTask(PipelineTask):
@@ -62,11 +64,15 @@ class CombineDiaForcedTask(PipelineTask):
     def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
         """Read the tables of the detectors one by one, write those of the patch."""
         handles = sorted(
-            (butlerQC.get(ref) for ref in inputRefs.forcedSources),
+            (butlerQC.get(ref) for ref in inputRefs.forcedSources if self._takes(ref.dataId)),
             key=lambda handle: (int(handle.dataId["visit"]), int(handle.dataId["detector"])),
         )
         tables = (handle.get() for handle in handles)
         butlerQC.put(self.run(butlerQC.get(inputRefs.diaObjects), tables), outputRefs)
+
+    def _takes(self, dataId: Any) -> bool:
+        """Whether the fluxes of an image are wanted."""
+        return not self.config.onlyBands or dataId["band"] in self.config.onlyBands
 
     def run(self, diaObjects: Table, forcedSources: Iterable[Table]) -> Struct:
         """Gather.

@@ -52,8 +52,8 @@ class Driver:
     selects
         Label of the task whose visits ``--selectId`` chooses; "" where there is none.
     gathers
-        Label of the task that gathers what is of visits, so that the bands of ``--id`` choose among its inputs; "" where
-        there is none.
+        Label of the task that gathers what is of visits, so that the bands of ``--id`` choose among its inputs; ""
+        where there is none.
     """
 
     config: type[Any]
@@ -278,8 +278,13 @@ def _collections(butler: Butler, rerun: str) -> tuple[tuple[str, ...], str]:
     output = f"rerun/{last}" if last else FIRST
     if before:
         return (f"rerun/{before}",), output
+    if output == FIRST:
+        return (), output
     known = set(butler.collections.query("*"))
-    return (FIRST,) if output not in (FIRST, *known) and FIRST in known else (), output
+    if output in known:  # a rerun goes on reading what it read at first
+        read = butler.collections.query(output, flatten_chains=True)
+        return tuple(name for name in read if not name.startswith(f"{output}/")), output
+    return (FIRST,) if FIRST in known else (), output
 
 
 def _names(butler: Butler, config: Any) -> str:

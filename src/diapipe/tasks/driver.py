@@ -105,10 +105,12 @@ class CoaddDriverConfig(Config):
 
 
 def plain_lines(config: Config, kind: type[Config]) -> str:
-    """The lines of a configuration as one of another class with the same fields."""
+    """The lines of a configuration as one of another class, which has its fields but for those without effect."""
     own = type(config)
     saved: Any = config
     said: str = saved.saveToString()
+    dropped = tuple(f"config.{name}=" for name in own._fields if name not in kind._fields)
+    said = "".join(line for line in said.splitlines(keepends=True) if not line.startswith(dropped))
     return said.replace(f"{own.__module__}.{own.__name__}", f"{kind.__module__}.{kind.__name__}")
 
 

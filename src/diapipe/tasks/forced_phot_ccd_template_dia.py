@@ -16,7 +16,7 @@ from diapipe.catalogs.parents import without_orphans
 from diapipe.errors import InputError, NoWorkError
 from diapipe.images import Difference
 from diapipe.images.sky import are_on
-from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name
+from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name, error_with_static_light
 from diapipe.tasks.connections import DIFFERENCE, PLAIN, TABLE
 from diapipe.tasks.forced_config import ForcedPhotConfig, copied_columns, of_image, refuse_missing, skip_missing
 from diapipe.tasks.named_connections import NamedConnections
@@ -130,8 +130,20 @@ class ForcedPhotCcdTemplateDiaTask(PipelineTask):
             here = table[are_on(exposure.box, exposure.wcs, ra=ra, dec=dec)]
             kept = without_orphans(here, id="objectId", parent="parentObjectId")
             orphans += len(here) - len(kept)
-            tables.append(self.config.measured(kept, exposure, name=name, **of_image(exposure.info)))
+            tables.append(self._measured(kept, difference, name=name))
         if not tables:
             raise NoWorkError("the template has no catalogue in this band: no patch that the detector touches has one")
         self.metadata["nForcedSources"], self.metadata["nOrphans"] = sum(map(len, tables)), orphans
         return Struct(forcedSources=self.config.finished(tables))
+
+    def _measured(self, table: Table, difference: Difference, *, name: str) -> Table:
+        """The sources of one patch, with what the difference leaves of their own light in the errors."""
+        exposure = difference.exposure
+        found = self.config.measured(table, exposure, name=name, **of_image(exposure.info))
+        if "psfFlux" in table.colnames:
+            found["psfFluxErr"][:] = error_with_static_light(
+                np.asarray(found["psfFluxErr"], np.float64),
+                static_flux=np.asarray(table["psfFlux"], np.float64),
+                relative_error=difference.static_error,
+            )
+        return found

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lsst.pex.config import Config, ConfigurableField, DictField, Field, ListField
 
 from diapipe.errors import UsageError
-from diapipe.tasks.associate import AssociateConfig, AssociateTask
+from diapipe.tasks.associate import AssociateTask
 from diapipe.tasks.associators import associatorRegistry
 from diapipe.tasks.combine_dia_forced import (
     CombineDiaForcedConfig,
@@ -156,7 +156,7 @@ class ForcedPhotCcdDiaDriverConfig(Config):
         UsageError
             If ``forced`` is retargeted to another.
         """
-        super().validate()
+        Config.validate(self)
         if self.forced.target not in OF_DETECTORS:
             names = ", ".join(kind.__name__ for kind in OF_DETECTORS)
             raise UsageError(f"forced can be {names}, and not {self.forced.target.__name__}")

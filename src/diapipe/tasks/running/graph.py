@@ -147,7 +147,8 @@ def check_there_is(butler: Butler, data: DataSelection) -> None:
     UsageError
         If the repository has no visits, or none that is asked for.
     """
-    dimensions = butler.dimensions.conform(["visit"])
+    on_sky = ["tract"] if re.search(r"\b(tract|patch)\b", data.expression()) else []
+    dimensions = butler.dimensions.conform(["visit", *on_sky])
     try:
         with butler.query() as query:
             found = query.where(named(butler, data, dimensions).expression()).data_ids(["visit", "detector"])

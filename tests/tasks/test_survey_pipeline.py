@@ -10,8 +10,10 @@ from lsst.daf.butler import DimensionUniverse
 from lsst.pipe.base import Pipeline
 
 from diapipe.cli.main import cli
+from diapipe.cli.run import STEPS
 from diapipe.tasks.dataset_names import DP1, dataset_name
 from diapipe.tasks.get_template import GetCoaddAsMultiTractTemplateTask
+from diapipe.tasks.running.renewal import is_template, reads_template
 
 FILE = str(resources.files("diapipe.tasks.pipelines") / "survey.yaml")
 DETECTOR, PATCH = {"instrument", "visit", "detector"}, {"skymap", "tract", "patch"}
@@ -34,6 +36,10 @@ DATASETS = {
     "dia_object_forced_source_detector": (DETECTOR, "ArrowAstropy"),
     "dia_object_forced_source": (PATCH, "ArrowAstropy"),
     "dia_object_summary": (PATCH, "ArrowAstropy"),
+    "template_object": ({*PATCH, "band"}, "ArrowAstropy"),
+    "template_object_forced_source": (DETECTOR, "ArrowAstropy"),
+    "dia_source_forced_template": (DETECTOR, "ArrowAstropy"),
+    "dia_object_forced_template": ({*PATCH, "band"}, "ArrowAstropy"),
     "skyMap": ({"skymap"}, "StructuredDataDict"),
     "camera": ({"instrument"}, "StructuredDataDict"),
 }
@@ -50,6 +56,10 @@ LABELS = [
     "associate",
     "forcedPhotCcdDia",
     "combineDiaForced",
+    "measureTemplate",
+    "forcedPhotCcdTemplateDia",
+    "forcedPhotCoaddDiaSrc",
+    "forcedPhotCoaddDia",
 ]
 
 OF_A_RUN = {"_config", "_log", "_metadata"}
@@ -89,9 +99,28 @@ def test_the_pipeline_is_whole():
     """Every task of a survey is in it, and detectors across tracts are covered by all of them."""
     found = pipeline()
     assert list(found.task_labels) == LABELS
-    assert list(found.subsets) == ["visits", "scale", "coadds", "differences", "objects", "forced", "lightcurves"]
+    assert list(found.subsets) == [*STEPS, "templatesources", "templatefluxes"]
     config = found.to_graph().tasks["imageDifference"].config
     assert config.getTemplate.target is GetCoaddAsMultiTractTemplateTask
+
+
+@pytest.mark.parametrize("coaddName", [DP1, "deep"])
+def test_light_curves_read_what_forced_photometry_writes(coaddName):
+    """One name of the datasets: the original read forced_dia_src, which nobody wrote, and found nothing (A.7)."""
+    tasks = pipeline(coaddName).to_graph().tasks
+    written = tasks["forcedPhotCcdDia"].outputs["forcedSources"].parent_dataset_type_name
+    assert tasks["combineDiaForced"].inputs["forcedSources"].parent_dataset_type_name == written
+    sources = tasks["measureTemplate"].outputs["templateObjects"].parent_dataset_type_name
+    assert tasks["forcedPhotCcdTemplateDia"].inputs["templateObjects"].parent_dataset_type_name == sources
+
+
+def test_what_is_made_of_the_template_is_no_template():
+    """Results that are of a patch, but are made anew where their inputs are: only what is subtracted is a template."""
+    graph = pipeline().to_graph()
+    graph.resolve(dimensions=DimensionUniverse(), dataset_types={})
+    tasks = graph.tasks
+    assert [label for label in tasks if is_template(tasks[label])] == ["selectVisits", "makeWarp", "assembleCoadd"]
+    assert [label for label in tasks if reads_template(tasks[label])] == ["imageDifference"]
 
 
 def test_the_command_tells_where_it_is():

@@ -41,8 +41,8 @@ def newer_name(name: str) -> str:
     """What we call a column of an afw table; a name that is none of theirs stays as it is."""
     circle = re.fullmatch(r"base_CircularApertureFlux_(\d+)_(\d+)_(.*)", name)
     if circle:
-        part = "" if circle[2] == "0" else f"p{circle[2]}"
-        return f"ap{int(circle[1]):02d}{part}Flux" + _ending(circle[3])
+        radius = f"{float(f'{circle[1]}.{circle[2]}'):02g}".replace(".", "p")
+        return f"ap{radius}Flux{_ending(circle[3])}"
     for ours, plugin in _PLUGINS.items():
         if name.startswith(f"{plugin}_"):
             return ours + _ending(name.removeprefix(f"{plugin}_"))
@@ -62,8 +62,8 @@ def in_older_names(table: Table, *, ids: dict[str, str]) -> Table:
         Columns that had names of their own.
     """
     old = {name: ids.get(name, older_name(name)) for name in table.colnames}
-    return Table([_angle(table[name], "rad") if name in ("ra", "dec") else table[name] for name in old],
-                 names=list(old.values()), meta=table.meta, copy=False)  # fmt: skip
+    columns = [_angle(table[name], "rad") if name in ("ra", "dec") else table[name] for name in old]
+    return Table(columns, names=list(old.values()), meta=table.meta, copy=False)
 
 
 def in_newer_names(table: Table) -> Table:
@@ -71,8 +71,8 @@ def in_newer_names(table: Table) -> Table:
     if "coord_ra" not in table.colnames or "ra" in table.colnames:
         return table
     new = {name: newer_name(name) for name in table.colnames}
-    return Table([_angle(table[name], "deg") if new[name] in ("ra", "dec") else table[name] for name in new],
-                 names=list(new.values()), meta=table.meta, copy=False)  # fmt: skip
+    columns = [_angle(table[name], "deg") if new[name] in ("ra", "dec") else table[name] for name in new]
+    return Table(columns, names=list(new.values()), meta=table.meta, copy=False)
 
 
 def _of_plugin(plugin: str, ending: str) -> str:

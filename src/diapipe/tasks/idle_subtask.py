@@ -44,6 +44,12 @@ class IdleSubtask:
     def __getitem__(self, key: Any) -> IdleSubtask:
         return self
 
+    def __ior__(self, value: Any) -> IdleSubtask:
+        return self
+
+    def __iadd__(self, value: Any) -> IdleSubtask:
+        return self
+
 
 class LoadIndexedReferenceObjectsTask:
     """Stands for LSST's loader of reference catalogues where older configurations name it."""

@@ -126,6 +126,14 @@ def test_what_is_left_out_is_told_once(task):
     assert of_all(found, "diaObjects")["nDiaSources"].tolist() == [1]
 
 
+def test_a_source_that_is_nowhere_is_told_once(task):
+    """A source without a position is in no object, and in one patch's table of those left out."""
+    sky_map = two_tracts(10.0, -20.0)
+    found = everywhere(task, [[image([10.0, np.nan, 10.001], [-20.0, -20.0, -20.0], visit=1)]], sky_map)
+    assert [str(reason) for reason in of_all(found, "rejectedDiaSources")["reason"]] == ["its position is not known"]
+    assert len(of_all(found, "diaObjects")) == 2
+
+
 def test_a_patch_without_sources_has_tables_without_rows(task):
     """Nothing is kept from a patch that was done before: the original gave its objects again."""
     sky_map, somewhere = two_tracts(10.0, -20.0), image([10.0], [-20.0], visit=1)
@@ -140,7 +148,7 @@ def test_a_patch_without_sources_has_tables_without_rows(task):
 def test_bands_are_together_and_have_their_columns(task):
     """Sources in two bands make one object; a band without sources has columns where it is asked for."""
     config = AssociateTask.ConfigClass()
-    config.bands = ["i", "r", "u"]
+    config.bands = ["u", "r"]
     asked = AssociateTask(config=config)
     images = [image([10.0], [-20.0], visit=1, band="r"), image([10.0], [-20.0], visit=2, band="i")]
     for one, bands in ((task, "ri"), (asked, "uri")):

@@ -18,6 +18,7 @@ from diapipe.errors import InputError
 from diapipe.images.patch_area import PatchArea
 from diapipe.images.sky_map import SkyMap
 from diapipe.numerics.arrays import IntArray
+from diapipe.numerics.sphere import angles_of, unit_vectors
 from diapipe.steps.associate import ASSOCIATORS, Association
 from diapipe.steps.summarize.objects import summarize_objects
 from diapipe.tasks.assemble_coadd import selected_visits
@@ -108,7 +109,7 @@ class AssociateConfig(PipelineTaskConfig, pipelineConnections=AssociateConnectio
         check=lambda value: value >= 0.0,
     )
     bands: Any = ListField(
-        doc="Bands that objects have columns for; empty for those of the visits.", dtype=str, default=[]
+        doc="Bands that objects have columns for beside those of their patch's visits.", dtype=str, default=[]
     )
 
 
@@ -180,7 +181,7 @@ class AssociateTask(PipelineTask):
         sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
         area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=self.config.margin)
         tables = [table for group in diaSources for table in sorted(group, key=_when)]
-        bands = ordered_bands(self.config.bands or _bands(tables))
+        bands = ordered_bands({*self.config.bands, *_bands(tables)})
         times = exposureTimes or {}
         near = [self._filtered(table, area, times.get(_when(table)[1])) for table in tables]
         association = self.associator.run(SourceBatch.from_table(kept) for kept, _ in near).association
@@ -188,8 +189,9 @@ class AssociateTask(PipelineTask):
         rejected = [left for _, left in near] + [_set_aside(sources, association)]
         sources = _of_patch(sources, association, area)
         objects = summarize_objects(sources, np.asarray(sources["diaObjectId"]), bands=bands)
-        rejected = _stacked(rejected)
-        rejected = rejected[area.owns(ra=np.asarray(rejected["ra"]), dec=np.asarray(rejected["dec"]))]
+        rejected = _stacked(
+            [_owned(part, area) for part in rejected] + [_without_position(table, area) for table in tables]
+        )
         self._tell(tract, patch, objects, sources, rejected)
         return Struct(
             diaObjects=objects,
@@ -205,9 +207,6 @@ class AssociateTask(PipelineTask):
     def _filtered(self, table: Table, area: PatchArea, exposure_time: float | None) -> tuple[Table, Table]:
         """Of the sources near the patch those to associate, and those left out with the reason."""
         near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
-        lost = int((~np.isfinite(np.asarray(table["ra"], np.float64))).sum())
-        if lost:
-            self.log.warning("%d sources of %s have no position and are of no patch", lost, _named(table))
         found = self.filterDiaSources.run(table[near], exposure_time)
         return found.kept, found.rejected
 
@@ -248,12 +247,6 @@ def _when(table: Table) -> tuple[float, int, int]:
     return float(table["midpointMjdTai"][0]), int(table["visit"][0]), int(table["detector"][0])
 
 
-def _named(table: Table) -> str:
-    """What messages call the image of a table."""
-    _, visit, detector = _when(table)
-    return f"visit {visit}, detector {detector}"
-
-
 def _bands(tables: Iterable[Table]) -> set[str]:
     """Bands of the sources."""
     return {str(band) for table in tables for band in np.unique(np.asarray(table["band"]))}
@@ -285,6 +278,23 @@ def _of_patch(sources: Table, association: Association, area: PatchArea) -> Tabl
     table["diaObjectId"] = ids[mine]
     table.sort(["diaObjectId", "midpointMjdTai", "diaSourceId"])
     return table
+
+
+def _owned(table: Table, area: PatchArea) -> Table:
+    """The rows that lie in the patch."""
+    return table[area.owns(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))]
+
+
+def _without_position(table: Table, area: PatchArea) -> Table:
+    """The sources of an image that are nowhere, given to the patch that holds the middle of the others."""
+    ra, dec = (np.asarray(table[name], np.float64) for name in ("ra", "dec"))
+    known = np.isfinite(ra) & np.isfinite(dec)
+    middle = unit_vectors(ra[known], dec[known]).sum(axis=0) if known.any() else np.full(3, np.nan)
+    there = angles_of(middle[None])
+    is_here = area.owns(ra=there[0], dec=there[1])
+    lost = table[~known & is_here]
+    lost["reason"] = np.full(len(lost), "its position is not known")
+    return lost
 
 
 def _set_aside(sources: Table, association: Association) -> Table:

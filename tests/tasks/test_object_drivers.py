@@ -20,6 +20,8 @@ from diapipe.tasks.associate import AssociateTask
 from diapipe.tasks.combine_dia_forced import CombineDiaForcedTask
 from diapipe.tasks.drive import DRIVERS, Asked, configured, request_for
 from diapipe.tasks.repository import open_repository
+from diapipe.tasks.running import DataSelection
+from diapipe.tasks.running.graph import check_there_is
 
 RETARGETED = {
     "ForcedPhotCcdTemplateDiaTask": ["measureTemplate", "forcedPhotCcdTemplateDia"],
@@ -91,6 +93,15 @@ def test_filters_choose_what_is_gathered(name, border_survey):
     ):
         with pytest.raises(UsageError, match=sentence), request_for(name, asked(border_survey, ids=wrong)):
             pass
+
+
+@pytest.mark.parametrize("asked_for", [{"where": "tract IN (1)"}, {"tracts": "1"}, {"tracts": "0", "patches": "0..3"}])
+def test_data_are_found_by_tract(border_survey, asked_for):
+    """Though it is visits that are looked for, which have no tract; a tract that there is not has none."""
+    with open_repository(border_survey.root) as butler:
+        check_there_is(butler, DataSelection(**asked_for))
+        with pytest.raises(UsageError, match="no data with"):
+            check_there_is(butler, DataSelection(tracts="7"))
 
 
 def test_others_have_no_visits_to_select(border_survey):

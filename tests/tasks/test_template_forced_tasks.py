@@ -15,6 +15,7 @@ from diapipe.images import ChebyshevField, CoaddPatch, Difference, MaskedImage, 
 from diapipe.images.sky import are_on, icrs_of
 from diapipe.steps.force import force_at
 from diapipe.tasks.forced_config import refuse_missing
+from diapipe.tasks.forced_phot_ccd_dia import ForcedPhotCcdDiaTask
 from diapipe.tasks.forced_phot_ccd_template_dia import ForcedPhotCcdTemplateDiaTask
 from diapipe.tasks.forced_phot_coadd_dia import ForcedPhotCoaddDiaTask
 from diapipe.tasks.forced_phot_coadd_dia_src import ForcedPhotCoaddDiaSrcTask
@@ -201,6 +202,14 @@ def test_missing_catalogues_are_skipped_or_refused(difference):
         refuse_missing(touched[1:], difference.exposure, known, what="catalogue")
 
 
+@pytest.mark.parametrize("kind", [ForcedPhotCcdDiaTask, ForcedPhotCcdTemplateDiaTask])
+def test_the_sky_map_is_read_where_it_is_needed(kind):
+    """To know what is missing, and not else."""
+    for skip in (True, False):
+        connections = kind.ConfigClass.ConnectionsClass(config=made(kind, skipMissing=skip).config)
+        assert ("skyMap" in connections.inputs) is not skip
+
+
 def test_names_of_dia_pipe_are_understood_and_written(difference):
     """A catalogue as afw tables have it, copyColumns as dia_pipe had them, and its columns in the result."""
     old = in_older_names(family(1), ids={})
@@ -335,7 +344,9 @@ def test_what_cannot_be_objects_is_refused(templates):
     assert len(task.run(objects_at(ra[:0], dec[:0]), templates[0, 0], **place).forcedSources) == 0
 
 
-@pytest.mark.parametrize("kind", [ForcedPhotCcdTemplateDiaTask, ForcedPhotCoaddDiaSrcTask, ForcedPhotCoaddDiaTask])
+@pytest.mark.parametrize(
+    "kind", [ForcedPhotCcdDiaTask, ForcedPhotCcdTemplateDiaTask, ForcedPhotCoaddDiaSrcTask, ForcedPhotCoaddDiaTask]
+)
 def test_lines_about_the_older_measurement_are_taken(kind, caplog):
     """Plugins and calculations that are no more: the lines say so, and change nothing."""
     config = kind.ConfigClass()

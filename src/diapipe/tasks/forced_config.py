@@ -35,7 +35,28 @@ def skip_missing() -> Any:
     return Field(dtype=bool, default=True, doc=doc)
 
 
-class ForcedPhotConfig(OptionConfig):
+class OlderForcedLines(OptionConfig):
+    """What older configurations say of forced photometry that has another answer here."""
+
+    doReplaceWithNoise: Any = idle(True, "Put noise in the place of neighbours.", "neighbours are fitted together")
+
+    @property
+    def measurement(self) -> IdleSubtask:
+        """Which plugins measured."""
+        return IdleSubtask("measurement", "PSF fluxes are measured, and what other fields ask for")
+
+    @property
+    def applyApCorr(self) -> IdleSubtask:
+        """How aperture corrections were applied."""
+        return IdleSubtask("applyApCorr", "doApCorr says whether they are")
+
+    @property
+    def catalogCalculation(self) -> IdleSubtask:
+        """What was computed of other columns."""
+        return IdleSubtask("catalogCalculation", "nothing is computed of other columns")
+
+
+class ForcedPhotConfig(OlderForcedLines):
     """What can be chosen in forced photometry at the places of a catalogue."""
 
     coaddName: Any = coadd_name()
@@ -49,22 +70,6 @@ class ForcedPhotConfig(OptionConfig):
     doOldColumns: Any = Field(
         dtype=bool, default=False, doc="Write columns by the names of dia_pipe, such as base_PsfFlux_instFlux."
     )
-    doReplaceWithNoise: Any = idle(True, "Put noise in the place of neighbours.", "neighbours are fitted together")
-
-    @property
-    def measurement(self) -> IdleSubtask:
-        """Which plugins measured."""
-        return IdleSubtask("measurement", "PSF fluxes are measured, and what apertureRadii and doLocalBackground say")
-
-    @property
-    def applyApCorr(self) -> IdleSubtask:
-        """How aperture corrections were applied."""
-        return IdleSubtask("applyApCorr", "doApCorr says whether they are")
-
-    @property
-    def catalogCalculation(self) -> IdleSubtask:
-        """What was computed of other columns."""
-        return IdleSubtask("catalogCalculation", "nothing is computed of other columns")
 
     def options(self) -> Force:
         """The options of the core."""

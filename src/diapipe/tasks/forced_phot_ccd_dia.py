@@ -13,9 +13,10 @@ from lsst.pipe.base.connectionTypes import Input, Output
 from diapipe.errors import NoWorkError
 from diapipe.images import Difference, Exposure
 from diapipe.steps.force import Force, forced_sources
-from diapipe.tasks.connections import DIFFERENCE, EXPOSURE, TABLE
+from diapipe.tasks.connections import DIFFERENCE, EXPOSURE, PLAIN, TABLE
 from diapipe.tasks.dataset_names import coadd_name
-from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.fields import option, options_of
+from diapipe.tasks.forced_config import OlderForcedLines, refuse_missing, skip_missing
 from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import scaled
@@ -50,6 +51,13 @@ class ForcedPhotCcdDiaConnections(NamedConnections, dimensions=_DETECTOR):
         dimensions=("skymap", "tract", "patch"),
         multiple=True,
     )
+    skyMap: Any = Input(
+        doc="How the sky is cut into tracts and patches, for skipMissing = False.",
+        name="skyMap",
+        storageClass=PLAIN,
+        dimensions=("skymap",),
+        multiple=True,
+    )
     forcedSources: Any = Output(
         doc="A row for each object on the detector.",
         name="dia_object_forced_source_detector",
@@ -61,12 +69,15 @@ class ForcedPhotCcdDiaConnections(NamedConnections, dimensions=_DETECTOR):
         super().__init__(config=config)
         if not config.doScience:
             del self.exposure, self.visitSummary
+        if config.skipMissing:
+            del self.skyMap
 
 
-class ForcedPhotCcdDiaConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=ForcedPhotCcdDiaConnections):
+class ForcedPhotCcdDiaConfig(PipelineTaskConfig, OlderForcedLines, pipelineConnections=ForcedPhotCcdDiaConnections):
     """Config of forced photometry on a difference."""
 
     coaddName: Any = coadd_name()
+    skipMissing: Any = skip_missing()
     doScience: Any = Field(dtype=bool, default=True, doc="Measure the science image too.")
     psfStampSize: Any = option(Force, "stamp_fwhm")
     fitTogether: Any = option(Force, "together_fwhm")
@@ -86,6 +97,9 @@ class ForcedPhotCcdDiaTask(PipelineTask):
         """Read, measure, write."""
         given = butlerQC.get(inputRefs)
         science, summary = given.get("exposure"), given.get("visitSummary")
+        found = [(ref.dataId["tract"], ref.dataId["patch"]) for ref in inputRefs.diaObjects]
+        for sky_map in given.get("skyMap", ()):
+            refuse_missing(found, given["difference"].exposure, sky_map, what="table of objects")
         with no_work_found(self.metadata):
             if science is not None and summary is not None:
                 science = scaled(science, summary)

@@ -64,6 +64,8 @@ def _show(output: OutputStatus, *, failed: bool, no_work: bool) -> None:
         lines = [f"{o.task} {o.data_id}: {o.reason}" for o in chosen] if each else reasons_of(chosen)
         for line in lines:
             click.echo(f"{kind}: {line}")
+    for sentence in output.camera_changes:
+        click.echo(sentence)
     for run in output.history[-N_RUNS:]:
         click.echo(_run_line(run))
 

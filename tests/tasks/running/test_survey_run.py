@@ -6,10 +6,10 @@ import pytest
 from benchmarks.toy_survey import ToySurvey
 from lsst.daf.butler import Butler, CollectionType
 from tests.filesystems import read_only
-from toy_runs import N_DETECTORS, N_VISITS, counts, ended, n_registered, request, run, strays, values
+from toy_runs import N_DETECTORS, N_VISITS, Heard, counts, ended, n_registered, request, run, strays, values
 
 from diapipe.errors import UsageError
-from diapipe.tasks.running import status_of
+from diapipe.tasks.running import run_survey, status_of
 from diapipe.tasks.running.journal import Journal
 
 N = N_VISITS * N_DETECTORS
@@ -59,6 +59,42 @@ def test_two_cameras_never_share_an_output(repo, monkeypatch):
     with pytest.raises(UsageError, match=r"holds results of ToyCam, .* give --output NAME for OtherCam"):
         run(repo, steps=("visits",), instrument="OtherCam")
     assert not run(repo, steps=("visits",), visits="1", instrument="ToyCam").outcomes
+
+
+def test_a_camera_that_is_described_otherwise_is_told(repo):
+    """Run and status say in what, of an output begun with the old description; a table that grew is the same."""
+    place = repo / "cameras" / "ToyCam.yaml"
+    place.parent.mkdir()
+    lines = [
+        "name: ToyCam",
+        "gain: GAIN",
+        "visit: EXPNO",
+        "filter: {card: FILTER, map: {a: g}}",
+        "time: {start: DATE-OBS}",
+    ]
+
+    def describe(**changed):
+        text = "\n".join([*lines, "gain: GAIN", "exposure_time: EXPTIME", "detectors: [A, B]"])
+        for old, new in changed.items():
+            text = text.replace(old, new)
+        place.write_text(text)
+
+    def told(output):
+        heard = Heard()
+        run_survey(request(repo, steps=("visits",), output=output), heard)
+        said = [sentence for sentence in heard.sentences if "camera" in sentence]
+        (status,) = status_of(str(repo), output=output).outputs
+        assert list(status.camera_changes) == said
+        return said
+
+    describe()
+    assert told("old") == []
+    describe(**{"a: g": "a: g, b: r"})
+    assert told("old") == []
+    describe(GAIN="EGAIN", EXPTIME="DARKTIME")
+    (sentence,) = told("old")
+    assert sentence.startswith("the camera ToyCam is described otherwise in exposure_time, gain than when this output")
+    assert told("new") == []
 
 
 def test_what_needs_a_failure_is_skipped_and_counted(repo):

@@ -118,7 +118,7 @@ def check_unchanged(camera: Camera, known: Camera) -> None:
     UsageError
         Names the keys that differ.
     """
-    names = sorted(key for key in {**known.source, **camera.source} if not _same(known, camera, key))
+    names = differing_keys(camera.source, known.source)
     if names:
         raise UsageError(
             f"the repository describes the camera {camera.name} otherwise in {', '.join(names)}; files that are there "
@@ -126,8 +126,9 @@ def check_unchanged(camera: Camera, known: Camera) -> None:
         )
 
 
-def _same(known: Camera, camera: Camera, key: str) -> bool:
-    return _extends(camera.source.get(key), known.source.get(key))
+def differing_keys(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+    """Keys in which two descriptions differ, but for tables that grew."""
+    return sorted(key for key in {**old, **new} if not _extends(new.get(key), old.get(key)))
 
 
 def _extends(new: Any, old: Any, *, is_table: bool = False) -> bool:

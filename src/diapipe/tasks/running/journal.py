@@ -97,6 +97,14 @@ class Journal:
         """How the quanta of this output ended."""
         return Ledger(self.folder / "ledger.jsonl")
 
+    def camera(self, instrument: str) -> Path:
+        """Where the description of a camera is kept that this output was begun with."""
+        return self.folder / "cameras" / f"{instrument}.yaml"
+
+    def cameras(self) -> list[Path]:
+        """The descriptions that are kept."""
+        return sorted(self.folder.glob("cameras/*.yaml"))
+
     def record(self, entry: dict[str, Any]) -> None:
         """Add a line to the history of runs."""
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:

@@ -13,6 +13,7 @@ from lsst.daf.butler._collection_type import CollectionType
 from diapipe.errors import UsageError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.repository.ingest_sorting import changed_files
+from diapipe.tasks.running.camera_changes import camera_changes
 from diapipe.tasks.running.execution import in_words
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.ledger import Ledger
@@ -33,11 +34,14 @@ class OutputStatus:
         The last of each quantum that has one.
     history
         The runs, oldest first, as the journal has them.
+    camera_changes
+        A sentence for each camera that is described otherwise than when the output was begun.
     """
 
     chain: str
     outcomes: tuple[Outcome, ...]
     history: tuple[dict[str, Any], ...]
+    camera_changes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Counter[Ended]]:
         """For each task, how many ended how."""
@@ -123,7 +127,12 @@ def _named(output: str, known: Collection[str]) -> str:
 def _output(butler: Butler, repo: str, chain: str, runs: list[str]) -> OutputStatus:
     journal = Journal.of(repo, chain)
     outcomes = tuple(_outcomes(butler, runs, journal.ledger())) if runs else ()
-    return OutputStatus(chain=chain, outcomes=outcomes, history=tuple(journal.history()))
+    return OutputStatus(
+        chain=chain,
+        outcomes=outcomes,
+        history=tuple(journal.history()),
+        camera_changes=tuple(camera_changes(butler, journal)),
+    )
 
 
 def _outcomes(butler: Butler, runs: list[str], ledger: Ledger) -> Iterator[Outcome]:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository
+from diapipe.tasks.running.camera_changes import camera_changes, remember_cameras
 from diapipe.tasks.running.execution import execute
 from diapipe.tasks.running.graph import MissingInputError, check_there_is, only, plan
 from diapipe.tasks.running.journal import Journal
@@ -183,6 +184,8 @@ class _Run:
         check_there_is(self._butler, self._request.data)
         self._refuse_other_camera()
         self._recover()
+        for sentence in camera_changes(self._butler, self._journal):
+            self._watcher.say(sentence)
         for pipeline in pipelines.values():
             check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)
         try:
@@ -334,6 +337,8 @@ class _Run:
         graph.pipeline_graph.register_dataset_types(self._butler)
         if not self._summary.run:
             inputs = self._inputs()
+            raws = (name for name in inputs if name.endswith(RAW))
+            remember_cameras(self._butler, self._journal, (name.removesuffix(RAW) for name in raws))
             self._butler.collections.register(self._run, CollectionType.RUN)
             if self._butler.collections.register(self._request.chain, CollectionType.CHAINED):
                 self._butler.collections.extend_chain(self._request.chain, inputs)

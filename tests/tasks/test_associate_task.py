@@ -8,6 +8,7 @@ from astropy.table import vstack
 
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.ids import dia_source_ids
+from diapipe.errors import InputError
 from diapipe.images import DiscreteSkyMap, TractGrid, TractPlace
 from diapipe.tasks.associate import AssociateTask
 
@@ -143,6 +144,16 @@ def test_a_patch_without_sources_has_tables_without_rows(task):
     assert set(lengths[:-1]) == {0}
     empty = task.run([[]], sky_map, tract=0, patch=0)
     assert (len(empty.diaObjects), len(empty.associatedDiaSources), len(empty.rejectedDiaSources)) == (0, 0, 0)
+
+
+def test_fluxes_of_two_units_are_never_averaged(task):
+    """An image without a calibration among others: refused, with both units."""
+    given = [image([10.0], [-20.0], visit=visit) for visit in (1, 2)]
+    for name in given[1].colnames:
+        if given[1][name].unit == "nJy":
+            given[1][name].unit = "count"
+    with pytest.raises(InputError, match=r"psfFlux of DIA sources is in nJy here and in ct there"):
+        everywhere(task, [given], two_tracts(10.0, -20.0))
 
 
 def test_bands_are_together_and_have_their_columns(task):

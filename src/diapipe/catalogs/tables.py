@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from astropy import units
 from astropy.table import Column as TableColumn
-from astropy.table import Table
+from astropy.table import Table, TableMergeError, vstack
 from numpy.typing import NDArray
 
 from diapipe.catalogs.schema import AREA, FLUX, FLUX_PER_DAY, Column
-from diapipe.errors import InternalError
+from diapipe.errors import InputError, InternalError
 
 
 def table_of(
@@ -54,6 +54,33 @@ def table_of(
             _values(column, measured.get(column.name), n), unit=_unit(unit), description=column.description
         )
     return table
+
+
+def stacked(tables: Sequence[Table], *, name: str) -> Table:
+    """The rows of several tables of one kind; tables without rows say nothing of types and units.
+
+    Parameters
+    ----------
+    tables
+        At least one.
+    name
+        What messages call one of them.
+
+    Raises
+    ------
+    InputError
+        If a column has one unit here and another there, as fluxes of images with and without a calibration have, or
+        the tables do not fit together.
+    """
+    filled = [table for table in tables if len(table)] or list(tables[:1])
+    for column in filled[0].colnames:
+        found = {str(table[column].unit or "no unit"): None for table in filled if column in table.colnames}
+        if len(found) > 1:
+            raise InputError(f"{column} of {name} is in {' here and in '.join(found)} there; it must be in one unit")
+    try:
+        return vstack(filled, metadata_conflicts="silent")
+    except TableMergeError as error:
+        raise InputError(f"the tables of {name} cannot be put together: {error}") from error
 
 
 def _values(column: Column, values: NDArray[np.generic] | None, n: int) -> NDArray[np.generic]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 from lsst.pex.config import ChoiceField, ConfigurableField, Field, ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
@@ -14,6 +14,7 @@ from lsst.pipe.base.connectionTypes import Input, Output
 from diapipe.catalogs.dia_objects import ordered_bands
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.source_batch import SourceBatch
+from diapipe.catalogs.tables import stacked
 from diapipe.errors import InputError
 from diapipe.images.patch_area import PatchArea
 from diapipe.images.sky_map import SkyMap
@@ -254,10 +255,7 @@ def _bands(tables: Iterable[Table]) -> set[str]:
 
 def _stacked(tables: Sequence[Table]) -> Table:
     """All rows in one table; the columns of the schema where there is none."""
-    filled = [table for table in tables if len(table)]
-    if filled:
-        return vstack(filled, metadata_conflicts="silent")
-    return tables[0] if tables else dia_source_table({}, n=0, flux_unit="nJy")
+    return stacked(tables or [dia_source_table({}, n=0, flux_unit="nJy")], name="DIA sources")
 
 
 def _firsts(ids: IntArray) -> Any:

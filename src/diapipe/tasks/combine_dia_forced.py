@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 from lsst.pex.config import ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.dia_objects import dia_forced_source_table
+from diapipe.catalogs.tables import stacked
 from diapipe.steps.summarize.objects import with_forced_fluxes
 from diapipe.tasks.connections import TABLE
 from diapipe.tasks.dataset_names import coadd_name
@@ -91,8 +92,7 @@ class CombineDiaForcedTask(PipelineTask):
         """
         ids = np.asarray(diaObjects["diaObjectId"])
         tables = [table[np.isin(np.asarray(table["diaObjectId"]), ids)] for table in forcedSources]
-        filled = [table for table in tables if len(table)] or tables[:1] or [dia_forced_source_table({}, n=0)]
-        combined = vstack(filled, metadata_conflicts="silent")
+        combined = stacked(tables or [dia_forced_source_table({}, n=0)], name="forced sources")
         combined.sort(["diaObjectId", "midpointMjdTai", "diaForcedSourceId"])
         self.metadata["nForcedSources"] = len(combined)
         return Struct(combined=combined, summaries=with_forced_fluxes(diaObjects, combined))

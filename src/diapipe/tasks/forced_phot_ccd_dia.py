@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from astropy.table import Table, vstack
 from lsst.pex.config import Field
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
@@ -129,8 +130,16 @@ class ForcedPhotCcdDiaTask(PipelineTask):
         """
         if not diaObjects:
             raise NoWorkError("there are no objects: no patch that the detector touches has a table of them")
-        objects = vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects], metadata_conflicts="silent")
+        objects = self._each_once(vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects]))
         options = options_of(self.config, Force)
         found = forced_sources(objects, difference, science=exposure, options=options)
         self.metadata["nForcedSources"] = len(found)
         return Struct(forcedSources=found)
+
+    def _each_once(self, objects: Table) -> Table:
+        """Objects without repetition: two patches have one that moved over their border between their associations."""
+        once = objects[np.unique(np.asarray(objects["diaObjectId"]), return_index=True)[1]]
+        if len(once) < len(objects):
+            told = "%d objects are in the tables of two patches, associated at different times; each is measured once"
+            self.log.warning(told, len(objects) - len(once))
+        return once

@@ -10,10 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 from astropy import units
-from astropy.table import Table, TableMergeError, vstack
+from astropy.table import Table
 
 from diapipe.catalogs.dia_objects import need_columns, need_unique
 from diapipe.catalogs.light_curve import FORCED_SOURCES, NEEDED, LightCurve, light_curves
+from diapipe.catalogs.tables import stacked
 from diapipe.errors import InputError
 from diapipe.steps.limits import Limited
 
@@ -48,7 +49,7 @@ class SurveyTables:
         Raises
         ------
         InputError
-            If a table is of no such kind, or two of one kind share a row.
+            If a table is of no such kind, or two of one kind share a row or differ in their units.
         """
         found: dict[str, list[Table]] = {kind: [] for kind in KEYS}
         for name, table in tables:
@@ -111,13 +112,10 @@ def kind_of(table: Table, *, name: str) -> str:
 
 
 def _together(tables: list[Table], key: str) -> Table | None:
-    """One table of all; columns that some lack are missing there, and tables without rows say nothing of types."""
+    """One table of all; columns that some lack are missing there."""
     if not tables:
         return None
-    try:
-        whole = vstack([table for table in tables if len(table)] or tables[:1], metadata_conflicts="silent")
-    except TableMergeError as error:
-        raise InputError(f"the tables cannot be put together: {error}") from error
+    whole = stacked(tables, name="what was given")
     if key in whole.colnames:
         ids = np.asarray(whole[key])
         need_unique(ids[ids != 0], name="what was given", column=key)  # 0 is none

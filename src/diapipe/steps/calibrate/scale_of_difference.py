@@ -9,19 +9,17 @@ import numpy as np
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure, PhotoCalib, Psf
+from diapipe.images.photometry import fit_psf, stamp_half
+from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.psf_overlap import psf_flux
-from diapipe.numerics.psf_photometry import COVERAGE, FLUX, FLUX_VARIANCE, fit_point_sources
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.steps.calibrate.robust_mean import robust_mean
 from diapipe.steps.limits import Limited
 
 CROWDED_FWHM = 2.5
 """Radius in FWHM within which sources are in each other's way: that of aperture corrections."""
-
-LEAST_COVERAGE = 0.5
-"""Part of ΣP² on usable pixels below which a star tells nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,25 +176,19 @@ def _left_of_stars(
     exposure: Exposure, psf: Psf, x: FloatArray, y: FloatArray, flux: FloatArray, *, stamp_fwhm: float
 ) -> tuple[FloatArray, FloatArray]:
     """Fluxes of stars on the difference over those on the science image, and their errors; NaN for what tells none."""
-    pixels, whole = exposure.masked_image, np.ascontiguousarray
-    lattice = PsfLattice.around(psf, x=x, y=y, box=exposure.box)
-    reach = stamp_fwhm * psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
-    fits = fit_point_sources(
-        whole(pixels.image),
-        whole(pixels.mask),
-        whole(pixels.variance),
-        bits=int(UNUSABLE_DIFFERENCE),
-        nodes=lattice.nodes,
-        index=lattice.index,
-        weights=lattice.weights,
-        half=max(2, min(psf.size // 2, int(np.ceil(reach)))),
+    fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    fits = fit_psf(
+        Planes.of(exposure.masked_image),
+        PsfLattice.around(psf, x=x, y=y, box=exposure.box),
         x=x - exposure.box.x0,
         y=y - exposure.box.y0,
-        max_shift=0.0,
+        bits=UNUSABLE_DIFFERENCE,
+        half=stamp_half(psf.size, fwhm, stamp_fwhm),
         correlation=exposure.noise_correlation,
+        n_threads=1,
     )
-    known = np.where((fits[:, COVERAGE] >= LEAST_COVERAGE) & (flux > 0.0), np.where(flux > 0.0, flux, 1.0), np.nan)
-    return fits[:, FLUX] / known, np.sqrt(fits[:, FLUX_VARIANCE]) / known
+    known = np.where(~fits.is_poor & (flux > 0.0), np.where(flux > 0.0, flux, 1.0), np.nan)
+    return fits.flux / known, fits.flux_err / known
 
 
 def _by_kernel(

@@ -130,7 +130,9 @@ class ForcedPhotCcdDiaTask(PipelineTask):
         """
         if not diaObjects:
             raise NoWorkError("there are no objects: no patch that the detector touches has a table of them")
-        objects = self._each_once(vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects]))
+        objects = self._each_once(
+            vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects], metadata_conflicts="silent")
+        )
         options = options_of(self.config, Force)
         found = forced_sources(objects, difference, science=exposure, options=options)
         self.metadata["nForcedSources"] = len(found)

@@ -81,6 +81,13 @@ def test_the_first_reason_is_told():
     assert reasons(table) == ["flag dp_bad", "flag sky_source", "a known object of the solar system", ""]
 
 
+def test_the_flag_of_a_psf_accuses_no_trail():
+    """Half of all trails of 4 FWHM have centroid_flag; what has it and is no trail is rejected."""
+    table = sources(centroid_flag=[True, True, False, False], trail_flag=[False, True, True, True])
+    assert reasons(table) == ["", "flag centroid_flag", "", ""]
+    assert reasons(table, DiaSourceFilter(set_aside=("trailed",)))[0] == "trailed"
+
+
 def test_the_default_cut_tells_what_it_was_set_for():
     """A residual, a bad pixel, no flux, a piece of a trail; a table that does not say why has the flag alone."""
     causes = {

@@ -22,6 +22,9 @@ type Cut = tuple[BoolArray, Reasons | str]
 
 REASON_LENGTH = 96
 
+CENTROID = "centroid_flag"
+"""Says that a PSF could not be centred, as on most trails it cannot: where a trail was fitted it accuses nobody."""
+
 BAD_FOR = ("dp_residual", "dp_badPixel", "psfFlux_flag", "dp_trailOf")
 """What ``dp_bad`` is set for, the first to be named first."""
 
@@ -84,7 +87,10 @@ def _cuts(reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float
     places = [reader.numbers((column,), unit="deg") for column in ("ra", "dec")]
     yield ~np.isfinite(places).all(axis=0), "its position is not known"
     for flag in options.bad_flags:
-        yield _flagged(reader, flag), _of_flag(reader, flag_name(flag))
+        is_set = _flagged(reader, flag)
+        if flag_name(flag) == CENTROID:
+            is_set &= ~_is_trailed(reader)
+        yield is_set, _of_flag(reader, flag_name(flag))
     if "solar_system" in options.set_aside:
         known = reader.numbers_or(("ssObjectId",), 0.0)
         yield np.isfinite(known) & (known != 0), "a known object of the solar system"
@@ -125,12 +131,21 @@ def _of_flag(reader: ColumnReader, flag: str) -> Reasons:
     return said
 
 
+def _trail_lengths(reader: ColumnReader) -> FloatArray:
+    """Lengths of trails, arcsec; NaN where the table has none."""
+    return reader.numbers_or(("trailLength",), np.nan, unit="arcsec")
+
+
+def _is_trailed(reader: ColumnReader) -> BoolArray:
+    """The rows in which a trail was fitted."""
+    return np.isfinite(_trail_lengths(reader)) & ~reader.truths_or(("trail_flag",), False)
+
+
 def _trails(
     reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float | FloatArray | None
 ) -> Iterator[Cut]:
     """Trails that are set aside as such, that leave the image, or that are too fast."""
-    length = reader.numbers_or(("trailLength",), np.nan, unit="arcsec")
-    trailed = np.isfinite(length) & ~reader.truths_or(("trail_flag",), False)
+    length, trailed = _trail_lengths(reader), _is_trailed(reader)
     if "trailed" in options.set_aside:
         _need(reader, "trail_flag", "trails are to be set aside")
         yield trailed, "trailed"

@@ -298,3 +298,18 @@ ToyDifferenceTask = _task(
     first=_in("visit_image", DETECTOR),
     second=_in("template_coadd", PATCH, multiple=True),
 )
+ToyAssociateTask = _task(
+    "ToyAssociate",
+    PATCH[:3],
+    _out("dia_object", PATCH[:3]),
+    first=_in("difference_image", DETECTOR, multiple=True),
+)
+ToyForcedTask = _task(
+    "ToyForced",
+    (*DETECTOR, "skymap"),
+    _out("forced_source", DETECTOR),
+    first=_in("difference_image", DETECTOR),
+    second=_in("dia_object", PATCH[:3], multiple=True),
+)
+for _follower in (ToyAssociateTask, ToyForcedTask):
+    _follower.follows_inputs = True  # type: ignore[attr-defined]

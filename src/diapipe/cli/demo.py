@@ -27,7 +27,7 @@ _PAIR_SIZE = 1024
 def demo(
     out: Path, seed: int, cores: int | None, pair: bool, size: int | None, overwrite: bool, quiet: bool, verbose: bool
 ) -> int | None:
-    """Simulate a small survey, bring it from raw exposures to differences, and compare what was found with the truth.
+    """Simulate a small survey, bring it from raw exposures to light curves, and compare both with the truth.
 
     Two bands, ten visits of four detectors, two tracts that overlap; stars, galaxies, transients, variables, moving
     objects. It is done in a repository that stays in the folder, to be explored. Interrupted, the same command goes on.

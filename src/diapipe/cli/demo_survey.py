@@ -15,7 +15,7 @@ from diapipe.cli.progress import progress_for
 from diapipe.cli.recovery_table import show
 from diapipe.cli.survey_files import NOTE, SurveyFolder, claim, is_survey, write_survey
 from diapipe.errors import UsageError
-from diapipe.simulate import SurveySpec
+from diapipe.simulate import SurveySpec, simulate_survey
 
 _TRACT_DEG, _PATCH_PX, _BORDER_PX = 0.0799, 480, 50
 _TRACT_OFFSETS_DEG = (-0.0275, 0.04)
@@ -46,12 +46,12 @@ def demonstrate_survey(*, out: Path, seed: int, cores: int | None, overwrite: bo
         write_survey(folder, spec, seed, progress=progress)
     status = _run_all(folder, spec, cores, talk)
     if status == 0:
-        _compare(folder, seed, talk)
+        _compare(folder, spec, seed, talk)
     return status
 
 
 def _run_all(folder: SurveyFolder, spec: SurveySpec, cores: int, talk: _Talk) -> int:
-    """The commands from an empty repository to differences; the status of the first that did not end well."""
+    """The commands from an empty repository to light curves; the status of the first that did not end well."""
     repo = folder.repository
     tracts = [word for place in tract_places(spec) for word in ("--tract", *place)]
     commands: list[tuple[object, ...]] = [
@@ -72,7 +72,7 @@ def _pause(spec: SurveySpec) -> int:
     return int(last + 0.5 * spec.pause_days)
 
 
-def _compare(folder: SurveyFolder, seed: int, talk: _Talk) -> None:
+def _compare(folder: SurveyFolder, spec: SurveySpec, seed: int, talk: _Talk) -> None:
     """Say how the truth was recovered, make the pages, say what to look at."""
     from diapipe.cli.survey_overview import compare, next_steps, write_pages
     from diapipe.cli.survey_results import SurveyResults
@@ -81,11 +81,13 @@ def _compare(folder: SurveyFolder, seed: int, talk: _Talk) -> None:
     with open_repository(folder.repository) as butler, progress_for(quiet=talk.is_quiet) as progress:
         results = SurveyResults(butler)
         comparison = compare(results, folder, progress=progress)
-        write_pages(results, comparison, folder, title=f"A simulated survey, seed {seed}", progress=progress)
+        survey, title = simulate_survey(spec, rng=np.random.default_rng(seed)), f"A simulated survey, seed {seed}"
+        write_pages(results, comparison, folder, survey=survey, title=title, progress=progress)
     if talk.is_quiet:
         return
     click.echo()
     show({f"band {band}": found for band, found in comparison.by_band.items()})
+    click.echo(comparison.objects.sentence)
     click.echo(f"\nLook at the survey:  {folder.root / 'index.html'}")
     click.echo(f"The truth:           {folder.truth('objects').parent}")
     click.echo("What to explore next:")

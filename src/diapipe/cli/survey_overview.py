@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,18 @@ from astropy.table import Table
 
 from diapipe.cli import recovery_table
 from diapipe.cli.products import ProductChoice, write_products
+from diapipe.cli.survey_curves import SurveyCurves
 from diapipe.cli.survey_files import SurveyFolder
-from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, detector_recovery
+from diapipe.cli.survey_objects import ObjectRecovery, object_recovery
+from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, changes_of
 from diapipe.cli.survey_results import SurveyResults
-from diapipe.cli.truth import Recovery
+from diapipe.cli.truth import Recovery, matches
 from diapipe.flow import Recipe, difference_pair
 from diapipe.io import write_text
 from diapipe.numerics.arrays import FloatArray
 from diapipe.report import FoundChange, PageContent, SurveyField, SurveyPage, render_survey_page
 from diapipe.report.cutouts import cutout_sheet, cutout_side
+from diapipe.simulate import SimulatedSurvey
 from diapipe.steps.template import template_for
 
 _N_CHANGES = 12
@@ -40,11 +44,19 @@ class Comparison:
         The true changes of each, on the sky: ra, dec, snr, found, in the order of ``detectors``.
     template_visits
         Visits that the template is made of.
+    truth
+        What was simulated, but the sky.
+    dia_objects, forced_sources, objects
+        Objects and forced fluxes of all patches, and what is true of them.
     """
 
     detectors: Sequence[DetectorRecovery]
     changes: Sequence[Table]
     template_visits: frozenset[int]
+    truth: SurveyTruth
+    dia_objects: Table
+    forced_sources: Table
+    objects: ObjectRecovery
 
     @property
     def by_band(self) -> dict[str, Recovery]:
@@ -58,15 +70,33 @@ def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress)
     tables = {name: folder.read_truth(name) for name in ("fluxes", "objects", "trails")}
     truth = SurveyTruth(**tables, template_weights=weights)
     of_template = frozenset(visit for visits in weights.values() for visit in visits)
-    detectors, changes = [], []
+    detectors, changes, expected = [], [], []
     progress("compare with the truth")
     for visit, detector, band, difference, sources in results.differences():
         if visit in of_template:
             continue
-        found = detector_recovery(truth, sources, difference, visit=visit, detector=detector, band=band)
-        detectors.append(found)
-        changes.append(_with_outcome(truth.changes(difference, visit, detector, band), found))
-    return Comparison(detectors=detectors, changes=changes, template_visits=of_template)
+        expected.append(truth.expected(difference, visit, detector, band))
+        changed = changes_of(expected[-1])
+        found = matches(truth.without_trails(sources, visit, detector), changed)
+        detectors.append(DetectorRecovery(visit=visit, detector=detector, band=band, found=found))
+        changes.append(_with_outcome(changed, found))
+    dia_objects, forced_sources = map(results.patch_tables, ("dia_object_summary", "dia_object_forced_source"))
+    objects = object_recovery(
+        dia_objects=dia_objects,
+        forced_sources=forced_sources,
+        expected=expected,
+        found=Counter(number for table in changes for number in table["object_id"][table["found"]].tolist()),
+        fluxes=truth.fluxes,
+    )
+    return Comparison(
+        detectors=detectors,
+        changes=changes,
+        template_visits=of_template,
+        truth=truth,
+        dia_objects=dia_objects,
+        forced_sources=forced_sources,
+        objects=objects,
+    )
 
 
 def _with_outcome(changes: Table, compared: DetectorRecovery) -> Table:
@@ -76,7 +106,13 @@ def _with_outcome(changes: Table, compared: DetectorRecovery) -> Table:
 
 
 def write_pages(
-    results: SurveyResults, comparison: Comparison, folder: SurveyFolder, *, title: str, progress: Progress
+    results: SurveyResults,
+    comparison: Comparison,
+    folder: SurveyFolder,
+    *,
+    survey: SimulatedSurvey,
+    title: str,
+    progress: Progress,
 ) -> None:
     """The overview, and the page of one difference of each band."""
     folder.pages.mkdir(exist_ok=True)
@@ -87,12 +123,23 @@ def write_pages(
         tracts=tracts, patches=patches, detectors=results.detector_outlines(), places=_places(comparison)
     )
     bands = comparison.by_band
+    curves = SurveyCurves(
+        recovery=comparison.objects,
+        dia_objects=comparison.dia_objects,
+        forced_sources=comparison.forced_sources,
+        survey=survey,
+        truth=comparison.truth,
+    )
     page = SurveyPage(
         title=title,
         sentences=_sentences(results, comparison),
         headings=("", *(f"band {band}" for band in bands), "at best"),
         recovery=recovery_table.rows(bands),
         field=field,
+        object_headings=curves.headings(),
+        objects=curves.rows(),
+        object_sentence=comparison.objects.sentence,
+        light_curves=curves.figures(),
         visit_headings=_VISIT_HEADINGS,
         visits=_visit_rows(results, folder, comparison.template_visits),
         changes=_gallery(results, comparison),
@@ -107,7 +154,8 @@ def next_steps(folder: SurveyFolder) -> list[tuple[str, str]]:
     repo, exposures = folder.repository, folder.exposures
     return [
         (f"diapipe status {repo}", "what was run, and how it ended"),
-        (f"butler query-datasets {repo} dia_source --collections diapipe/default", "catalogues, as LSST lists them"),
+        (f"butler query-datasets {repo} dia_object --collections diapipe/default", "catalogues, as LSST lists them"),
+        (f"diapipe export {repo} --format csv --out {folder.root / 'tables'}", "objects, sources and light curves"),
         (
             f"diapipe run {repo} --output sharp --template-visits 2 -c photometricScale:way=reference",
             "another template, of the two sharpest visits, beside the first",

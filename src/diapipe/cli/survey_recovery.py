@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from diapipe.cli.truth import Matches, Recovery, matches, recovery
+from diapipe.cli.truth import Matches, Recovery, recovery
 from diapipe.images import Box, Difference, MaskPlane
-from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 
 _STREAK_FWHM = 3.0
 """Sources this near to a satellite's trail belong to it."""
@@ -35,8 +35,8 @@ class SurveyTruth:
     trails: Table
     template_weights: Mapping[str, Mapping[int, float]]
 
-    def changes(self, difference: Difference, visit: int, detector: int, band: str) -> Table:
-        """What has truly changed on a difference: the table that `matches` wants, fluxes in nJy.
+    def expected(self, difference: Difference, visit: int, detector: int, band: str) -> Table:
+        """What fluxes on a difference would be without noise, in nJy, at the places of all that ever changes.
 
         The template's flux of a variable star is the weighted mean of its visits; of transients and moving objects it
         has none, as they are on one of its visits at most. Where the template leaves a visit out, CLIPPED, as it does
@@ -45,13 +45,13 @@ class SurveyTruth:
         rows = self.fluxes[(self.fluxes["visit"] == visit) & (self.fluxes["detector"] == detector)]
         is_flash = np.asarray(self.objects["is_flash"])[np.asarray(rows["object_id"])]
         rows = rows[~is_flash]
-        change = np.asarray(rows["flux"]) - self._template_flux(rows, band)
+        change = np.asarray(rows["flux"]) - self.template_flux(np.asarray(rows["object_id"]), band)
         x, y = np.asarray(rows["x"]), np.asarray(rows["y"])
         error, covered = _noise(difference, x, y)
         unknown = (np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y)
         snr = np.where(covered & ~unknown, change / error, 0.0)
-        kept = {name: rows[name] for name in ("kind", "ra", "dec", "x", "y", "mask")}
-        return Table(kept | {"flux": change, "snr_true": snr})[covered & (change != 0)]
+        kept = {name: rows[name] for name in ("object_id", "kind", "visit", "detector", "ra", "dec", "x", "y", "mask")}
+        return Table(kept | {"flux": change, "snr_true": snr, "is_known": ~unknown})[covered]
 
     def without_trails(self, dia_sources: Table, visit: int, detector: int) -> Table:
         """The sources that lie on no satellite's trail."""
@@ -63,8 +63,8 @@ class SurveyTruth:
             on_trail |= distance < _STREAK_FWHM * row["width"]
         return dia_sources[~on_trail]
 
-    def _template_flux(self, rows: Table, band: str) -> FloatArray:
-        """Flux of each row's object in the template."""
+    def template_flux(self, object_ids: IntArray, band: str) -> FloatArray:
+        """Flux of objects in the template of a band."""
         weights = self.template_weights.get(band, {})
         total, flux = np.zeros(len(self.objects)), np.zeros(len(self.objects))
         is_variable = np.asarray(self.fluxes["kind"]) == "variable"
@@ -73,7 +73,7 @@ class SurveyTruth:
             np.add.at(flux, np.asarray(there["object_id"]), weight * np.asarray(there["flux"]))
             np.add.at(total, np.asarray(there["object_id"]), weight)
         mean = np.divide(flux, total, out=np.zeros_like(flux), where=total > 0)
-        return np.asarray(mean[np.asarray(rows["object_id"])])
+        return np.asarray(mean[object_ids])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,13 +86,9 @@ class DetectorRecovery:
     found: Matches
 
 
-def detector_recovery(
-    truth: SurveyTruth, dia_sources: Table, difference: Difference, *, visit: int, detector: int, band: str
-) -> DetectorRecovery:
-    """Compare one difference with the truth."""
-    sources = truth.without_trails(dia_sources, visit, detector)
-    changes = truth.changes(difference, visit, detector, band)
-    return DetectorRecovery(visit=visit, detector=detector, band=band, found=matches(sources, changes))
+def changes_of(expected: Table) -> Table:
+    """What has truly changed, of what `SurveyTruth.expected` tells: the table that `matches` wants."""
+    return expected[np.asarray(expected["flux"]) != 0]
 
 
 def by_band(detectors: Sequence[DetectorRecovery]) -> dict[str, Recovery]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 from astropy.wcs import WCS
 
 from diapipe.images import Box, CoaddPatch, Difference, Exposure
@@ -49,6 +49,10 @@ class SurveyResults:
         data_id = {"instrument": self._instrument, "visit": visit, "detector": detector}
         found: Difference = self.butler.get("difference_image", data_id, collections=OUTPUT)
         return found
+
+    def patch_tables(self, name: str) -> Table:
+        """The tables of all patches as one."""
+        return vstack([self.butler.get(ref) for ref in self._refs(name)], metadata_conflicts="silent")
 
     def n_quanta(self) -> dict[str, int]:
         """How many there are of the main products."""

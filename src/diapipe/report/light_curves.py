@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from diapipe.catalogs.light_curve import LightCurve
 from diapipe.errors import WriteError
 from diapipe.io.atomic import replacing
+from diapipe.numerics.arrays import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +21,20 @@ COLOURS = {"u": "#1600ea", "g": "#31a354", "r": "#b52626", "i": "#370201", "z": 
 """Of Rubin's bands, as its figures have them or near; other bands take the next of `OTHER_COLOURS`."""
 
 OTHER_COLOURS = ("#0c71ff", "#c2560a", "#008a8a", "#a8127a", "#6b7a00", "#5a5a5a")
+_MARGIN = 0.08
+"""Beside the epochs of a panel, of the time that all panels show."""
 SYMBOLS = {"u": "o", "g": "^", "r": "v", "i": "s", "z": "*", "y": "p"}
 OTHER_SYMBOLS = ("D", "P", "X", "h", "<", ">")
 
 
-def light_curve_figure(curve: LightCurve, *, title: str | None = None, zero_mjd: float = 0.0) -> Figure:
+def light_curve_figure(
+    curve: LightCurve,
+    *,
+    title: str | None = None,
+    zero_mjd: float = 0.0,
+    expected: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
+    longest_gap_days: float = np.inf,
+) -> Figure:
     """Draw a light curve: a panel for all bands, fluxes on the difference with their errors.
 
     Fluxes that are flagged are drawn hollow and pale. An epoch without a flux is not drawn: no limit is made up for it.
@@ -38,22 +49,35 @@ def light_curve_figure(curve: LightCurve, *, title: str | None = None, zero_mjd:
         Above it; the object and its place unless given.
     zero_mjd
         Subtracted from the times on the axis.
+    expected
+        By band: times and fluxes of a line to compare with, such as a model or the truth of a simulation.
+    longest_gap_days
+        Where nobody looked for longer, a new panel begins.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
-    for index, band in enumerate(curve.bands):
-        _draw_band(axes, curve.in_band(band), band, *_style(band, index), zero_mjd=zero_mjd)
-    _mark_epochs(axes, curve, zero_mjd)
-    axes.set_xlabel("MJD (TAI)" + (f" \N{MINUS SIGN} {zero_mjd:.10g}" if zero_mjd else ""))
+    seasons = _seasons(curve.mjd, longest_gap_days)
+    widths = [end - start for start, end in seasons]
+    panels = figure.subplots(1, len(seasons), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes, (start, end) in zip(panels, seasons, strict=True):
+        axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+        for index, band in enumerate(curve.bands):
+            colour, symbol = _style(band, index)
+            _draw_band(axes, curve.in_band(band), band, colour, symbol, zero_mjd=zero_mjd)
+            if expected and band in expected:
+                mjd, flux = expected[band]
+                axes.plot(mjd - zero_mjd, flux, color=colour, linewidth=1.0, alpha=0.7)
+        _mark_epochs(axes, curve, zero_mjd)
+        axes.ticklabel_format(useOffset=False, axis="x")
+        axes.ticklabel_format(useMathText=True, axis="y")
+        if len(seasons) > 1:
+            axes.set_xlim(start - zero_mjd, end - zero_mjd)
+    figure.supxlabel("MJD (TAI)" + (f" \N{MINUS SIGN} {zero_mjd:.10g}" if zero_mjd else ""), fontsize="medium")
     less = " less its baseline" if curve.levels else ""
-    axes.set_ylabel(f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else ""))
-    axes.set_title(title if title is not None else _title(curve), fontsize="medium")
-    axes.ticklabel_format(useOffset=False, axis="x")
-    axes.ticklabel_format(useMathText=True, axis="y")
-    _legend(axes)
+    panels[0].set_ylabel(f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else ""))
+    figure.suptitle(title if title is not None else _title(curve), fontsize="medium")
+    _legend(panels[-1])
     return figure
 
 
@@ -72,6 +96,14 @@ def write_light_curve(curve: LightCurve, path: str | Path, *, dpi: int = 150, ze
         raise WriteError(f"cannot draw {path}: the name of a figure ends in .png, .pdf or .svg, not in {ending}")
     with replacing(path) as aside:
         figure.savefig(aside, format=kind, dpi=dpi)
+
+
+def _seasons(mjd: FloatArray, longest_gap_days: float) -> list[tuple[float, float]]:
+    """First and last time of each panel, with a margin; one panel where there are no gaps."""
+    times = np.unique(mjd)
+    parts = np.split(times, np.flatnonzero(np.diff(times) > longest_gap_days) + 1)
+    margin = _MARGIN * max(sum(float(np.ptp(part)) for part in parts if len(part)), 1.0)
+    return [(float(part[0]) - margin, float(part[-1]) + margin) for part in parts if len(part)] or [(0.0, 1.0)]
 
 
 def _title(curve: LightCurve) -> str:

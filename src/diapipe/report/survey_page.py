@@ -47,6 +47,14 @@ class FoundChange:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectCurve:
+    """The light curve of an object: a picture's address, and a line about it."""
+
+    url: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SurveyPage:
     """What the page of a survey shows.
@@ -59,6 +67,12 @@ class SurveyPage:
         The table that compares with the truth: cells of its head and rows.
     field
         The map.
+    object_headings, objects
+        One row an object, of the brightest.
+    object_sentence
+        How many were found, and how well they were measured.
+    light_curves
+        Of some of them.
     visit_headings, visits
         One row a visit.
     changes
@@ -74,6 +88,10 @@ class SurveyPage:
     headings: Sequence[str]
     recovery: Sequence[Sequence[str]]
     field: SurveyField
+    object_headings: Sequence[str] = ()
+    objects: Sequence[Sequence[str]] = ()
+    object_sentence: str = ""
+    light_curves: Sequence[ObjectCurve] = ()
     visit_headings: Sequence[str]
     visits: Sequence[Sequence[str]]
     changes: Sequence[FoundChange]

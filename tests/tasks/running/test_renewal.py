@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from benchmarks.toy_survey import ToySurvey
-from toy_runs import N_DETECTORS, N_VISITS, STEPS, Heard, counts, ended, n_registered, request, run, values
+from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, STEPS, Heard, counts, ended, n_registered, request, run, values
 
 from diapipe.errors import UsageError
 from diapipe.tasks.running import run_survey
@@ -121,3 +123,36 @@ def test_a_correction_that_was_interrupted_is_finished(tmp_path):
     assert values(repo, "template_coadd").keys() == coadd.keys()
     assert values(repo, "template_coadd") != coadd
     assert all(values(repo)[key] != value for key, value in difference.items())
+
+
+OBJECTS = """
+description: The toy survey, on to objects and what is measured at them.
+tasks:
+  associate: benchmarks.toy_survey.ToyAssociateTask
+  forcedPhotCcdDia: benchmarks.toy_survey.ToyForcedTask
+subsets:
+  objects: {subset: [associate]}
+  forced: {subset: [forcedPhotCcdDia]}
+"""
+
+
+def test_objects_follow_what_was_found(tmp_path):
+    """A new visit: objects and what is measured at them are made anew of all visits, those of earlier ones too; neither
+    the template nor a difference is touched, and a third run finds nothing to do.
+    """
+    repo = ToySurvey(n_visits=3, n_detectors=1, n_patches=1).build(tmp_path / "repo")
+    steps = (*STEPS, "objects", "forced")
+    pipeline = tmp_path / "objects.yaml"
+    pipeline.write_text(f"imports: [{{location: {PIPELINE}}}]\n{OBJECTS}")
+    both = {"pipeline": str(pipeline), "steps": steps}
+    run_survey(replace(request(repo, visits="1..2", n_workers=1), **both), Heard())
+    names = ("template_coadd", "difference_image", "dia_object", "forced_source")
+    before = {name: values(repo, name) for name in names}
+    run_survey(replace(request(repo, n_workers=1), **both), Heard())
+    after = {name: values(repo, name) for name in names}
+    kept = {name: {key: after[name][key] for key in before[name]} == before[name] for name in names}
+    assert kept == dict(zip(names, (True, True, False, False), strict=True))
+    assert [table["n"] for table in before["dia_object"].values()] == [2]
+    assert [table["n"] for table in after["dia_object"].values()] == [3]
+    assert all(after["forced_source"][key] != value for key, value in before["forced_source"].items())
+    assert not run_survey(replace(request(repo, n_workers=1), **both), Heard()).outcomes

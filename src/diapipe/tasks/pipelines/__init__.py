@@ -1,1 +1,1 @@
-"""Pipelines as YAML: what a survey runs, from its exposures to differences."""
+"""Pipelines as YAML: what a survey runs, from its exposures to light curves."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.forced_tables import EVENT_MJD, forced_table
 
-from diapipe.catalogs.light_curve import light_curve
+from diapipe.catalogs.light_curve import LightCurve, light_curve
 from diapipe.errors import WriteError
 from diapipe.report.light_curves import light_curve_figure, write_light_curve
 from diapipe.steps.summarize.baseline import Baseline, corrected
@@ -26,6 +27,25 @@ def test_points_are_those_of_the_curve(rng):
     assert n_drawn == np.isfinite(curve.flux).sum() == len(curve) - 1
     assert "[nJy]" in axes.get_ylabel()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["g", "r", "i", "in the template"]
+
+
+def test_each_season_has_a_panel(rng):
+    """Where nobody looked for a year a new panel begins; together they show every epoch once, and the line of a model
+    in the band's colour in each.
+    """
+    first = light_curve(forced_table(rng), 1_000_003)
+    later = replace(first, mjd=first.mjd + 365.0)
+    mjd, flux, band = (np.concatenate([getattr(c, name) for c in (first, later)]) for name in ("mjd", "flux", "band"))
+    twice = {name: np.tile(getattr(first, name), 2) for name in LightCurve.ARRAYS} | {"mjd": mjd}
+    panels = light_curve_figure(replace(first, **twice), expected={"g": (mjd, 0.0 * flux)}, longest_gap_days=200.0).axes
+    assert len(panels) == 2
+    shown = [(mjd >= low) & (mjd <= high) for low, high in (axes.get_xlim() for axes in panels)]
+    assert np.array_equal(shown[0].astype(int) + shown[1], np.ones(len(mjd)))
+    for axes in panels:
+        points = next(bars for bars in axes.containers if bars.get_label() == "g")
+        line = next(line for line in axes.lines if len(line.get_xdata()) == len(mjd))
+        assert line.get_color() == points.lines[0].get_color()
+    assert (band == "g").any()
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

@@ -138,6 +138,5 @@ def _clear(folder: SurveyFolder) -> None:
 def tract_places(spec: SurveySpec) -> list[tuple[float, float, float]]:
     """Two tracts that overlap in the field: right ascension, declination and side in degrees."""
     cosine = float(np.cos(np.radians(spec.center_dec_deg)))
-    return [
-        (round(spec.center_ra_deg + east / cosine, 5), spec.center_dec_deg, _TRACT_DEG) for east in _TRACT_OFFSETS_DEG
-    ]
+    places = [(spec.center_ra_deg + east / cosine) % 360.0 for east in _TRACT_OFFSETS_DEG]
+    return [(round(ra, 5), spec.center_dec_deg, _TRACT_DEG) for ra in places]

@@ -17,7 +17,7 @@ from diapipe.cli.survey_files import SurveyFolder
 from diapipe.cli.survey_objects import ObjectRecovery, object_recovery
 from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, changes_of
 from diapipe.cli.survey_results import SurveyResults
-from diapipe.cli.truth import Recovery, matches
+from diapipe.cli.truth import Matches, Recovery, matches
 from diapipe.flow import Recipe, difference_pair
 from diapipe.io import write_text
 from diapipe.numerics.arrays import FloatArray
@@ -99,10 +99,10 @@ def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress)
     )
 
 
-def _with_outcome(changes: Table, compared: DetectorRecovery) -> Table:
+def _with_outcome(changes: Table, compared: Matches) -> Table:
     """Those changes that should be found, and whether they were."""
-    changes["found"] = np.isfinite(compared.found.measured)
-    return changes[compared.found.is_wanted]
+    changes["found"] = np.isfinite(compared.measured)
+    return changes[compared.is_wanted]
 
 
 def write_pages(

@@ -19,7 +19,7 @@ from diapipe.simulate import SimulatedSurvey
 from diapipe.simulate.light_curves import Changing
 
 _N_TRANSIENTS, _N_VARIABLES, _N_ROWS = 4, 2, 15
-_SLOW_DAYS = 5.0
+_SLOW_DAYS = 2.0
 """Period from which on a line can be followed by eye."""
 _SEASON_DAYS = 100.0
 _LINE_POINTS = 400
@@ -53,7 +53,9 @@ class SurveyCurves:
 
     def rows(self) -> list[list[str]]:
         """The objects of highest signal to noise."""
-        kinds = dict(zip(*(self.recovery.pairs[name].tolist() for name in ("diaObjectId", "kind")), strict=True))
+        flash = np.asarray(self.truth.objects["is_flash"])
+        kinds = {int(row["diaObjectId"]): str(row["kind"]) for row in self.recovery.pairs}
+        kinds |= {int(row["diaObjectId"]): "flash" for row in self.recovery.pairs if flash[row["object_id"]]}
         objects = {int(row["diaObjectId"]): row for row in self.dia_objects}
         return [self._row(objects[number], snr, kinds.get(number, "-")) for number, snr in self._best()[:_N_ROWS]]
 

@@ -1,4 +1,4 @@
-"""Clocks for workers: CPU seconds of reading and writing, and of the files' own part of it; one line of a file each.
+"""Clocks for workers: CPU seconds of starting, of reading and writing, and of the files' own part of it; a line each.
 
 A module that workers import before their first quantum (`benchmarks.overhead`); a worker ends without notice, so that
 each time is written at once.
@@ -19,6 +19,7 @@ from lsst.daf.butler.formatters.parquet import ParquetFormatter
 from lsst.pipe.base import QuantumContext
 
 from diapipe.tasks.repository import formatters
+from diapipe.tasks.running import worker
 
 PLACE = "DIAPIPE_CLOCKS"
 """Environment variable with the path of the file."""
@@ -37,14 +38,32 @@ def clocked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             running -= 1
             if not running:
-                with open(os.environ[PLACE], "a", encoding="utf-8") as file:
-                    file.write(f"{name} {time.process_time() - begun}\n")
+                write(name, time.process_time() - begun)
+
+    return timed
+
+
+def write(name: str, seconds: float) -> None:
+    """A line, at once."""
+    with open(os.environ[PLACE], "a", encoding="utf-8") as file:
+        file.write(f"{name} {seconds}\n")
+
+
+def from_its_start(prepare: Callable[..., Any]) -> Callable[..., Any]:
+    """The first thing that a worker does once with its tasks, with what the process took until then and for it."""
+
+    @functools.wraps(prepare)
+    def timed(*arguments: Any) -> None:
+        prepare(*arguments)
+        write("start", time.process_time())
 
     return timed
 
 
 def install() -> None:
     """Put the clocks on."""
+    write("start", time.process_time())  # of the fork server, that imported all else before
+    worker._Executor.__init__ = from_its_start(worker._Executor.__init__)  # type: ignore[method-assign]
     for kind, name in ((QuantumContext, "get"), (QuantumContext, "put"), (DeferredDatasetHandle, "get")):
         setattr(kind, name, clocked("butler", getattr(kind, name)))
     for formatter in (

@@ -18,7 +18,7 @@ from diapipe.tasks.running.outcome import Ended
 from diapipe.tasks.running.worker import Bench, Job, Report, work
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-PRELOADED = ("diapipe.tasks.running.preload",)
+PRELOADED: tuple[str, ...] = ("diapipe.tasks.running.preload",)
 
 
 @dataclass(eq=False, slots=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import multiprocessing
 
 import diapipe.flow
-import diapipe.tasks.running.worker  # noqa: F401
+import diapipe.tasks.assemble_coadd
+import diapipe.tasks.characterize
+import diapipe.tasks.image_difference
+import diapipe.tasks.make_warp
+import diapipe.tasks.photometric_scale
+import diapipe.tasks.repository.formatters
+import diapipe.tasks.running.worker
+import diapipe.tasks.select_visits
+import diapipe.tasks.visit_summary  # noqa: F401
 
 
 def install() -> None:

@@ -25,7 +25,7 @@ def warmup(quiet: bool, verbose: bool) -> None:
     from diapipe.cli.truth import bare, halves, simulated
     from diapipe.flow import difference_pair
     from diapipe.images import CoaddPatch, GaussianPsf
-    from diapipe.steps.associate import associate
+    from diapipe.steps.associate import MultiMatchAssociator, associate
     from diapipe.steps.characterize import characterize
     from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
     from diapipe.steps.force import force_at
@@ -39,7 +39,9 @@ def warmup(quiet: bool, verbose: bool) -> None:
         result = difference_pair(pair.science, pair.template, progress=lambda stage: progress(f"compile: {stage}"))
         progress("compile: objects and their fluxes")
         sources = SourceBatch.from_table(result.dia_sources)
-        objects = associate([sources, replace(sources, ids=sources.ids + len(sources))]).objects
+        twice = [sources, replace(sources, ids=sources.ids + len(sources))]
+        associate(twice, algorithm=MultiMatchAssociator())
+        objects = associate(twice).objects
         force_at(result.difference.exposure, ra=objects.ra, dec=objects.dec)
         summarize_objects(result.dia_sources, sources.ids, bands=[pair.science.info.band or "r"])
         progress("compile: characterize an image without mask and variance")

@@ -196,7 +196,8 @@ def _fit_all(
     side, most = 2 * half + 1, 1
     for k in chosen:
         most = max(most, offsets[k + 1] - offsets[k] + 1)
-    d, v, use = np.empty((3, side, side), np.float32)
+    d, v = np.empty((side, side), np.float32), np.empty((side, side), np.float32)
+    use = np.empty((side, side), np.float32)
     base = np.empty((1, side + 2 * LOBES, side + 2 * LOBES))
     scratch, taps = np.empty((side + 2 * LOBES, side)), np.empty((2, 2 * LOBES))
     drawn, seen = np.empty((most, side, side)), np.zeros(side * (side + rho.shape[0] // 2))

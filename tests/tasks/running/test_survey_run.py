@@ -67,7 +67,6 @@ def test_a_camera_that_is_described_otherwise_is_told(repo):
     place.parent.mkdir()
     lines = [
         "name: ToyCam",
-        "gain: GAIN",
         "visit: EXPNO",
         "filter: {card: FILTER, map: {a: g}}",
         "time: {start: DATE-OBS}",

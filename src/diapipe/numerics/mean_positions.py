@@ -202,7 +202,8 @@ def _means(
         if n_weighed > 0:
             _step(basis, information, direction)
             _basis_at(direction, basis)
-        found[0, g] = np.degrees(np.arctan2(basis[2, 1], basis[2, 0])) % 360.0
+        turn = np.degrees(np.arctan2(basis[2, 1], basis[2, 0])) % 360.0
+        found[0, g] = turn if turn < 360.0 else 0.0  # as the remainder of what is hardly below 0 is
         found[1, g] = np.degrees(np.arctan2(basis[2, 2], np.hypot(basis[2, 0], basis[2, 1])))
         if n_weighed > 0:
             ee = _between(information, basis[0], basis[0])

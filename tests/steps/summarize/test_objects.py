@@ -153,6 +153,14 @@ def test_right_ascension_has_no_seam():
     assert found["ra"] == pytest.approx(359.9999, abs=1e-10)
 
 
+def test_right_ascension_is_below_360(rng):
+    """Means that rounding puts hardly below RA 0 are at 0: the remainder of -1e-17 by 360 is 360."""
+    offsets = rng.uniform(0.0, 1e-3, 200)
+    means = [one_object(sources([1.0, 1.0], ra=[360.0 - offset, offset], dec=0.0))["ra"] for offset in offsets]
+    assert np.less(means, 360.0).all()
+    assert np.isclose((np.array(means) + 180.0) % 360.0, 180.0, rtol=0.0, atol=1e-12).all()
+
+
 @pytest.mark.parametrize("dec", [90.0, -90.0])
 def test_there_is_no_pole(dec):
     """Four sources around a pole have their mean at the pole, with the error of one over 2.

@@ -14,7 +14,7 @@ from diapipe.catalogs.dia_objects import dia_forced_source_table, dia_object_tab
 from diapipe.errors import InputError
 from diapipe.images import ChebyshevField, Difference, MaskPlane, ObservationInfo, PhotoCalib, SpatialKernel
 from diapipe.tasks.combine_dia_forced import CombineDiaForcedTask
-from diapipe.tasks.forced_phot_ccd_dia import ForcedPhotCcdDiaTask
+from diapipe.tasks.forced_ccd_dia import ForcedPhotCcdDiaTask
 from gaussian_sky import drawn, exposure, with_planes
 
 SIDE, SIGMA = 64, 1.8

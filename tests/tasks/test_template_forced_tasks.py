@@ -14,11 +14,11 @@ from diapipe.errors import InputError, NoWorkError, UsageError
 from diapipe.images import ChebyshevField, CoaddPatch, Difference, MaskedImage, SpatialKernel
 from diapipe.images.sky import are_on, icrs_of
 from diapipe.steps.force import force_at
+from diapipe.tasks.forced_ccd_dia import ForcedPhotCcdDiaTask
+from diapipe.tasks.forced_ccd_template import ForcedPhotCcdTemplateDiaTask
+from diapipe.tasks.forced_coadd_dia import ForcedPhotCoaddDiaTask
+from diapipe.tasks.forced_coadd_dia_src import ForcedPhotCoaddDiaSrcTask
 from diapipe.tasks.forced_config import refuse_missing
-from diapipe.tasks.forced_phot_ccd_dia import ForcedPhotCcdDiaTask
-from diapipe.tasks.forced_phot_ccd_template_dia import ForcedPhotCcdTemplateDiaTask
-from diapipe.tasks.forced_phot_coadd_dia import ForcedPhotCoaddDiaTask
-from diapipe.tasks.forced_phot_coadd_dia_src import ForcedPhotCoaddDiaSrcTask
 from diapipe.tasks.measure_template import MeasureTemplateTask
 
 NEAR_DEG = 0.5 / 3600

@@ -6,7 +6,7 @@ import numpy as np
 
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.hashing import EMPTY, empty_table, slot_of
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 NONE = -1
 """No partner."""
@@ -59,7 +59,7 @@ def _join(first: IntArray, second: IntArray, keys: IntArray, owner: IntArray, co
         component[entry] = _root(component, entry)
 
 
-@jit
+@inlined
 def _root(component: IntArray, entry: int) -> int:
     """The smallest entry of a tree."""
     while component[entry] != entry:
@@ -82,7 +82,7 @@ def _assign_each(first: IntArray, second: IntArray, worth: FloatArray, component
         begin = end
 
 
-@jit
+@inlined
 def _assign(first: IntArray, second: IntArray, worth: FloatArray, partner: IntArray) -> None:
     """Write the partners of one component."""
     row, column = np.empty(len(first), np.int64), np.empty(len(first), np.int64)
@@ -98,7 +98,7 @@ def _assign(first: IntArray, second: IntArray, worth: FloatArray, partner: IntAr
             partner[rows[r]] = columns[c]
 
 
-@jit
+@inlined
 def _numbered(entries: IntArray, number: IntArray, listed: IntArray) -> int:
     """Write a number from 0 for each entry, and the entry of each number, as they come; returns how many there are."""
     n = 0
@@ -112,7 +112,7 @@ def _numbered(entries: IntArray, number: IntArray, listed: IntArray) -> int:
     return n
 
 
-@jit
+@inlined
 def _least_cost(cost: FloatArray) -> IntArray:
     """Row that has each column, -1 for none, at the least sum; there are at least as many columns as rows.
 

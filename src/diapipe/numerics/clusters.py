@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.numerics.jit import jit
+from diapipe.numerics.jit import inlined, jit
 
 type BitArray = NDArray[np.uint64]
 
@@ -69,7 +69,7 @@ def _agglomerate(means: FloatArray, weights: FloatArray, seen: BitArray, most: f
                     partner[c], distance[c] = a, apart
 
 
-@jit
+@inlined
 def _closest(means: FloatArray, seen: BitArray, alive: BoolArray, a: int) -> tuple[int, float]:
     """The nearest cluster that this one may be joined to, -1 for none, and the squared distance."""
     best, least = -1, np.inf
@@ -81,7 +81,7 @@ def _closest(means: FloatArray, seen: BitArray, alive: BoolArray, a: int) -> tup
     return best, least
 
 
-@jit
+@inlined
 def _apart(means: FloatArray, seen: BitArray, a: int, b: int) -> float:
     """Squared distance of two clusters; infinite where they share an image."""
     for word in range(seen.shape[1]):
@@ -93,7 +93,7 @@ def _apart(means: FloatArray, seen: BitArray, a: int, b: int) -> float:
     return total
 
 
-@jit
+@inlined
 def _merge(means: FloatArray, weights: FloatArray, seen: BitArray, a: int, b: int) -> None:
     """Make the first cluster that of both."""
     share = weights[b] / (weights[a] + weights[b])

@@ -20,7 +20,7 @@ from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.force import with_static_error
 from diapipe.steps.template.gather import TemplateInput
-from diapipe.tasks.connections import dataset_names
+from diapipe.tasks.connections import VISIT, dataset_names, template_source
 from diapipe.tasks.data_refs import datasets_of
 from diapipe.tasks.difference_inputs import run_arguments
 from diapipe.tasks.ids import IdFactory, renumbered
@@ -284,7 +284,8 @@ class ImageDifferenceTask(PipelineTask):
             whitening = found.whitening
         difference = with_static_error(self.subtract.subtract(science, template, match, whitening), pair.science.stars)
         self.metadata["staticError"] = difference.static_error
-        if self.subtract.config.doScaleByKernel:
+        of_visit = template_source(self.config) == VISIT  # its calibration is its own, not that of the season
+        if self.subtract.config.doScaleByKernel and not of_visit:
             difference = self.subtract.scaleByKernel(difference, template, match, numSources=len(pair.science.stars))
         return pair, Made(difference=difference, chosen=chosen, aligned=aligned, registration=registration, match=match)
 

@@ -19,22 +19,22 @@ from diapipe.tasks.dataset_names import DP1
 from diapipe.tasks.driver import OLD, lines_about, plain_lines
 from diapipe.tasks.fields import idle
 from diapipe.tasks.filter_dia_sources import FilterDiaSourcesTask
-from diapipe.tasks.forced_phot_ccd_dia import (
+from diapipe.tasks.forced_ccd_dia import (
     ForcedPhotCcdDiaConfig,
     ForcedPhotCcdDiaConnections,
     ForcedPhotCcdDiaTask,
 )
-from diapipe.tasks.forced_phot_ccd_template_dia import (
+from diapipe.tasks.forced_ccd_template import (
     ForcedPhotCcdTemplateDiaConfig,
     ForcedPhotCcdTemplateDiaConnections,
     ForcedPhotCcdTemplateDiaTask,
 )
-from diapipe.tasks.forced_phot_coadd_dia import (
+from diapipe.tasks.forced_coadd_dia import (
     ForcedPhotCoaddDiaConfig,
     ForcedPhotCoaddDiaConnections,
     ForcedPhotCoaddDiaTask,
 )
-from diapipe.tasks.forced_phot_coadd_dia_src import (
+from diapipe.tasks.forced_coadd_dia_src import (
     ForcedPhotCoaddDiaSrcConfig,
     ForcedPhotCoaddDiaSrcConnections,
     ForcedPhotCoaddDiaSrcTask,

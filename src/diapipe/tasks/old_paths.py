@@ -32,17 +32,17 @@ _OLD: dict[str, dict[str, str]] = {
         "lsst.dia.pipe.simple_association": "SimpleAssociationTask SimpleAssociationConfig",
         "lsst.dia.pipe.multimatch_association": "MultiMatchAssociationTask MultiMatchAssociationConfig",
     },
-    "forced_phot_ccd_dia": {
+    "forced_ccd_dia": {
         "lsst.dia.pipe.forcedPhotCcdDia": "ForcedPhotCcdDiaTask ForcedPhotCcdDiaConfig",
         "lsst.dia.pipe.forcedPhotDia": "ForcedPhotCcdDiaTask ForcedPhotCcdDiaConfig",
     },
-    "forced_phot_ccd_template_dia": {
+    "forced_ccd_template": {
         "lsst.dia.pipe.forcedPhotCcdTemplateDia": "ForcedPhotCcdTemplateDiaTask ForcedPhotCcdTemplateDiaConfig"
     },
-    "forced_phot_coadd_dia_src": {
+    "forced_coadd_dia_src": {
         "lsst.dia.pipe.forcedPhotCoaddDiaSrc": "ForcedPhotCoaddDiaSrcTask ForcedPhotCoaddDiaSrcConfig"
     },
-    "forced_phot_coadd_dia": {
+    "forced_coadd_dia": {
         "lsst.dia.pipe.forcedPhotCoaddDia": "ForcedPhotCoaddDiaTask ForcedPhotCoaddDiaConfig",
         "lsst.dia.pipe.forcedPhotDia": "ForcedPhotCoaddDiaTask ForcedPhotCoaddDiaConfig",
     },

@@ -161,6 +161,11 @@ class SkyMap(ABC):
         except (KeyError, TypeError) as error:
             raise InputError(f"these are not the parameters of a {kind} sky map: {error}") from error
 
+    @staticmethod
+    def of(given: SkyMap | Mapping[str, Any]) -> SkyMap:
+        """A sky map as it is, or that of its parameters."""
+        return given if isinstance(given, SkyMap) else SkyMap.from_dict(given)
+
     @classmethod
     def _from(cls, values: dict[str, Any]) -> SkyMap:
         """From the values of the fields, as they were stored."""

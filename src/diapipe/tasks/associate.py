@@ -179,7 +179,7 @@ class AssociateTask(PipelineTask):
         Struct
             ``diaObjects``, ``associatedDiaSources``, ``rejectedDiaSources``; all three may be without rows.
         """
-        sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+        sky_map = SkyMap.of(skyMap)
         area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=self.config.margin)
         tables = [table for group in diaSources for table in sorted(group, key=_when)]
         bands = ordered_bands({*self.config.bands, *_bands(tables)})

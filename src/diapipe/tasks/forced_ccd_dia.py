@@ -6,36 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 from lsst.pex.config import Field
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
+from diapipe.catalogs.tables import stacked
 from diapipe.errors import NoWorkError
 from diapipe.images import Difference, Exposure
 from diapipe.steps.force import Force, forced_sources
-from diapipe.tasks.connections import DIFFERENCE, EXPOSURE, PLAIN, TABLE
+from diapipe.tasks.connections import EXPOSURE, TABLE
 from diapipe.tasks.dataset_names import coadd_name
-from diapipe.tasks.fields import option, options_of
-from diapipe.tasks.forced_config import OlderForcedLines, refuse_missing, skip_missing
-from diapipe.tasks.named_connections import NamedConnections
+from diapipe.tasks.fields import options_of
+from diapipe.tasks.forced_config import (
+    DETECTOR,
+    ForcedPhotCcdConnections,
+    OlderForcedConfig,
+    refuse_missing,
+    skip_missing,
+)
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import scaled
 
-_DETECTOR = ("instrument", "visit", "detector")
 
-
-class ForcedPhotCcdDiaConnections(NamedConnections, dimensions=_DETECTOR):
+class ForcedPhotCcdDiaConnections(ForcedPhotCcdConnections, dimensions=DETECTOR):
     """Datasets of forced photometry on a difference."""
 
-    difference: Any = Input(
-        doc="Science minus template.", name="difference_image", storageClass=DIFFERENCE, dimensions=_DETECTOR
-    )
     exposure: Any = Input(
         doc="The science image, to measure it too.",
         name="visit_image",
         storageClass=EXPOSURE,
-        dimensions=_DETECTOR,
+        dimensions=DETECTOR,
         minimum=0,
     )
     visitSummary: Any = Input(
@@ -52,38 +53,25 @@ class ForcedPhotCcdDiaConnections(NamedConnections, dimensions=_DETECTOR):
         dimensions=("skymap", "tract", "patch"),
         multiple=True,
     )
-    skyMap: Any = Input(
-        doc="How the sky is cut into tracts and patches, for skipMissing = False.",
-        name="skyMap",
-        storageClass=PLAIN,
-        dimensions=("skymap",),
-        multiple=True,
-    )
     forcedSources: Any = Output(
         doc="A row for each object on the detector.",
         name="dia_object_forced_source_detector",
         storageClass=TABLE,
-        dimensions=_DETECTOR,
+        dimensions=DETECTOR,
     )
 
     def __init__(self, *, config: Any = None) -> None:
         super().__init__(config=config)
         if not config.doScience:
             del self.exposure, self.visitSummary
-        if config.skipMissing:
-            del self.skyMap
 
 
-class ForcedPhotCcdDiaConfig(PipelineTaskConfig, OlderForcedLines, pipelineConnections=ForcedPhotCcdDiaConnections):
+class ForcedPhotCcdDiaConfig(PipelineTaskConfig, OlderForcedConfig, pipelineConnections=ForcedPhotCcdDiaConnections):
     """Config of forced photometry on a difference."""
 
     coaddName: Any = coadd_name()
     skipMissing: Any = skip_missing()
     doScience: Any = Field(dtype=bool, default=True, doc="Measure the science image too.")
-    psfStampSize: Any = option(Force, "stamp_fwhm")
-    fitTogether: Any = option(Force, "together_fwhm")
-    countAsOne: Any = option(Force, "same_fwhm")
-    doApCorr: Any = option(Force, "correct_apertures")
 
 
 class ForcedPhotCcdDiaTask(PipelineTask):
@@ -130,9 +118,8 @@ class ForcedPhotCcdDiaTask(PipelineTask):
         """
         if not diaObjects:
             raise NoWorkError("there are no objects: no patch that the detector touches has a table of them")
-        objects = self._each_once(
-            vstack([table["diaObjectId", "ra", "dec"] for table in diaObjects], metadata_conflicts="silent")
-        )
+        places = [table["diaObjectId", "ra", "dec"] for table in diaObjects]
+        objects = self._each_once(stacked(places, name="DIA objects"))
         options = options_of(self.config, Force)
         found = forced_sources(objects, difference, science=exposure, options=options)
         self.metadata["nForcedSources"] = len(found)

@@ -17,22 +17,25 @@ from diapipe.errors import InputError, NoWorkError
 from diapipe.images import Difference
 from diapipe.images.sky import are_on
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name, error_with_static_light
-from diapipe.tasks.connections import DIFFERENCE, PLAIN, TABLE
-from diapipe.tasks.forced_config import ForcedPhotConfig, copied_columns, of_image, refuse_missing, skip_missing
-from diapipe.tasks.named_connections import NamedConnections
+from diapipe.tasks.connections import TABLE
+from diapipe.tasks.forced_config import (
+    DETECTOR,
+    ForcedPhotCcdConnections,
+    ForcedPhotConfig,
+    copied_columns,
+    of_image,
+    refuse_missing,
+    skip_missing,
+)
 from diapipe.tasks.no_work import no_work_found
 
-_DETECTOR = ("instrument", "visit", "detector")
 _FLUXES = ("psfFlux", *map(aperture_name, TEMPLATE_APERTURES_PX))
 _SAME = ("objectId", "parentObjectId", "ra", "dec", "detect_isPrimary")
 
 
-class ForcedPhotCcdTemplateDiaConnections(NamedConnections, dimensions=_DETECTOR):
+class ForcedPhotCcdTemplateDiaConnections(ForcedPhotCcdConnections, dimensions=DETECTOR):
     """Datasets of forced photometry at the sources of the template."""
 
-    difference: Any = Input(
-        doc="Science minus template.", name="difference_image", storageClass=DIFFERENCE, dimensions=_DETECTOR
-    )
     templateObjects: Any = Input(
         doc="Sources of the template, in the band of the visit, of each patch that the detector touches.",
         name="template_object",
@@ -40,24 +43,12 @@ class ForcedPhotCcdTemplateDiaConnections(NamedConnections, dimensions=_DETECTOR
         dimensions=("skymap", "tract", "patch", "band"),
         multiple=True,
     )
-    skyMap: Any = Input(
-        doc="How the sky is cut into tracts and patches, for skipMissing = False.",
-        name="skyMap",
-        storageClass=PLAIN,
-        dimensions=("skymap",),
-        multiple=True,
-    )
     forcedSources: Any = Output(
         doc="A row for each of them on the detector.",
         name="template_object_forced_source",
         storageClass=TABLE,
-        dimensions=_DETECTOR,
+        dimensions=DETECTOR,
     )
-
-    def __init__(self, *, config: Any = None) -> None:
-        super().__init__(config=config)
-        if config.skipMissing:
-            del self.skyMap
 
 
 class ForcedPhotCcdTemplateDiaConfig(

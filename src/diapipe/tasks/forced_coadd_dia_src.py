@@ -111,7 +111,7 @@ class ForcedPhotCoaddDiaSrcTask(PipelineTask):
         if len(sources) < len(diaSources):
             self.log.warning("%d sources have no position and are left out", len(diaSources) - len(sources))
         ra, dec = (np.asarray(sources[column], np.float64) for column in ("ra", "dec"))
-        sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+        sky_map = SkyMap.of(skyMap)
         in_charge = np.stack(sky_map.find_patches(ra_deg=ra, dec_deg=dec), axis=1)
         tables = [self.config.measured(sources[:0], None, name=name, **_place(-1, -1, np.empty((0, 2), np.int64)))]
         for coadd in coadds:

@@ -6,18 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 from lsst.pex.config import DictField, Field
+from lsst.pipe.base.connectionTypes import Input
 
 from diapipe.catalogs.old_forced_columns import in_older_names, newer_name
+from diapipe.catalogs.tables import stacked
 from diapipe.errors import InputError
 from diapipe.images import Exposure, ObservationInfo
 from diapipe.images.sky import icrs_of
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, Force, LocalBackground, force_catalog
+from diapipe.tasks.connections import DIFFERENCE, PLAIN
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, idle, option, options_of
 from diapipe.tasks.idle_subtask import IdleSubtask
+from diapipe.tasks.named_connections import NamedConnections
+
+DETECTOR = ("instrument", "visit", "detector")
 
 OLD_IDS = {"diaObjectId": "dia_object_id", "diaSourceId": "dia_source_id", "objectId": "template_id"}
 """What ``dia_pipe`` called the identifiers of what was measured."""
@@ -35,8 +41,17 @@ def skip_missing() -> Any:
     return Field(dtype=bool, default=True, doc=doc)
 
 
-class OlderForcedLines(OptionConfig):
-    """What older configurations say of forced photometry that has another answer here."""
+class ForcedFluxConfig(OptionConfig):
+    """What can be chosen of fluxes at given places, on whatever image."""
+
+    psfStampSize: Any = option(Force, "stamp_fwhm")
+    fitTogether: Any = option(Force, "together_fwhm")
+    countAsOne: Any = option(Force, "same_fwhm")
+    doApCorr: Any = option(Force, "correct_apertures")
+
+
+class OlderForcedConfig(ForcedFluxConfig):
+    """The same, and what older configurations say of forced photometry that has another answer here."""
 
     doReplaceWithNoise: Any = idle(True, "Put noise in the place of neighbours.", "neighbours are fitted together")
 
@@ -56,17 +71,13 @@ class OlderForcedLines(OptionConfig):
         return IdleSubtask("catalogCalculation", "nothing is computed of other columns")
 
 
-class ForcedPhotConfig(OlderForcedLines):
+class ForcedPhotConfig(OlderForcedConfig):
     """What can be chosen in forced photometry at the places of a catalogue."""
 
     coaddName: Any = coadd_name()
     copyColumns: Any = copied_columns({}, of="the catalogue")
     apertureRadii: Any = option(Force, "aperture_radii_px", default=TEMPLATE_APERTURES_PX)
     doLocalBackground: Any = Field(dtype=bool, default=True, doc="Tell the level around each place.")
-    psfStampSize: Any = option(Force, "stamp_fwhm")
-    fitTogether: Any = option(Force, "together_fwhm")
-    countAsOne: Any = option(Force, "same_fwhm")
-    doApCorr: Any = option(Force, "correct_apertures")
     doOldColumns: Any = Field(
         dtype=bool, default=False, doc="Write columns by the names of dia_pipe, such as base_PsfFlux_instFlux."
     )
@@ -82,9 +93,28 @@ class ForcedPhotConfig(OlderForcedLines):
 
     def finished(self, tables: Sequence[Table]) -> Table:
         """All rows in one table, by the names that are wanted."""
-        filled = [table for table in tables if len(table)] or tables[:1]
-        table = vstack(filled, metadata_conflicts="silent")
+        table = stacked(tables, name="forced sources")
         return in_older_names(table, ids=OLD_IDS) if self.doOldColumns else table
+
+
+class ForcedPhotCcdConnections(NamedConnections, dimensions=DETECTOR):
+    """What forced photometry reads of a difference, wherever its places come from."""
+
+    difference: Any = Input(
+        doc="Science minus template.", name="difference_image", storageClass=DIFFERENCE, dimensions=DETECTOR
+    )
+    skyMap: Any = Input(
+        doc="How the sky is cut into tracts and patches, for skipMissing = False.",
+        name="skyMap",
+        storageClass=PLAIN,
+        dimensions=("skymap",),
+        multiple=True,
+    )
+
+    def __init__(self, *, config: Any = None) -> None:
+        super().__init__(config=config)
+        if config.skipMissing:
+            del self.skyMap
 
 
 def of_image(info: ObservationInfo) -> dict[str, Any]:
@@ -118,7 +148,7 @@ def refuse_missing(
     InputError
         Names the patches that have none.
     """
-    sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+    sky_map = SkyMap.of(skyMap)
     box = exposure.box
     x, y = np.array([box.x0, box.x1, box.x1, box.x0]) - 0.5, np.array([box.y0, box.y0, box.y1, box.y1]) - 0.5
     touched = sky_map.patches_overlapping(*icrs_of(exposure.wcs, x, y))

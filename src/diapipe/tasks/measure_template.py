@@ -17,7 +17,8 @@ from diapipe.steps.characterize.sources import SourceDetection
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, Force, template_objects
 from diapipe.tasks.connections import EXPOSURE, PLAIN, TABLE
 from diapipe.tasks.dataset_names import coadd_name
-from diapipe.tasks.fields import OptionConfig, option, options_of
+from diapipe.tasks.fields import option, options_of
+from diapipe.tasks.forced_config import ForcedFluxConfig
 from diapipe.tasks.named_connections import NamedConnections
 
 _PATCH = ("skymap", "tract", "patch", "band")
@@ -40,17 +41,13 @@ class MeasureTemplateConnections(NamedConnections, dimensions=_PATCH):
     )
 
 
-class MeasureTemplateConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=MeasureTemplateConnections):
+class MeasureTemplateConfig(PipelineTaskConfig, ForcedFluxConfig, pipelineConnections=MeasureTemplateConnections):
     """Config of the sources of a template."""
 
     coaddName: Any = coadd_name()
     cellPixels: Any = option(BackgroundMesh, "cell_pixels")
     detectionSigma: Any = option(SourceDetection, "n_sigma")
     apertureRadii: Any = option(Force, "aperture_radii_px", default=TEMPLATE_APERTURES_PX)
-    psfStampSize: Any = option(Force, "stamp_fwhm")
-    fitTogether: Any = option(Force, "together_fwhm")
-    countAsOne: Any = option(Force, "same_fwhm")
-    doApCorr: Any = option(Force, "correct_apertures")
 
     def characterization(self) -> Characterize:
         """How sources are found: the options of the core."""
@@ -97,7 +94,7 @@ class MeasureTemplateTask(PipelineTask):
         Struct
             ``templateObjects``; without rows where the coadd has no usable pixel.
         """
-        sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+        sky_map = SkyMap.of(skyMap)
         area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=0.0)
         stars = None
         if coaddExposure.masked_image.usable().any():

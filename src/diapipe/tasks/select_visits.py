@@ -94,7 +94,7 @@ class SelectVisitsTask(PipelineTask):
         Struct
             ``templateVisits``. It may have no image that was taken: the coadd then finds no work.
         """
-        sky_map = skyMap if isinstance(skyMap, SkyMap) else SkyMap.from_dict(skyMap)
+        sky_map = SkyMap.of(skyMap)
         images = VisitImages(vstack(list(visitSummaries), metadata_conflicts="silent"))
         visits = None if self.config.visits is None else list(self.config.visits)
         found = self.select.run(

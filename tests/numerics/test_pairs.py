@@ -91,3 +91,16 @@ def test_tangent_plane_is_the_angle_near_its_centre():
     """A step of 0.01 degrees to the north is (0, 0.01) to the third order in the angle."""
     xi, eta = tangent_plane(np.array([200.0]), np.array([-69.99]), np.array([200.0, -70.0]))
     np.testing.assert_allclose([xi[0], eta[0]], [0.0, 0.01], atol=1e-9)
+
+
+def test_points_apart_are_those_that_no_earlier_kept_one_is_near(two_lists):
+    """The same as taking points one by one, each kept if it is farther than the radius from all that were kept."""
+    points, radius = two_lists[0], RADIUS
+    points = points[np.isfinite(points).all(axis=1)]
+    kept: list[int] = []
+    for i, point in enumerate(points):
+        if all(np.linalg.norm(point - points[j]) > radius for j in kept):
+            kept.append(i)
+    assert np.flatnonzero(pairs.apart(points, radius=radius)).tolist() == kept
+    assert 1 < len(kept) < len(points)
+    assert len(pairs.apart(np.empty((0, 2)), radius=radius)) == 0

@@ -83,6 +83,23 @@ def mutual(points: FloatArray, targets: FloatArray, *, radius: float) -> Pairs:
     return forward.select(partner[forward.second] == forward.first)
 
 
+def apart(points: FloatArray, *, radius: float) -> BoolArray:
+    """Points that keep more than ``radius`` from every earlier one that is kept.
+
+    Parameters
+    ----------
+    points
+        Shape (n, d), finite.
+    radius
+        Largest distance at which the later one is left out.
+    """
+    kept = np.ones(len(points), dtype=np.bool_)
+    close = cKDTree(points).query_pairs(radius, output_type="ndarray") if len(points) else []
+    for first, second in sorted(map(tuple, close)):
+        kept[second] &= not kept[first]
+    return kept
+
+
 def _finite(points: FloatArray) -> tuple[IntArray, FloatArray]:
     """Indices and coordinates of the points that are somewhere."""
     index = np.flatnonzero(np.isfinite(points).all(axis=1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import KDTree
 
+from diapipe.numerics import pairs, significance
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.simulate.geometry import Geometry
 from diapipe.simulate.moffat import MoffatFieldPsf
@@ -89,12 +89,11 @@ def flux_of_snr(
 ) -> FloatArray:
     """Flux whose matched-filter S/N is ``snr`` when the source's own photons add to the noise.
 
-    With P a Moffat profile, the source adds F κ to the variance of its flux F, κ = ΣP³ / (ΣP²)² per photon and
-    count, so F² = snr² (flux_variance + κ F). Exact where the rest of the noise is uniform.
+    With P a Moffat profile, κ = ΣP³ / (ΣP²)² per photon and count is (2β - 1)² / ((β - 1)(3β - 1)), exact where the
+    rest of the noise is uniform.
     """
     kappa = (2.0 * beta - 1.0) ** 2 / ((beta - 1.0) * (3.0 * beta - 1.0)) / photons_per_count
-    half = 0.5 * snr**2 * kappa
-    return np.asarray(half + np.sqrt(half**2 + snr**2 * flux_variance), dtype=np.float64)
+    return significance.flux_of_snr(snr, flux_variance=flux_variance, photon_variance=kappa)
 
 
 def _positions(
@@ -129,8 +128,4 @@ def _well_inside(geometry: Geometry, x: FloatArray, y: FloatArray) -> BoolArray:
 
 def apart(x: FloatArray, y: FloatArray) -> BoolArray:
     """Positions that keep `SEPARATION_PX` from every earlier one that is kept."""
-    kept = np.ones(len(x), dtype=np.bool_)
-    pairs = KDTree(np.column_stack([x, y])).query_pairs(SEPARATION_PX, output_type="ndarray") if len(x) else []
-    for first, second in sorted(map(tuple, pairs)):
-        kept[second] &= not kept[first]
-    return kept
+    return pairs.apart(np.column_stack([x, y]), radius=SEPARATION_PX)

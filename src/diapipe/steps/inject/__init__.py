@@ -1,0 +1,7 @@
+"""inject: sources of known truth put into images, to see what becomes of them."""
+
+from diapipe.steps.inject.adding import inject, photons_per_count
+from diapipe.steps.inject.choosing import Injection, choose
+from diapipe.steps.inject.pair import InjectedPair, inject_pair
+
+__all__ = ["InjectedPair", "Injection", "choose", "inject", "inject_pair", "photons_per_count"]

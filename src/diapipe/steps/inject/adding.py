@@ -1,0 +1,115 @@
+"""Light is added to an image with the photon noise that it brings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.errors import InputError
+from diapipe.images import Exposure, MaskPlane
+from diapipe.numerics.arrays import Float32Array
+from diapipe.steps.inject.profiles import Profile, profile
+
+MARKED = 0.05
+"""Pixels are INJECTED where a source has more than this part of its brightest pixel."""
+_BRIGHT_SIGMA = 20.0
+_FEWEST_BRIGHT = 100
+_DETECTABLE = 0.1
+"""Least part of a pixel's variance that must come from its light for the photons to be counted by it."""
+
+
+def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> Exposure:
+    """The exposure with sources added.
+
+    Each is the exposure's own PSF at its place times its flux. Where it is known how many electrons make a count
+    (`photons_per_count`), their noise is added to the pixels and its variance to the variance; else the light has none.
+
+    Parameters
+    ----------
+    exposure
+        With a PSF.
+    sources
+        ``x``, ``y`` (parent pixels of this exposure), ``flux`` (its unit, positive); ``trail_length`` and
+        ``trail_angle`` (pixels, degrees) where they moved.
+    rng
+        Of the photons.
+
+    Returns
+    -------
+    Exposure
+        With `MaskPlane.INJECTED` where sources were added.
+
+    Raises
+    ------
+    InputError
+        If the exposure has no PSF, or a flux is negative or not finite.
+    PsfUndefinedError
+        If the PSF is not defined at a source.
+    """
+    flux = np.asarray(sources["flux"], dtype=np.float64)
+    if not (np.isfinite(flux).all() and (flux >= 0).all()):
+        raise InputError(f"fluxes to be added to {exposure.name} must be positive; one of them is {flux.min():g}")
+    planes = exposure.masked_image
+    light = np.zeros(planes.shape, np.float32)
+    mask = planes.mask.copy()
+    for value, seen in zip(flux, profiles_of(exposure, sources), strict=True):
+        part = seen.within(planes.box)
+        if part is None:
+            continue
+        at = part.box.slices_in(planes.box)
+        light[at] += value * part.values
+        mask[at] |= np.where(part.values > MARKED * seen.values.max(), np.int32(int(MaskPlane.INJECTED)), 0)
+    np.maximum(light, 0.0, out=light)  # a PSF that rings takes no light away
+    noisy, variance = _with_photon_noise(light, photons_per_count(exposure), rng)
+    added = replace(planes, image=planes.image + noisy, mask=mask, variance=planes.variance + variance)
+    return replace(exposure, masked_image=added)
+
+
+def profiles_of(exposure: Exposure, sources: Table) -> list[Profile]:
+    """The pixels of each source of unit flux; InputError if the exposure has no PSF."""
+    if exposure.psf is None:
+        raise InputError(f"{exposure.name} has no PSF; one is needed to add sources to it")
+    still = np.zeros(len(sources))
+    length, angle = (
+        np.asarray(sources[name], dtype=np.float64) if name in sources.colnames else still
+        for name in ("trail_length", "trail_angle")
+    )
+    rows = zip(np.asarray(sources["x"]), np.asarray(sources["y"]), length, angle, strict=True)
+    return [profile(exposure.psf, x=float(x), y=float(y), length=float(n), angle_deg=float(a)) for x, y, n, a in rows]
+
+
+def photons_per_count(exposure: Exposure) -> float | None:
+    """Electrons that make a count; where the exposure does not say, by how its variance grows with its light.
+
+    None where neither tells: fewer than 100 pixels are 20 times as bright as the noise, or their variance is no larger
+    than that of others.
+    """
+    if exposure.info.gain is not None:
+        return exposure.info.gain
+    planes = exposure.masked_image
+    good = planes.usable()
+    if not good.any():
+        return None
+    image, variance = planes.image[good].astype(np.float64), planes.variance[good].astype(np.float64)
+    level, base = np.median(image), np.median(variance)
+    bright = image - level > _BRIGHT_SIGMA * np.sqrt(base)
+    if np.count_nonzero(bright) < _FEWEST_BRIGHT:
+        return None
+    more = variance[bright] - base
+    if np.median(more) < _DETECTABLE * base:
+        return None
+    return float(1.0 / np.median(more / (image[bright] - level)))
+
+
+def _with_photon_noise(
+    light: Float32Array, electrons: float | None, rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
+    """The light as photons bring it, and the variance that they bring."""
+    if electrons is None:
+        return light, np.zeros_like(light)
+    drawn = light.copy()
+    lit = light > 0
+    drawn[lit] = rng.poisson(light[lit].astype(np.float64) * electrons) / electrons
+    return drawn, light / np.float32(electrons)

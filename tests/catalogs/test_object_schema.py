@@ -83,7 +83,8 @@ def test_dia_sources_have_its_names_and_units(data_model):
 def test_columns_of_ours_are_marked(data_model):
     """What is not in the data model begins with dp_, or is spelled as in the table of DIA sources."""
     objects = {column.name for column in dia_object_schema(LSST_BANDS)} - data_model["DiaObject"].keys()
-    assert objects == {f"dp_{band}_psfFluxChi2" for band in "ugrizy"}
+    own = ("psfFluxChi2", "fpFluxSigma", "fpFluxChi2", "fpFluxNdata", "templateFlux", "templateFluxErr")
+    assert objects == {f"dp_{band}_{name}" for band in "ugrizy" for name in own}
     forced = {column.name for column in DIA_FORCED_SOURCE} - data_model["DiaForcedSource"].keys()
     sources = {column.name: column for column in DIA_SOURCE}
     for column in DIA_FORCED_SOURCE:

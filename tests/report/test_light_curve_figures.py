@@ -10,7 +10,7 @@ import pytest
 from tests.forced_tables import EVENT_MJD, forced_table
 
 from diapipe.catalogs.light_curve import LightCurve, light_curve
-from diapipe.errors import WriteError
+from diapipe.errors import InputError, WriteError
 from diapipe.report.light_curves import light_curve_figure, write_light_curve
 from diapipe.steps.summarize.baseline import Baseline, corrected
 
@@ -46,6 +46,21 @@ def test_each_season_has_a_panel(rng):
         line = next(line for line in axes.lines if len(line.get_xdata()) == len(mjd))
         assert line.get_color() == points.lines[0].get_color()
     assert (band == "g").any()
+
+
+def test_magnitudes_are_drawn_upside_down(rng):
+    """Bright is up, and no line at zero; without the template's flux there are none, which is told."""
+    table = forced_table(rng)
+    with pytest.raises(InputError, match="object 1000003 has no magnitudes: the flux of its template was not measured"):
+        light_curve_figure(light_curve(table, 1_000_003), in_magnitudes=True)
+    table["dp_templateFlux"] = 5000.0
+    curve = light_curve(table, 1_000_003)
+    axes = light_curve_figure(curve, in_magnitudes=True).axes[0]
+    assert axes.yaxis_inverted()
+    assert "magnitude" in axes.get_ylabel()
+    drawn = {bars.get_label(): bars.lines[0].get_xydata() for bars in axes.containers}
+    own = curve.in_band("r").measured()
+    np.testing.assert_allclose(drawn["r"][:, 1], 31.4 - 2.5 * np.log10(5000.0 + own.flux))
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

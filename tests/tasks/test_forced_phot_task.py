@@ -105,3 +105,18 @@ def test_light_curves_are_of_one_unit():
     tables = [dia_forced_source_table(values, n=1, flux_unit=unit) for unit in ("nJy", "count")]
     with pytest.raises(InputError, match="psfFlux of forced sources is in nJy here and in ct there"):
         CombineDiaForcedTask(config=CombineDiaForcedTask.ConfigClass()).run(objects, tables)
+
+
+def test_light_curves_have_the_flux_of_the_template():
+    """Beside each flux that of the template, where one was measured; the object has it too."""
+    objects = dia_object_table({"diaObjectId": np.array([5]), "ra": np.ones(1), "dec": np.ones(1)}, n=1, bands="r")
+    rows = {"diaObjectId": np.full(2, 5), "band": np.full(2, "r"), "psfFlux": np.arange(2.0), "psfFluxErr": np.ones(2)}
+    on_template = dia_forced_source_table({name: values[:1] for name, values in rows.items()}, n=1)
+    on_template["psfFlux"] = 90.0
+    task = CombineDiaForcedTask(config=CombineDiaForcedTask.ConfigClass())
+    found = task.run(objects, [dia_forced_source_table(rows, n=2)], [on_template])
+    assert found.combined["dp_templateFlux"].tolist() == [90.0, 90.0]
+    assert not found.combined["dp_templateFlux_flag"].any()
+    assert found.summaries["dp_r_templateFlux"].tolist() == [90.0]
+    assert found.summaries["dp_r_fpFluxNdata"].tolist() == [2]
+    assert found.summaries["dp_r_fpFluxSigma"][0] == pytest.approx(np.sqrt(0.5))

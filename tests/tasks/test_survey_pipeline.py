@@ -54,12 +54,12 @@ LABELS = [
     "assembleCoadd",
     "imageDifference",
     "associate",
+    "forcedPhotCoaddDia",
     "forcedPhotCcdDia",
     "combineDiaForced",
     "measureTemplate",
     "forcedPhotCcdTemplateDia",
     "forcedPhotCoaddDiaSrc",
-    "forcedPhotCoaddDia",
 ]
 
 OF_A_RUN = {"_config", "_log", "_metadata"}
@@ -110,6 +110,8 @@ def test_light_curves_read_what_forced_photometry_writes(coaddName):
     tasks = pipeline(coaddName).to_graph().tasks
     written = tasks["forcedPhotCcdDia"].outputs["forcedSources"].parent_dataset_type_name
     assert tasks["combineDiaForced"].inputs["forcedSources"].parent_dataset_type_name == written
+    on_templates = tasks["forcedPhotCoaddDia"].outputs["forcedSources"].parent_dataset_type_name
+    assert tasks["combineDiaForced"].inputs["onTemplates"].parent_dataset_type_name == on_templates
     sources = tasks["measureTemplate"].outputs["templateObjects"].parent_dataset_type_name
     assert tasks["forcedPhotCcdTemplateDia"].inputs["templateObjects"].parent_dataset_type_name == sources
 

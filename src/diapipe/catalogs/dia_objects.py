@@ -29,6 +29,25 @@ def dia_object_table(
     return table_of(dia_object_schema(bands), measured, n=n, flux_unit=flux_unit)
 
 
+def with_object_columns(dia_objects: Table, measured: Mapping[str, NDArray[np.generic]]) -> Table:
+    """The same objects with columns of `dia_object_schema` filled; one that an older table lacks is added.
+
+    Parameters
+    ----------
+    dia_objects
+        The objects.
+    measured
+        Arrays in the order of their rows, by column; of bands that the table has.
+    """
+    bands = bands_of_objects(dia_objects)
+    unit = str(dia_objects[f"{bands[0]}{_MARK}"].unit or "") if bands else ""
+    schema = [column for column in dia_object_schema(bands) if column.name in measured]
+    filled = dia_objects.copy()
+    for column in table_of(schema, measured, n=len(dia_objects), flux_unit=unit).itercols():
+        filled[column.name] = column
+    return filled
+
+
 def dia_forced_source_table(measured: Mapping[str, NDArray[np.generic]], *, n: int, flux_unit: str = "nJy") -> Table:
     """Table of forced sources with every column of `DIA_FORCED_SOURCE`; what is left out is NaN, 0, False or "".
 

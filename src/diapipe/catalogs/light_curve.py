@@ -15,9 +15,13 @@ from diapipe.catalogs.columns import ColumnReader
 from diapipe.catalogs.dia_objects import need_columns, ordered_bands
 from diapipe.errors import InputError
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.numerics.sphere import angle_of, unit_vectors
 
 NEEDED = ("diaObjectId", "midpointMjdTai", "band", "psfFlux", "psfFluxErr")
 FORCED_SOURCES = "the table of forced sources"
+
+AB_OF_1_NJY = 31.4
+"""AB magnitude of 1 nJy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,9 @@ class LightCurve:
         PSF flux on the difference and its error. NaN where there was nothing to measure: no limit is made of it.
     science_flux, science_flux_err
         PSF flux on the science image; NaN where it was not measured.
+    template_flux, template_flux_err
+        PSF flux of the template at this place, one for all epochs of a band, and its error, which they share; NaN where
+        it was not measured.
     flag
         The flux is missing or not to be trusted.
     in_template
@@ -83,6 +90,8 @@ class LightCurve:
     flux_err: FloatArray
     science_flux: FloatArray
     science_flux_err: FloatArray
+    template_flux: FloatArray
+    template_flux_err: FloatArray
     flag: BoolArray
     in_template: BoolArray
     is_baseline: BoolArray
@@ -97,6 +106,8 @@ class LightCurve:
         "flux_err",
         "science_flux",
         "science_flux_err",
+        "template_flux",
+        "template_flux_err",
         "flag",
         "in_template",
         "is_baseline",
@@ -114,6 +125,29 @@ class LightCurve:
     def is_measured(self) -> BoolArray:
         """Where there is a flux with an error that may be trusted."""
         return np.isfinite(self.flux) & np.isfinite(self.flux_err) & (self.flux_err > 0) & ~self.flag
+
+    @property
+    def total_flux(self) -> FloatArray:
+        """The whole flux of the object: that of the template, and what each epoch has more or less, baselines undone.
+
+        Of its errors ``flux_err`` is that of one epoch against another, ``template_flux_err`` that of all of them.
+        """
+        taken = np.array([self.levels[band].flux if band in self.levels else 0.0 for band in self.band])
+        return np.asarray(self.template_flux + self.flux + taken)
+
+    def magnitudes(self) -> tuple[FloatArray, FloatArray]:
+        """AB magnitudes of `total_flux`, and errors of one epoch against another; NaN where there is no positive flux.
+
+        Raises
+        ------
+        InputError
+            If fluxes are not in nJy.
+        """
+        if self.flux_unit != "nJy":
+            unit = self.flux_unit or "counts"
+            raise InputError(f"magnitudes need fluxes in nJy; those of object {self.dia_object_id} are in {unit}")
+        total = np.where(self.total_flux > 0.0, self.total_flux, np.nan)
+        return AB_OF_1_NJY - 2.5 * np.log10(total), 2.5 / np.log(10.0) * self.flux_err / total
 
     def where(self, chosen: BoolArray | IntArray | slice) -> LightCurve:
         """The chosen epochs alone."""
@@ -172,6 +206,32 @@ def light_curve(forced_sources: Table, dia_object_id: int, *, template_visits: I
     return next(light_curves(own, template_visits=template_visits))
 
 
+def nearest_object(forced_sources: Table, *, ra: float, dec: float, within_arcsec: float) -> int:
+    """Identifier of the object nearest to a place on the sky.
+
+    Parameters
+    ----------
+    forced_sources
+        With ``diaObjectId``, ``ra`` and ``dec`` of the objects; any table that has them will do.
+    ra, dec
+        Degrees.
+    within_arcsec
+        No farther than this.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or no object is so near; the message tells how far the nearest is.
+    """
+    need_columns(forced_sources, ("diaObjectId", "ra", "dec"), name=FORCED_SOURCES)
+    places = (np.asarray(forced_sources[name], np.float64) for name in ("ra", "dec"))
+    arcsec = 3600.0 * angle_of(np.linalg.norm(unit_vectors(*places) - unit_vectors(ra, dec), axis=-1))
+    if not (arcsec <= within_arcsec).any():
+        nearest = f"the nearest is {arcsec.min():.1f} arcsec away" if len(arcsec) else "there is none"
+        raise InputError(f"no object within {within_arcsec:g} arcsec of RA {ra:.5f}, Dec {dec:.5f}; {nearest}")
+    return int(forced_sources["diaObjectId"][np.argmin(arcsec)])
+
+
 def _visits(table: Table) -> IntArray:
     """The column ``visit``, 0 where there is none."""
     return np.asarray(table["visit"]) if "visit" in table.colnames else np.zeros(len(table), np.int64)
@@ -191,6 +251,10 @@ def _columns(
         "flux_err": read.numbers(["psfFluxErr"]),
         "science_flux": read.numbers_or(["scienceFlux"], np.nan),
         "science_flux_err": read.numbers_or(["scienceFluxErr"], np.nan),
+        "template_flux": np.where(
+            read.truths_or(["dp_templateFlux_flag"], False), np.nan, read.numbers_or(["dp_templateFlux"], np.nan)
+        ),
+        "template_flux_err": read.numbers_or(["dp_templateFluxErr"], np.nan),
         "flag": read.truths_or(["psfFlux_flag"], False),
         "in_template": np.isin(visit, template_visits),
         "is_baseline": np.zeros(len(table), np.bool_),

@@ -40,6 +40,11 @@ def _in_band(band: str) -> tuple[Column, ...]:
         Column(f"{band}_psfFluxMaxSlope", "f4", FLUX_PER_DAY, f"Steepest rise from one psfFlux in {band} to the next"),
         Column(f"{band}_psfFluxErrMean", "f4", FLUX, f"Mean of psfFluxErr in {band}"),
         Column(f"dp_{band}_psfFluxChi2", "f4", "", f"Chi squared of psfFlux in {band} about {band}_psfFluxMean"),
+        Column(f"dp_{band}_fpFluxSigma", "f4", FLUX, f"Standard deviation of the forced fluxes in {band} (n - 1)"),
+        Column(f"dp_{band}_fpFluxChi2", "f4", "", f"Chi squared of forced fluxes in {band} about {band}_fpFluxMean"),
+        Column(f"dp_{band}_fpFluxNdata", "i4", "", f"Forced fluxes in {band} that were counted"),
+        Column(f"dp_{band}_templateFlux", "f4", FLUX, f"PSF flux of the template in {band} at this place"),
+        Column(f"dp_{band}_templateFluxErr", "f4", FLUX, f"Error of dp_{band}_templateFlux"),
     )
 
 
@@ -100,9 +105,9 @@ DIA_FORCED_SOURCE: tuple[Column, ...] = (
     *psf_flags("psfFlux", "difference"),
     *psf_flags("forced_PsfFlux", "science image"),
     *CENTER_FLAGS,
-    Column("dp_templateFlux", "f4", FLUX, "PSF flux at this place on the matched template"),
-    Column("dp_templateFluxErr", "f4", FLUX, "Error of dp_templateFlux"),
-    *psf_flags("dp_templateFlux", "matched template"),
+    Column("dp_templateFlux", "f4", FLUX, "PSF flux at this place on the template: psfFlux is what is more than it"),
+    Column("dp_templateFluxErr", "f4", FLUX, "Error of dp_templateFlux, one for all fluxes of an object in a band"),
+    *psf_flags("dp_templateFlux", "template"),
     Column("dp_badPixel", "?", "", "An unusable pixel of either image, or one off the image, in the central 3x3"),
     Column("dp_nFittedWith", "i4", "", "Other objects that psfFlux was fitted together with"),
     Column("dp_shareLost", "f4", "", "Part of the information on psfFlux that these take"),

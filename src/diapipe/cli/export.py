@@ -47,7 +47,7 @@ def export(
     from diapipe.io.exports import EXPORTS, export_tables
 
     algorithm = EXPORTS.make(kind, **_parameters(options))
-    found = _tables_of(sources, output).only(_names(tables), _ids(objects))
+    found = tables_of(sources, output).only(_names(tables), _ids(objects))
     export_tables(found, out, export=algorithm)
     if not options["quiet"]:
         rows = ", ".join(f"{name} with {counted(len(table), 'row')}" for name, table in found.named().items())
@@ -67,8 +67,8 @@ def _parameters(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _tables_of(sources: tuple[str, ...], output: str) -> Any:
-    """Tables of the files, or of the repository."""
+def tables_of(sources: tuple[str, ...], output: str) -> Any:
+    """Tables of the files, or of the repository, as `diapipe.io.exports.SurveyTables`."""
     from diapipe.io import read_parquet
     from diapipe.io.exports import SurveyTables
 

@@ -20,6 +20,7 @@ from diapipe.cli.demo import demo
 from diapipe.cli.export import export
 from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
+from diapipe.cli.lightcurve import lightcurve
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.pipeline import pipeline
 from diapipe.cli.refcat import refcat
@@ -65,6 +66,7 @@ for command in (
     coadd,
     status,
     export,
+    lightcurve,
     pipeline,
     simulate,
     report,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diapipe.catalogs.light_curve import LightCurve
-from diapipe.errors import WriteError
+from diapipe.errors import InputError, WriteError
 from diapipe.io.atomic import replacing
 from diapipe.numerics.arrays import FloatArray
 
@@ -34,6 +35,7 @@ def light_curve_figure(
     zero_mjd: float = 0.0,
     expected: Mapping[str, tuple[FloatArray, FloatArray]] | None = None,
     longest_gap_days: float = np.inf,
+    in_magnitudes: bool = False,
 ) -> Figure:
     """Draw a light curve: a panel for all bands, fluxes on the difference with their errors.
 
@@ -53,15 +55,25 @@ def light_curve_figure(
         By band: times and fluxes of a line to compare with, such as a model or the truth of a simulation.
     longest_gap_days
         Where nobody looked for longer, a new panel begins.
+    in_magnitudes
+        Draw AB magnitudes of the whole flux instead, template and difference together.
+
+    Raises
+    ------
+    InputError
+        If there are no magnitudes: the template's flux was not measured, or fluxes are not in nJy.
     """
     from matplotlib.figure import Figure
 
+    if in_magnitudes:
+        curve = _as_magnitudes(curve)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     seasons = _seasons(curve.mjd, longest_gap_days)
     widths = [end - start for start, end in seasons]
     panels = figure.subplots(1, len(seasons), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (start, end) in zip(panels, seasons, strict=True):
-        axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+        if not in_magnitudes:
+            axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         for index, band in enumerate(curve.bands):
             colour, symbol = _style(band, index)
             _draw_band(axes, curve.in_band(band), band, colour, symbol, zero_mjd=zero_mjd)
@@ -70,32 +82,56 @@ def light_curve_figure(
                 axes.plot(mjd - zero_mjd, flux, color=colour, linewidth=1.0, alpha=0.7)
         _mark_epochs(axes, curve, zero_mjd)
         axes.ticklabel_format(useOffset=False, axis="x")
-        axes.ticklabel_format(useMathText=True, axis="y")
+        axes.ticklabel_format(useMathText=True, useOffset=False, axis="y")
         if len(seasons) > 1:
             axes.set_xlim(start - zero_mjd, end - zero_mjd)
     figure.supxlabel("MJD (TAI)" + (f" \N{MINUS SIGN} {zero_mjd:.10g}" if zero_mjd else ""), fontsize="medium")
-    less = " less its baseline" if curve.levels else ""
-    panels[0].set_ylabel(f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else ""))
+    panels[0].set_ylabel(_quantity(curve))
+    if in_magnitudes:
+        panels[0].invert_yaxis()
     figure.suptitle(title if title is not None else _title(curve), fontsize="medium")
     _legend(panels[-1])
     return figure
 
 
-def write_light_curve(curve: LightCurve, path: str | Path, *, dpi: int = 150, zero_mjd: float = 0.0) -> None:
+def write_light_curve(
+    curve: LightCurve, path: str | Path, *, dpi: int = 150, zero_mjd: float = 0.0, in_magnitudes: bool = False
+) -> None:
     """Draw a light curve into a file, whose name says the format: .png, .pdf or .svg.
 
     Raises
     ------
+    InputError
+        As `light_curve_figure`.
     WriteError
         If the format is not known or the file cannot be written.
     """
     kind = Path(path).suffix.lstrip(".").lower()
-    figure = light_curve_figure(curve, zero_mjd=zero_mjd)
+    figure = light_curve_figure(curve, zero_mjd=zero_mjd, in_magnitudes=in_magnitudes)
     if kind not in figure.canvas.get_supported_filetypes():
         ending = kind or "nothing"
         raise WriteError(f"cannot draw {path}: the name of a figure ends in .png, .pdf or .svg, not in {ending}")
     with replacing(path) as aside:
         figure.savefig(aside, format=kind, dpi=dpi)
+
+
+def _as_magnitudes(curve: LightCurve) -> LightCurve:
+    """The same curve with magnitudes for fluxes."""
+    values, errors = curve.magnitudes()
+    if not np.isfinite(values).any():
+        raise InputError(
+            f"object {curve.dia_object_id} has no magnitudes: the flux of its template was not measured, "
+            "which `diapipe run` does in the step objects"
+        )
+    return replace(curve, flux=values, flux_err=errors, levels={}, flux_unit="mag")
+
+
+def _quantity(curve: LightCurve) -> str:
+    """What is drawn."""
+    if curve.flux_unit == "mag":
+        return "AB magnitude of template and difference"
+    less = " less its baseline" if curve.levels else ""
+    return f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else "")
 
 
 def _seasons(mjd: FloatArray, longest_gap_days: float) -> list[tuple[float, float]]:

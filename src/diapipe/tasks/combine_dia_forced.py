@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lsst.pipe.base.connectionTypes import Input, Output
 from diapipe.catalogs.dia_objects import dia_forced_source_table
 from diapipe.catalogs.tables import stacked
 from diapipe.steps.summarize.objects import with_forced_fluxes
+from diapipe.steps.summarize.template_fluxes import objects_with_template_fluxes, with_template_fluxes
 from diapipe.tasks.connections import TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.named_connections import NamedConnections
@@ -32,6 +33,14 @@ class CombineDiaForcedConnections(NamedConnections, dimensions=_PATCH):
         dimensions=("instrument", "visit", "detector"),
         multiple=True,
         deferLoad=True,
+    )
+    onTemplates: Any = Input(
+        doc="Fluxes of the objects on the template of each band.",
+        name="dia_object_forced_template",
+        storageClass=TABLE,
+        dimensions=(*_PATCH, "band"),
+        multiple=True,
+        minimum=0,
     )
     combined: Any = Output(
         doc="All fluxes of the patch's objects, by object and time.",
@@ -69,13 +78,15 @@ class CombineDiaForcedTask(PipelineTask):
             key=lambda handle: (int(handle.dataId["visit"]), int(handle.dataId["detector"])),
         )
         tables = (handle.get() for handle in handles)
-        butlerQC.put(self.run(butlerQC.get(inputRefs.diaObjects), tables), outputRefs)
+        on_templates = (butlerQC.get(ref) for ref in inputRefs.onTemplates if self._takes(ref.dataId))
+        known = [table for table in on_templates if "psfFlux" in table.colnames]  # not by names of dia_pipe
+        butlerQC.put(self.run(butlerQC.get(inputRefs.diaObjects), tables, known), outputRefs)
 
     def _takes(self, dataId: Any) -> bool:
-        """Whether the fluxes of an image are wanted."""
+        """Whether the fluxes of an image, or of a template, are wanted."""
         return not self.config.onlyBands or dataId["band"] in self.config.onlyBands
 
-    def run(self, diaObjects: Table, forcedSources: Iterable[Table]) -> Struct:
+    def run(self, diaObjects: Table, forcedSources: Iterable[Table], onTemplates: Sequence[Table] = ()) -> Struct:
         """Gather.
 
         Parameters
@@ -84,6 +95,8 @@ class CombineDiaForcedTask(PipelineTask):
             Of the patch.
         forcedSources
             Of one detector each; rows of objects of other patches are left to those.
+        onTemplates
+            Fluxes of the objects on the template of one band each, which go beside those on the differences.
 
         Returns
         -------
@@ -95,4 +108,5 @@ class CombineDiaForcedTask(PipelineTask):
         combined = stacked(tables or [dia_forced_source_table({}, n=0)], name="forced sources")
         combined.sort(["diaObjectId", "midpointMjdTai", "diaForcedSourceId"])
         self.metadata["nForcedSources"] = len(combined)
-        return Struct(combined=combined, summaries=with_forced_fluxes(diaObjects, combined))
+        summaries = objects_with_template_fluxes(with_forced_fluxes(diaObjects, combined), onTemplates)
+        return Struct(combined=with_template_fluxes(combined, onTemplates), summaries=summaries)

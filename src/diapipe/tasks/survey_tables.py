@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
 from astropy.table import Table
 from lsst.daf.butler import Butler, DatasetRef
 
@@ -44,6 +45,20 @@ def survey_tables(repo: str, *, output: str) -> SurveyTables:
             "`diapipe run` makes them"
         )
     return SurveyTables.of(tables)
+
+
+def template_visits(repo: str, *, output: str) -> tuple[int, ...]:
+    """Visits that the templates of an output were made of; none where it does not tell.
+
+    Raises
+    ------
+    UsageError
+        If there is no such repository or output.
+    """
+    with open_repository(repo) as butler:
+        tables = [table for _, table in _tables(butler, _collection(butler, repo, output), ("template_visits",))]
+    chosen = {int(visit) for table in tables for visit in table["visit"][np.asarray(table["selected"])]}
+    return tuple(sorted(chosen))
 
 
 def _collection(butler: Butler, repo: str, output: str) -> str:

@@ -40,6 +40,7 @@ from diapipe.steps.summarize.tally import (
     pixel_counts,
     source_counts,
 )
+from diapipe.steps.summarize.template_fluxes import objects_with_template_fluxes, with_template_fluxes
 
 __all__ = [
     "SCHEMA",
@@ -51,12 +52,14 @@ __all__ = [
     "check_noise",
     "concerns",
     "footprint_ratios",
+    "objects_with_template_fluxes",
     "plain",
     "refuse_bad_subtraction",
     "star_residuals",
     "summarize",
     "summarize_objects",
     "with_forced_fluxes",
+    "with_template_fluxes",
 ]
 
 SCHEMA = "diapipe-summary/1"

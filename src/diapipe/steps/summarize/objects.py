@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from astropy.table import Table
@@ -15,6 +15,7 @@ from diapipe.catalogs.dia_objects import (
     dia_object_table,
     need_columns,
     need_unique,
+    with_object_columns,
 )
 from diapipe.errors import InputError
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
@@ -38,6 +39,15 @@ _STATISTICS = {
     "dp_{}_psfFluxChi2": "chi2",
 }
 """Column of a band, and the statistic that it holds."""
+
+_FORCED = {
+    "{}_fpFluxMean": "mean",
+    "{}_fpFluxMeanErr": "mean_err",
+    "dp_{}_fpFluxSigma": "sigma",
+    "dp_{}_fpFluxChi2": "chi2",
+    "dp_{}_fpFluxNdata": "n",
+}
+_SCIENCE = {"{}_scienceFluxMean": "mean", "{}_scienceFluxMeanErr": "mean_err"}
 
 
 def summarize_objects(sources: Table, object_ids: IntArray, *, bands: Sequence[str]) -> Table:
@@ -79,8 +89,8 @@ def summarize_objects(sources: Table, object_ids: IntArray, *, bands: Sequence[s
             "nDiaSources": np.diff(by_object.starts),
             **_positions(read, by_object),
             **_times(time, by_object),
-            **_psf_fluxes(read, time, groups, bands),
-            **_means(read, "scienceFlux", "scienceFlux", groups, bands),
+            **_by_band(_statistics(read, "psfFlux", time, groups), _STATISTICS, bands),
+            **_by_band(_statistics(read, "scienceFlux", time, groups), _SCIENCE, bands),
         },
         n=len(objects),
         bands=bands,
@@ -108,10 +118,9 @@ def with_forced_fluxes(dia_objects: Table, forced_sources: Table) -> Table:
     band = _band_numbers(forced_sources["band"], bands)
     order = _fixed_order(forced_sources)
     groups = _grouped(ids, np.asarray(dia_objects["diaObjectId"])[at], band, len(bands), order)
-    filled = dia_objects.copy()
-    for column, values in _means(read, "psfFlux", "fpFlux", groups, bands).items():
-        filled[column][at] = values
-    return filled
+    found = _by_band(_statistics(read, "psfFlux", np.zeros(len(forced_sources)), groups), _FORCED, bands)
+    row = np.argsort(at)
+    return with_object_columns(dia_objects, {name: values[row] for name, values in found.items()})
 
 
 def _fixed_order(forced_sources: Table) -> IntArray:
@@ -175,28 +184,13 @@ def _times(time: FloatArray, by_object: Groups) -> dict[str, FloatArray]:
     return {"firstDiaSourceMjdTai": first, "lastDiaSourceMjdTai": last, "validityStartMjdTai": last}
 
 
-def _psf_fluxes(
-    read: ColumnReader, time: FloatArray, groups: Groups, bands: Sequence[str]
-) -> dict[str, NDArray[np.generic]]:
-    """All statistics of psfFlux, band by band."""
-    found = _statistics(read, "psfFlux", time, groups)
+def _by_band(found: FluxStatistics, columns: Mapping[str, str], bands: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """Columns of statistics, band by band."""
     return {
         column.format(band): getattr(found, statistic)[index :: len(bands) + 1]
         for index, band in enumerate(bands)
-        for column, statistic in _STATISTICS.items()
+        for column, statistic in columns.items()
     }
-
-
-def _means(
-    read: ColumnReader, flux: str, called: str, groups: Groups, bands: Sequence[str]
-) -> dict[str, NDArray[np.generic]]:
-    """Mean and error of another flux, band by band, under the name that the objects call it."""
-    found = _statistics(read, flux, np.zeros(len(read.table)), groups)
-    columns: dict[str, NDArray[np.generic]] = {}
-    for index, band in enumerate(bands):
-        columns[f"{band}_{called}Mean"] = found.mean[index :: len(bands) + 1]
-        columns[f"{band}_{called}MeanErr"] = found.mean_err[index :: len(bands) + 1]
-    return columns
 
 
 def _statistics(read: ColumnReader, flux: str, time: FloatArray, groups: Groups) -> FluxStatistics:

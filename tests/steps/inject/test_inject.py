@@ -11,8 +11,8 @@ from diapipe.catalogs.injections import INJECTION
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError, UsageError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, ObservationInfo, PhotoCalib
+from diapipe.images.source_profile import source_profile
 from diapipe.steps.inject import Injection, choose, inject, inject_pair, photons_per_count
-from diapipe.steps.inject.profiles import profile
 
 GAIN = 2.0
 VARIANCE = 100.0
@@ -53,7 +53,7 @@ def test_light_added_is_flux_times_psf():
     sources = Table({"x": [100.3], "y": [120.8], "flux": [5000.0]})
     added = inject(exposure, sources, rng=np.random.default_rng(1))
     light = np.zeros(exposure.box.shape)
-    seen = profile(exposure.psf, x=100.3, y=120.8)
+    seen = source_profile(exposure.psf, x=100.3, y=120.8)
     light[seen.box.slices_in(exposure.box)] = 5000.0 * seen.values
     difference = added.masked_image.image.astype(np.float64) - exposure.masked_image.image
     assert np.abs(difference - light).max() < 1e-6 * 400.0
@@ -93,7 +93,7 @@ def test_input_is_left_alone_and_marked():
 
 def test_trail_has_its_flux_and_direction():
     """A trail's light sums to its flux; its second moments are the PSF's, and length²/12 more along it."""
-    seen = profile(GaussianPsf(SIGMA), x=100.2, y=99.7, length=15.0, angle_deg=30.0)
+    seen = source_profile(GaussianPsf(SIGMA), x=100.2, y=99.7, length=15.0, angle_deg=30.0)
     rows, columns = np.mgrid[seen.box.y0 : seen.box.y1, seen.box.x0 : seen.box.x1]
     total = seen.values.sum()
     x, y = ((seen.values * axis).sum() / total for axis in (columns, rows))
@@ -170,7 +170,7 @@ def test_signal_to_noise_is_that_of_an_ideal_fit():
     options = Injection(area_fwhm2=200.0, separation_fwhm=1.0, trailed=0.0)
     table = choose(exposure, NO_STARS, options=options, rng=np.random.default_rng(7))
     assert set(table["kind"]) == {"hostless"}
-    seen = profile(exposure.psf, x=100.0, y=100.0).values
+    seen = source_profile(exposure.psf, x=100.0, y=100.0).values
     squares = (seen**2).sum()
     flux = np.asarray(table["flux"])
     snr = flux / np.sqrt(VARIANCE / squares + flux * (seen**3).sum() / squares**2 / GAIN)

@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.errors import InputError
-from diapipe.images import Exposure, MaskPlane
+from diapipe.images import Exposure, MaskPlane, Psf
+from diapipe.images.source_profile import source_profiles
 from diapipe.numerics.arrays import Float32Array
-from diapipe.steps.inject.profiles import Profile, profile
 
 MARKED = 0.05
 """Pixels are INJECTED where a source has more than this part of its brightest pixel."""
@@ -54,7 +54,7 @@ def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> E
     planes = exposure.masked_image
     light = np.zeros(planes.shape, np.float32)
     mask = planes.mask.copy()
-    for value, seen in zip(flux, profiles_of(exposure, sources), strict=True):
+    for value, seen in zip(flux, source_profiles(psf_of(exposure), sources), strict=True):
         part = seen.within(planes.box)
         if part is None:
             continue
@@ -67,17 +67,11 @@ def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> E
     return replace(exposure, masked_image=added)
 
 
-def profiles_of(exposure: Exposure, sources: Table) -> list[Profile]:
-    """The pixels of each source of unit flux; InputError if the exposure has no PSF."""
+def psf_of(exposure: Exposure) -> Psf:
+    """Its PSF; InputError if it has none."""
     if exposure.psf is None:
-        raise InputError(f"{exposure.name} has no PSF; one is needed to add sources to it")
-    still = np.zeros(len(sources))
-    length, angle = (
-        np.asarray(sources[name], dtype=np.float64) if name in sources.colnames else still
-        for name in ("trail_length", "trail_angle")
-    )
-    rows = zip(np.asarray(sources["x"]), np.asarray(sources["y"]), length, angle, strict=True)
-    return [profile(exposure.psf, x=float(x), y=float(y), length=float(n), angle_deg=float(a)) for x, y, n, a in rows]
+        raise InputError(f"{exposure.name} has no PSF; one is needed to put sources into it")
+    return exposure.psf
 
 
 def photons_per_count(exposure: Exposure) -> float | None:

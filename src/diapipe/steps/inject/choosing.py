@@ -9,14 +9,14 @@ from astropy.table import Table
 
 from diapipe.catalogs.injections import HOSTED, HOSTLESS, TRAILED, VARIABLE, injection_table
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import InputError, UsageError
+from diapipe.errors import UsageError
 from diapipe.images import UNUSABLE, Exposure
 from diapipe.images.sky import icrs_of
+from diapipe.images.source_profile import SourceProfile, source_profiles, static_light
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.significance import flux_of_snr
-from diapipe.steps.inject.adding import photons_per_count, profiles_of
-from diapipe.steps.inject.profiles import Profile
+from diapipe.steps.inject.adding import photons_per_count, psf_of
 from diapipe.steps.limits import Limited
 
 _HOST_SNR, _STAR_SNR = 20.0, 30.0
@@ -105,17 +105,16 @@ def choose(exposure: Exposure, stars: StarList, *, options: Injection, rng: np.r
     InputError
         If the exposure has no PSF.
     """
-    if exposure.psf is None:
-        raise InputError(f"{exposure.name} has no PSF; one is needed to choose sources for it")
-    fwhm = exposure.psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    psf = psf_of(exposure)
+    fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
     x, y, kind, limit = _placed(exposure, stars, fwhm, options, rng)
     n = len(x)
     length = np.where(kind == TRAILED, rng.uniform(0.5, max(options.max_trail_fwhm, 0.5), n) * fwhm, 0.0)
     columns = {"x": x, "y": y, "kind": kind, "trail_length": length, "trail_angle": rng.uniform(0.0, 180.0, n)}
     columns["trail_angle"] *= length > 0
-    seen = profiles_of(exposure, Table(columns))
+    seen = source_profiles(psf, Table(columns))
     snr = np.exp(rng.uniform(np.log(options.min_snr), np.log(options.max_snr), n))
-    static, error = _at_places(exposure, seen)
+    static, error = static_light(exposure.masked_image, seen)
     flux = np.minimum(_flux(exposure, seen, snr, error), limit)
     faded = (rng.uniform(size=n) < options.faded) & (kind != TRAILED)
     ra, dec = (np.full(n, np.nan),) * 2 if exposure.wcs is None else icrs_of(exposure.wcs, x, y)
@@ -164,25 +163,7 @@ def _inside(exposure: Exposure, places: FloatArray, *, margin: float) -> BoolArr
     return np.asarray(inside, dtype=np.bool_)
 
 
-def _at_places(exposure: Exposure, seen: list[Profile]) -> tuple[FloatArray, FloatArray]:
-    """PSF-weighted light at each place, and the error of the flux of a faint source; NaN where no pixel is usable."""
-    planes = exposure.masked_image
-    static, error = np.full((2, len(seen)), np.nan)
-    for i, whole in enumerate(seen):
-        part = whole.within(planes.box)
-        if part is None:
-            continue
-        cut = planes[part.box]
-        good = cut.usable()
-        if not good.any():
-            continue
-        values = part.values[good]
-        static[i] = (values * cut.image[good]).sum() / (values**2).sum()
-        error[i] = 1.0 / np.sqrt((values**2 / cut.variance[good]).sum())
-    return static, error
-
-
-def _flux(exposure: Exposure, seen: list[Profile], snr: FloatArray, error: FloatArray) -> FloatArray:
+def _flux(exposure: Exposure, seen: list[SourceProfile], snr: FloatArray, error: FloatArray) -> FloatArray:
     """Fluxes that are seen with a given signal-to-noise on this image."""
     electrons = photons_per_count(exposure)
     sharpness = np.array([(p.values**3).sum() / (p.values**2).sum() ** 2 for p in seen]) if seen else np.zeros(0)

@@ -1,0 +1,101 @@
+"""How well what was found is measured: positions, fluxes, and whether their errors are true."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from diapipe.catalogs.injections import HOSTED, TRAILED
+from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.stats import robust_sigma
+from diapipe.steps.validate.bins import BRIGHT_SNR, GOOD_SNR, bins_of, number
+
+HOST_EDGES = np.array([-np.inf, 0.1, 1.0, 10.0, np.inf])
+"""Bins of static light over the flux of the change."""
+_FEWEST = 5
+_MEDIAN_ERROR = 1.2533
+"""Standard error of a median of n Gaussian values, times the root of n and over their sigma."""
+_SIGMA_ERROR = 1.1664
+"""The same of a sigma by the interquartile range."""
+_ACCURACY = (
+    "n",
+    "bias",
+    "bias_err",
+    "scatter",
+    "pull_mean",
+    "pull_mean_err",
+    "pull_sigma",
+    "pull_sigma_err",
+    "dx_arcsec",
+    "dy_arcsec",
+    "position_sigma_arcsec",
+)
+
+
+def accuracy_numbers(truth: Table, snr: FloatArray) -> dict[str, Any]:
+    """Positions and fluxes of bright points, pulls of all above the S/N that counts."""
+    points = _found_points(truth)
+    bright, counted = points & (snr > BRIGHT_SNR), points & (snr > GOOD_SNR)
+    hosted = np.asarray(truth["kind"]) == HOSTED
+    return {
+        "bright": _known(_accuracy(truth[bright])),
+        "hostless": _known(_accuracy(truth[counted & ~hosted])),
+        "hosted": _known(_accuracy(truth[counted & hosted])),
+    }
+
+
+def accuracy_table(truth: Table, snr: FloatArray, mag: FloatArray | None) -> Table:
+    """Biases, scatters and pulls by bin, of points."""
+    points = _found_points(truth)
+    rows = []
+    bins = bins_of(snr, mag)
+    if "static_flux" in truth.colnames:
+        ratio = np.asarray(truth["static_flux"]) / np.abs(np.asarray(truth["flux"]))
+        bins.append(("host", ratio, HOST_EDGES))
+    for by, values, edges in bins:
+        for low, high in itertools.pairwise(edges.tolist()):
+            found = _accuracy(truth[points & (values >= low) & (values < high)])
+            if found["n"]:
+                rows.append((by, low, high, *(found.get(name, np.nan) for name in _ACCURACY)))
+    dtypes = ("U8", "f8", "f8", "i8", *["f8"] * (len(_ACCURACY) - 1))
+    return Table(rows=rows or None, names=("by", "from", "to", *_ACCURACY), dtype=dtypes)
+
+
+def _found_points(truth: Table) -> BoolArray:
+    """Rows of points that were found and measured."""
+    measured = np.isfinite(np.asarray(truth["measured"])) & (np.asarray(truth["measured_err"]) > 0)
+    return np.asarray(measured & np.asarray(truth["is_good"]) & (np.asarray(truth["kind"]) != TRAILED), dtype=np.bool_)
+
+
+def _accuracy(rows: Table) -> dict[str, float]:
+    """Biases and scatters of some rows, robustly; the number alone of fewer than five."""
+    flux, measured, error = (np.asarray(rows[name], dtype=np.float64) for name in ("flux", "measured", "measured_err"))
+    n = len(rows)
+    if n < _FEWEST:
+        return {"n": n}
+    relative, pull = measured / flux - 1.0, (measured - flux) / error
+    dx, dy = (np.asarray(rows[name] * rows["pixel_scale"], dtype=np.float64) for name in ("dx", "dy"))
+    scatter, spread = robust_sigma(relative), robust_sigma(pull)
+    root = np.sqrt(n)
+    return {
+        "n": n,
+        "bias": float(np.median(relative)),
+        "bias_err": _MEDIAN_ERROR * scatter / root,
+        "scatter": scatter,
+        "pull_mean": float(np.median(pull)),
+        "pull_mean_err": _MEDIAN_ERROR * spread / root,
+        "pull_sigma": spread,
+        "pull_sigma_err": _SIGMA_ERROR * spread / root,
+        "dx_arcsec": float(np.median(dx)),
+        "dy_arcsec": float(np.median(dy)),
+        "position_sigma_arcsec": float(np.hypot(robust_sigma(dx), robust_sigma(dy)) / np.sqrt(2.0)),
+    }
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float | None]:
+    """For JSON."""
+    return {name: number(value) for name, value in values.items()}

@@ -1,0 +1,197 @@
+"""One difference against what is true of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Column, Table
+
+from diapipe.catalogs.injections import TRAILED
+from diapipe.catalogs.stars import StarList
+from diapipe.errors import InputError
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Psf
+from diapipe.images.calibrated import flux_scale, flux_unit
+from diapipe.images.sky import pixel_scale_deg
+from diapipe.images.source_profile import source_profiles, static_light
+from diapipe.numerics import pairs
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.steps.validate.causes import causes_of, expected_noise_density
+
+LEAST_RADIUS_PX, RADIUS_FWHM = 2.5, 0.5
+"""A source is what is true within this distance: at S/N 5 centroids scatter by 0.12 FWHM along either axis."""
+SEEN_SNR = 1.0
+"""What is fainter explains no source."""
+_CORE_PX = 2
+_ARCSEC = 3600.0
+_SOURCE_COLUMNS = ("diaSourceId", "x", "y", "snr", "dp_bad")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """What became of the truth on one difference, and what its sources are.
+
+    Attributes
+    ----------
+    truth
+        Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_usable`` (no unusable
+        pixel within two), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found, without ``dp_bad``),
+        ``measured``, ``measured_err`` (the flux of the source; of its trail where something trailed), ``dx``, ``dy``
+        (pixels, found less true). Fluxes are in the unit of the DIA sources.
+    sources
+        ``diaSourceId``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and ``cause``, as
+        `causes_of` tells it.
+    area_deg2
+        Of the usable pixels; NaN without a WCS.
+    pixel_scale_arcsec
+        NaN without a WCS.
+    n_expected_noise
+        Sources that Gaussian noise alone makes on the usable pixels.
+    name, band
+        Of the difference.
+    """
+
+    truth: Table
+    sources: Table
+    area_deg2: float
+    pixel_scale_arcsec: float
+    n_expected_noise: float
+    name: str
+    band: str
+
+
+def judge(
+    difference: Difference,
+    dia_sources: Table,
+    truth: Table,
+    *,
+    stars: StarList,
+    threshold_sigma: float,
+) -> Judged:
+    """Compare the sources of a difference with what is true of it.
+
+    Parameters
+    ----------
+    difference
+        With its PSF.
+    dia_sources
+        Found on it.
+    truth
+        ``x``, ``y`` (parent pixels), ``flux`` (science minus template, in the unit of the difference's pixels) and
+        ``kind``; ``trail_length`` and ``trail_angle`` where something trailed.
+    stars
+        Of the science image: what a source may be left over from.
+    threshold_sigma
+        That sources were searched with.
+
+    Raises
+    ------
+    InputError
+        If the difference has no PSF.
+    """
+    exposure = difference.exposure
+    seen, psf = seen_on(difference, truth), _psf_of(difference)
+    fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    radius = np.full(len(seen), max(LEAST_RADIUS_PX, RADIUS_FWHM * fwhm))
+    if "trail_length" in seen.colnames:
+        radius += 0.5 * np.asarray(seen["trail_length"])
+    at_truth, at_sources = _places(seen), _places(dia_sources)
+    near = pairs.all_pairs(at_truth, at_sources, radius=float(radius.max(initial=0.0)))
+    near = near.select(near.distance <= radius[near.first])
+    is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)
+    is_true[near.second[np.abs(np.asarray(seen["snr_true"]))[near.first] > SEEN_SNR]] = True
+    _add_outcome(seen, dia_sources, near)
+    sources = dia_sources[list(_SOURCE_COLUMNS)]
+    sources["is_true"] = is_true
+    sources["cause"] = causes_of(dia_sources, stars=stars, fwhm_px=fwhm)
+    n_usable = int(np.count_nonzero(exposure.masked_image.usable(UNUSABLE_DIFFERENCE)))
+    scale = float("nan") if exposure.wcs is None else pixel_scale_deg(exposure.wcs)
+    middle = {"x": exposure.box.x_center, "y": exposure.box.y_center}
+    return Judged(
+        truth=seen,
+        sources=sources,
+        area_deg2=n_usable * scale**2,
+        pixel_scale_arcsec=scale * _ARCSEC,
+        n_expected_noise=n_usable * expected_noise_density(psf, **middle, threshold=threshold_sigma),
+        name=exposure.name,
+        band=exposure.info.band,
+    )
+
+
+def seen_on(difference: Difference, truth: Table) -> Table:
+    """What is true on a difference: the rows on its pixels, with ``snr_true`` and ``is_usable``, fluxes calibrated.
+
+    ``snr_true`` is the flux over the error of an ideal fit with the difference's own PSF and variance.
+
+    Raises
+    ------
+    InputError
+        If the difference has no PSF.
+    """
+    planes, box = difference.exposure.masked_image, difference.box
+    x, y = np.asarray(truth["x"], dtype=np.float64), np.asarray(truth["y"], dtype=np.float64)
+    inside = (x > box.x0 - 0.5) & (x < box.x1 - 0.5) & (y > box.y0 - 0.5) & (y < box.y1 - 0.5)
+    seen = Table(truth[inside], copy=True)
+    x, y = x[inside], y[inside]
+    _, error = static_light(planes, source_profiles(_psf_of(difference), seen))
+    flux = np.asarray(seen["flux"], dtype=np.float64)
+    seen["snr_true"] = flux / error
+    seen["is_usable"] = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
+    scale = flux_scale(difference.exposure, x=x, y=y)
+    for name in ("flux", "static_flux"):
+        if name in seen.colnames:
+            seen[name] = Column(np.asarray(seen[name], dtype=np.float64) * scale, unit=flux_unit(difference.exposure))
+    return seen
+
+
+def _add_outcome(seen: Table, dia_sources: Table, near: pairs.Pairs) -> None:
+    """Columns on the nearest source of each true row; a good one goes before a bad one."""
+    n = len(seen)
+    good = ~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)
+    found: IntArray = np.full(n, -1, np.int64)
+    best_last = np.lexsort((-near.distance, good[near.second]))
+    found[near.first[best_last]] = near.second[best_last]
+    there = found >= 0
+    columns = {name: np.full(n, np.nan) for name in ("measured", "measured_err", "dx", "dy")}
+    flux, error = _fluxes(seen, dia_sources, found)
+    columns["measured"][there], columns["measured_err"][there] = flux, error
+    for axis in "xy":
+        columns[f"d{axis}"][there] = np.asarray(dia_sources[axis])[found[there]] - np.asarray(seen[axis])[there]
+    ids: IntArray = np.zeros(n, np.int64)
+    ids[there] = np.asarray(dia_sources["diaSourceId"])[found[there]]
+    is_good: BoolArray = there.copy()
+    is_good[there] = good[found[there]]
+    seen["diaSourceId"], seen["is_good"] = ids, is_good
+    for name, values in columns.items():
+        seen[name] = values
+
+
+def _fluxes(seen: Table, dia_sources: Table, found: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Flux and error of what was found: of its trail where something trailed and a trail was fitted."""
+    there = found >= 0
+    index = found[there]
+    flux, error = (np.asarray(dia_sources[name], dtype=np.float64)[index] for name in ("psfFlux", "psfFluxErr"))
+    trail, its_error = (
+        np.asarray(dia_sources[name], dtype=np.float64)[index] for name in ("trailFlux", "trailFluxErr")
+    )
+    fitted = (np.asarray(seen["kind"])[there] == TRAILED) & np.isfinite(trail) & np.isfinite(its_error)
+    fitted &= ~np.asarray(dia_sources["trail_flag"], dtype=np.bool_)[index]
+    return np.where(fitted, trail, flux), np.where(fitted, its_error, error)
+
+
+def _is_clean(difference: Difference, x: float, y: float) -> bool:
+    """Whether the pixels next to a place are usable."""
+    core = Box.around(x=x, y=y, half=_CORE_PX).intersect(difference.box)
+    return core is not None and bool(difference.exposure.masked_image[core].usable(UNUSABLE_DIFFERENCE).all())
+
+
+def _psf_of(difference: Difference) -> Psf:
+    """The PSF; InputError if there is none."""
+    if difference.exposure.psf is None:
+        raise InputError(f"the difference {difference.exposure.name} has no PSF; one is needed to judge its sources")
+    return difference.exposure.psf
+
+
+def _places(table: Table) -> FloatArray:
+    """Pixel positions, shape (n, 2)."""
+    return np.stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)], axis=1)

@@ -10,7 +10,7 @@ from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.ids import dia_source_ids
 from diapipe.errors import InputError
 from diapipe.images import DiscreteSkyMap, TractGrid, TractPlace
-from diapipe.tasks.associate import AssociateTask
+from diapipe.tasks.associate import NEEDED, AssociateTask
 
 FIELDS = {"equator": (0.0, 0.0), "south": (123.0, -65.0), "pole": (40.0, 89.99)}
 ARCSEC = 1.0 / 3600.0
@@ -133,6 +133,33 @@ def test_a_source_that_is_nowhere_is_told_once(task):
     found = everywhere(task, [[image([10.0, np.nan, 10.001], [-20.0, -20.0, -20.0], visit=1)]], sky_map)
     assert [str(reason) for reason in of_all(found, "rejectedDiaSources")["reason"]] == ["its position is not known"]
     assert len(of_all(found, "diaObjects")) == 2
+
+
+@pytest.mark.parametrize("column", NEEDED)
+def test_a_table_without_a_column_is_refused(task, column):
+    """One sentence says which table, and what it lacks."""
+    table = image([10.0], [-20.0], visit=1)
+    table.remove_column(column)
+    told = {"visit": "detector 0", "detector": "visit 1"}.get(column, "visit 1, detector 0")
+    with pytest.raises(InputError, match=rf"^the table of DIA sources of {told} has no column {column}; it has "):
+        everywhere(task, [[table]], two_tracts(10.0, -20.0))
+
+
+def test_an_image_without_any_position_is_told(task, caplog):
+    """No patch can have its sources: they are in no table, and a warning says so."""
+    found = everywhere(task, [[image([np.nan] * 2, [np.nan] * 2, visit=1)]], two_tracts(10.0, -20.0))
+    assert len(of_all(found, "diaObjects")) == len(of_all(found, "rejectedDiaSources")) == 0
+    assert "visit 1, detector 0: none of its 2 sources has a position" in caplog.text
+
+
+def test_a_trail_is_judged_by_the_exposure_of_its_own_image(task):
+    """Two instruments with visits of one number: 20 arcsec in 30 s are too fast, in 60 s not."""
+    sky_map, trail = two_tracts(10.0, -20.0), {"trail_flag": np.array([False]), "trailLength": np.array([20.0])}
+    short = image([10.0], [-20.0], visit=1, detector=0, exposureTime=np.array([30.0]), **trail)
+    long = image([10.001], [-20.0], visit=1, detector=1, exposureTime=np.array([60.0]), **trail)
+    found = everywhere(task, [[short, long]], sky_map)
+    assert of_all(found, "rejectedDiaSources")["diaSourceId"].tolist() == short["diaSourceId"].tolist()
+    assert of_all(found, "diaObjects")["diaObjectId"].tolist() == long["diaSourceId"].tolist()
 
 
 def test_a_patch_without_sources_has_tables_without_rows(task):

@@ -56,6 +56,8 @@ _IDENTITY = [
     ),
     Column("band", "U32", "", "Name of the filter"),
     Column("midpointMjdTai", "f8", "d", "Middle of the exposure"),
+    Column("exposureTime", "f4", "s", "Exposure time; NaN where the image does not tell"),
+    Column("timeWithdrawnMjdTai", "f8", "d", "When this was withdrawn; NaN for what stands"),
 ]
 
 _POSITION = [
@@ -91,6 +93,7 @@ def _correction(flux: str, flag: str) -> list[Column]:
 _FLUXES = [
     *_of("f4", FLUX, [("psfFlux", "PSF flux on the difference"), ("psfFluxErr", "Error of psfFlux")]),
     Column("psfChi2", "f4", "", "Chi squared of the PSF fit"),
+    Column("psfLnL", "f4", "", "Log of the PSF fit's likelihood over that of a perfect fit: -psfChi2/2"),
     Column("psfNdata", "i4", "", "Pixels in the PSF fit"),
     *_of(
         "?",
@@ -176,6 +179,7 @@ _DIPOLE_AND_TRAIL = [
     ),
     Column("trailChi2", "f4", "", "Chi squared of the trail fit"),
     Column("trailNdata", "i4", "", "Pixels in the trail fit; 0 where none was made"),
+    Column("trailAlgorithm", "i4", "", "What was fitted: 1, a line convolved with the PSF; 0 where nothing was"),
     *_of(
         "?",
         "",
@@ -200,6 +204,8 @@ _SHAPE = [
         ],
     ),
     Column("shape_flag", "?", "", "The moments did not converge"),
+    Column("shape_flag_no_pixels", "?", "", "There is no usable pixel, or no light, to measure moments of"),
+    Column("shape_flag_not_contained", "?", "", "The centroid lies outside the box of the footprint"),
     Column("extendedness", "f4", "", "0 for a point source, towards 1 for a source much larger than the PSF"),
     Column("bboxSize", "i4", "pix", "Longer side of the footprint's box"),
 ]

@@ -11,14 +11,14 @@ from lsst.pex.config import ChoiceField, ConfigurableField, Field, ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
-from diapipe.catalogs.dia_objects import ordered_bands
+from diapipe.catalogs.dia_objects import need_columns, ordered_bands
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.source_batch import SourceBatch
 from diapipe.catalogs.tables import stacked
 from diapipe.errors import InputError
 from diapipe.images.patch_area import PatchArea
 from diapipe.images.sky_map import SkyMap
-from diapipe.numerics.arrays import IntArray
+from diapipe.numerics.arrays import BoolArray, IntArray
 from diapipe.numerics.sphere import angles_of, unit_vectors
 from diapipe.steps.associate import ASSOCIATORS, Association
 from diapipe.steps.summarize.objects import summarize_objects
@@ -40,6 +40,9 @@ COLUMNS = (
     *("templateFlux", "templateFluxErr", "snr", "isNegative", "isDipole", "extendedness", "trailLength"),
 )
 """Of an associated source; all others are in the tables of the detectors, by diaSourceId."""
+
+NEEDED = ("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "ra", "dec", "psfFlux", "psfFluxErr")
+"""Without which the sources of an image cannot be associated, or their objects not be summarized."""
 
 REJECTED = ("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "ra", "dec", "psfFlux", "psfFluxErr", "snr")
 """Of a source that was left out."""
@@ -148,7 +151,6 @@ class AssociateTask(PipelineTask):
             butlerQC.get(inputRefs.skyMap),
             tract=int(dataId["tract"]),
             patch=int(dataId["patch"]),
-            exposureTimes=_exposure_times(handle.dataId for handle in handles),
         )
         butlerQC.put(found, outputRefs)
 
@@ -159,7 +161,6 @@ class AssociateTask(PipelineTask):
         *,
         tract: int,
         patch: int,
-        exposureTimes: Mapping[int, float] | None = None,
     ) -> Struct:
         """Associate.
 
@@ -171,20 +172,23 @@ class AssociateTask(PipelineTask):
             The map, or the parameters of one.
         tract, patch
             Numbers of the tract and of the patch in it.
-        exposureTimes
-            Seconds, by visit, to know which trails are too fast.
 
         Returns
         -------
         Struct
             ``diaObjects``, ``associatedDiaSources``, ``rejectedDiaSources``; all three may be without rows.
+
+        Raises
+        ------
+        InputError
+            If a table lacks a column, or fluxes of two units come together.
         """
+        diaSources = [list(map(self._checked, group)) for group in diaSources]
         sky_map = SkyMap.of(skyMap)
         area = PatchArea(sky_map=sky_map, tract=tract, patch=patch, margin_arcsec=self.config.margin)
         tables = [table for group in diaSources for table in sorted(group, key=_when)]
         bands = ordered_bands({*self.config.bands, *_bands(tables)})
-        times = exposureTimes or {}
-        near = [self._filtered(table, area, times.get(_when(table)[1])) for table in tables]
+        near = [self._filtered(table, area) for table in tables]
         association = self.associator.run(SourceBatch.from_table(kept) for kept, _ in near).association
         sources = _stacked([kept for kept, _ in near])
         rejected = [left for _, left in near] + [_set_aside(sources, association)]
@@ -205,10 +209,20 @@ class AssociateTask(PipelineTask):
         wanted = (("visit", "onlyVisits"), ("detector", "onlyDetectors"), ("band", "onlyBands"))
         return all(not getattr(self.config, name) or dataId[key] in getattr(self.config, name) for key, name in wanted)
 
-    def _filtered(self, table: Table, area: PatchArea, exposure_time: float | None) -> tuple[Table, Table]:
+    def _checked(self, table: Table) -> Table:
+        """The same, if it can be associated; sources that no patch can have are told."""
+        image = [f"{key} {table[key][0]}" for key in ("visit", "detector") if len(table) and key in table.colnames]
+        name = f"the table of DIA sources of {', '.join(image)}" if image else "a table of DIA sources"
+        need_columns(table, NEEDED, name=name)
+        if len(table) and not _has_position(table).any():
+            told = "%s: none of its %d sources has a position, so that they are in the tables of no patch"
+            self.log.warning(told, name, len(table))
+        return table
+
+    def _filtered(self, table: Table, area: PatchArea) -> tuple[Table, Table]:
         """Of the sources near the patch those to associate, and those left out with the reason."""
         near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
-        found = self.filterDiaSources.run(table[near], exposure_time)
+        found = self.filterDiaSources.run(table[near])
         return found.kept, found.rejected
 
     def _tell(self, tract: int, patch: int, objects: Table, sources: Table, rejected: Table) -> None:
@@ -233,12 +247,6 @@ def _coadd_inputs(tables: Sequence[Table]) -> set[tuple[str, int]]:
             "= all, or choose visits: --selectId visit=... for associationDriver.py"
         )
     return set[tuple[str, int]]().union(*map(selected_visits, tables))
-
-
-def _exposure_times(dataIds: Iterable[Any]) -> dict[int, float]:
-    """Seconds, by visit, as far as the repository tells."""
-    records = (dataId.records["visit"] for dataId in dataIds if dataId.hasRecords())
-    return {int(record.id): float(record.exposure_time) for record in records if record.exposure_time is not None}
 
 
 def _when(table: Table) -> tuple[float, int, int]:
@@ -283,10 +291,15 @@ def _owned(table: Table, area: PatchArea) -> Table:
     return table[area.owns(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))]
 
 
+def _has_position(table: Table) -> BoolArray:
+    """Whether it is known where a row is."""
+    return np.asarray(np.isfinite(table["ra"]) & np.isfinite(table["dec"]))
+
+
 def _without_position(table: Table, area: PatchArea) -> Table:
     """The sources of an image that are nowhere, given to the patch that holds the middle of the others."""
     ra, dec = (np.asarray(table[name], np.float64) for name in ("ra", "dec"))
-    known = np.isfinite(ra) & np.isfinite(dec)
+    known = _has_position(table)
     middle = unit_vectors(ra[known], dec[known]).sum(axis=0) if known.any() else np.full(3, np.nan)
     there = angles_of(middle[None])
     is_here = area.owns(ra=there[0], dec=there[1])

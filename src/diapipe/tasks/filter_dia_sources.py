@@ -36,7 +36,8 @@ class FilterDiaSourcesTask(Task):
         diaSources
             Of one image.
         exposureTime
-            Of the image, seconds; without it no trail is too fast.
+            Of the image, seconds, where their column ``exposureTime`` does not tell; without either no trail is too
+            fast.
 
         Returns
         -------

@@ -48,6 +48,7 @@ def _of_peaks(difference: Exposure, peaks: Peaks) -> Table:
         "detector": np.full(n, info.detector),
         "band": np.full(n, info.band, "U32"),
         "midpointMjdTai": np.full(n, info.mjd_midpoint),
+        "exposureTime": np.full(n, info.exposure_time_s),
         "x": peaks.x,
         "y": peaks.y,
         "dp_score": peaks.significance,

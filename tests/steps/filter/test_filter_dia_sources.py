@@ -120,6 +120,14 @@ def test_speed_is_judged_by_the_exposure_of_each_row():
     assert reasons(table, exposure_time_s=float("nan")) == ["", ""]
 
 
+def test_the_table_tells_its_exposure_times():
+    """The column counts before what is given, which stands for rows that do not tell."""
+    table = sources(3, trail_flag=[False] * 3, trailLength=[20.0] * 3, exposureTime=[30.0, 60.0, np.nan])
+    fast = "trail of 20.0 arcsec, too fast"
+    assert reasons(table) == [fast, "", ""]
+    assert reasons(table, exposure_time_s=30.0) == [fast, "", fast]
+
+
 def test_reliability_is_asked_when_there_is_one():
     """Below the limit, not at it; NaN accuses nobody."""
     table = sources()

@@ -15,19 +15,24 @@ from diapipe.images import (
     ChebyshevField,
     Difference,
     Exposure,
+    Footprints,
     GaussianPsf,
     MaskedImage,
     MaskPlane,
     ObservationInfo,
+    Peaks,
     PhotoCalib,
     SpatialKernel,
 )
 from diapipe.steps.detect import detect
 from diapipe.steps.measure import measure
+from diapipe.steps.measure.flags import footprint_columns
 
 PSF = GaussianPsf(1.8, 29)
 ERROR = 10 / np.sqrt((PSF.kernel_image(x=0, y=0) ** 2).sum())
-INFO = ObservationInfo(visit=2026010100042, detector=94, band="narrow band of oxygen", mjd_midpoint=61041.25)
+INFO = ObservationInfo(
+    visit=2026010100042, detector=94, band="narrow band of oxygen", mjd_midpoint=61041.25, exposure_time_s=30.0
+)
 
 
 def tan_wcs() -> WCS:
@@ -202,7 +207,29 @@ def test_identity(rng):
     assert set(table["detector"]) == {94}
     assert set(table["band"]) == {INFO.band}
     assert set(table["midpointMjdTai"]) == {61041.25}
+    assert set(table["exposureTime"]) == {INFO.exposure_time_s}
+    assert np.isnan(table["timeWithdrawnMjdTai"]).all()
     assert len(set(table["diaSourceId"])) == 2
+
+
+def test_columns_of_the_data_model_that_follow_from_others():
+    """The likelihood that of χ², good moments without flags, an algorithm where a trail was fitted."""
+    table = catalogue(*pair(drawn((100.0, 100.0, 5000.0), (200.0, 300.0, 4000.0))))
+    np.testing.assert_allclose(table["psfLnL"], -0.5 * table["psfChi2"], rtol=1e-6)
+    assert not table["shape_flag_no_pixels"].any()
+    assert not table["shape_flag_not_contained"].any()
+    assert (table["trailAlgorithm"] == (np.asarray(table["trailNdata"]) > 0)).all()
+
+
+def test_a_centroid_may_lie_beside_its_footprint():
+    """On the last half pixel of the footprint's box it is inside, just beyond it not."""
+    spans = np.array([[10, 20, 25], [11, 20, 25]])
+    at = np.array([22.0, 22.0, 22.0])
+    peaks = Peaks(at, at, at, np.zeros(3, np.int64), *np.full((3, 3), np.nan))
+    footprints = Footprints(spans=spans, offsets=np.array([0, 2]), peaks=peaks, box=Box.from_shape((50, 50)))
+    found = footprint_columns(footprints, x=np.array([19.5, 19.4, 22.0]), y=np.array([10.0, 10.0, 11.6]))
+    assert found["shape_flag_not_contained"].tolist() == [False, True, True]
+    assert found["bboxSize"].tolist() == [5, 5, 5]
 
 
 def test_no_detections():

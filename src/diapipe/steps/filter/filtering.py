@@ -60,7 +60,8 @@ def filter_dia_sources(
     options
         The cuts; the defaults where none are given.
     exposure_time_s
-        Of the image, or of that of each row; without it, trails are not judged by their speed.
+        Of the image, or of that of each row, where the column ``exposureTime`` does not tell. Trails of an unknown
+        exposure time are not judged by their speed.
     name
         What messages call the table.
 
@@ -155,10 +156,15 @@ def _trails(
     at_edge = reader.truths_or(("trail_flag_edge",), False)
     long = reader.truths_or(("dp_trail_flag_suspectLongTrail",), False)
     yield trailed & at_edge & long, "a long trail at the edge of the image"
-    if exposure_time_s is not None:
-        most = options.max_trail_arcsec_per_s * np.broadcast_to(exposure_time_s, length.shape)
-        said = np.char.mod("trail of %.1f arcsec, too fast", np.where(trailed, length, 0.0))
-        yield trailed & (length >= most), said
+    most = options.max_trail_arcsec_per_s * _exposure_times(reader, exposure_time_s)
+    said = np.char.mod("trail of %.1f arcsec, too fast", np.where(trailed, length, 0.0))
+    yield trailed & (length >= most), said
+
+
+def _exposure_times(reader: ColumnReader, given: float | FloatArray | None) -> FloatArray:
+    """Seconds of each row: what the table says, else what was given, else NaN."""
+    told = reader.numbers_or(("exposureTime",), np.nan, unit="s")
+    return np.where(np.isfinite(told), told, np.nan if given is None else given)
 
 
 def _below(values: FloatArray, least: float, what: str) -> Cut:

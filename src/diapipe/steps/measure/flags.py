@@ -9,7 +9,7 @@ from diapipe.catalogs.flag_names import PIXEL_FLAGS
 from diapipe.images import Footprints, MaskPlane
 from diapipe.images.planes import Planes
 from diapipe.numerics import surroundings
-from diapipe.numerics.arrays import BoolArray, IntArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.measure.sources import Sources
 
 
@@ -36,7 +36,18 @@ def _in_footprints(planes: Planes, footprints: Footprints) -> IntArray:
     return found
 
 
-def footprint_sizes(footprints: Footprints) -> IntArray:
-    """Longer side of every footprint's box; shape (n,)."""
+def footprint_columns(footprints: Footprints, *, x: FloatArray, y: FloatArray) -> dict[str, IntArray | BoolArray]:
+    """What the box of the footprint that each source lies in says: its longer side, and whether it holds the centroid.
+
+    Parameters
+    ----------
+    footprints
+        With a peak for each source.
+    x, y
+        Centroids in parent coordinates.
+    """
     boxes = [footprints.box_of(i) for i in range(len(footprints))]
-    return np.array([max(box.height, box.width) for box in boxes], dtype=np.int64)
+    edges = np.array([(box.y0, box.y1, box.x0, box.x1) for box in boxes], dtype=np.int64).reshape(-1, 4)
+    y0, y1, x0, x1 = edges[footprints.peaks.footprint].T
+    is_inside = (y >= y0 - 0.5) & (y < y1 - 0.5) & (x >= x0 - 0.5) & (x < x1 - 0.5)
+    return {"bboxSize": np.maximum(y1 - y0, x1 - x0), "shape_flag_not_contained": ~is_inside}

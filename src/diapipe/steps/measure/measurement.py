@@ -18,7 +18,6 @@ from diapipe.images import (
     Detections,
     Difference,
     Exposure,
-    Footprints,
     MaskedImage,
     Peaks,
     Psf,
@@ -137,7 +136,7 @@ def measure(
         columns |= sky.dipole_columns(exposure.wcs, columns)
     columns |= _identity_columns(exposure, len(peaks))
     columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
-    columns |= _footprint_columns(detections.footprints)
+    columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
     columns["dp_residual"] = quality.is_residual(_without_shapes_of_trails(columns), cuts=options.cuts)
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
@@ -192,6 +191,7 @@ def _positions_and_fluxes(exposure: Exposure, fits: PsfFits) -> Columns:
         "psfFluxErr": fits.flux_err,
         "snr": flux / fits.flux_err,
         "psfChi2": fits.column(psf_photometry.CHI2),
+        "psfLnL": -0.5 * fits.column(psf_photometry.CHI2),
         "psfNdata": fits.column(psf_photometry.N_USED),
         "psfFlux_flag": fits.is_poor,
         "psfFlux_flag_edge": fits.is_at_edge,
@@ -299,11 +299,6 @@ def _without_shapes_of_trails(columns: Columns) -> Columns:
     return columns | {"dp_chi2Excess": np.where(columns["trail_flag"], columns["dp_chi2Excess"], np.nan)}
 
 
-def _footprint_columns(footprints: Footprints) -> Columns:
-    """Size of the footprint that each peak lies in."""
-    return {"bboxSize": flags.footprint_sizes(footprints)[footprints.peaks.footprint]}
-
-
 def _identity_columns(exposure: Exposure, n: int) -> Columns:
     """Which exposure, which source."""
     info = exposure.info
@@ -313,6 +308,7 @@ def _identity_columns(exposure: Exposure, n: int) -> Columns:
         "detector": np.full(n, info.detector),
         "band": np.full(n, info.band, "U32"),
         "midpointMjdTai": np.full(n, info.mjd_midpoint),
+        "exposureTime": np.full(n, info.exposure_time_s),
     }
 
 

@@ -8,7 +8,7 @@ from diapipe.images import MaskPlane
 from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import BoolArray, FloatArray
-from diapipe.numerics.moments import AdaptiveMoments, adaptive_moments
+from diapipe.numerics.moments import NO_SIGNAL, AdaptiveMoments, adaptive_moments
 from diapipe.numerics.weighting import cut_blocks
 from diapipe.steps.measure.sources import Sources
 
@@ -31,7 +31,8 @@ def shape_columns(
         for name, value in (("ixx", found.ixx), ("iyy", found.iyy), ("ixy", found.ixy))
     }
     columns |= {name: value * area for name, value in zip(("ixxPSF", "iyyPSF", "ixyPSF"), of_psf, strict=True)}
-    return columns | {"shape_flag": bad, "extendedness": np.where(bad, np.nan, extendedness)}
+    columns |= {"shape_flag": bad, "shape_flag_no_pixels": found.flag == NO_SIGNAL}
+    return columns | {"extendedness": np.where(bad, np.nan, extendedness)}
 
 
 def _moments_of_sources(

@@ -18,6 +18,9 @@ from diapipe.steps.measure.trail_fits import Found, fit_lines, lines_through
 
 type Columns = dict[str, NDArray[Any]]
 
+LINE_WITH_PSF = 1
+"""Number of what is fitted here: a line of light convolved with the PSF."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trails(Limited):
@@ -184,6 +187,7 @@ def _places(found: Found, planes: Planes) -> Columns:
         "trailFluxErr": error[0],
         "trailChi2": found.chi2,
         "trailNdata": found.n_used,
+        "trailAlgorithm": np.where(found.n_used > 0, LINE_WITH_PSF, 0),
         "dp_trailX": x,
         "dp_trailY": y,
         "dp_trailDx": dx,

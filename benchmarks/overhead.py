@@ -25,7 +25,7 @@ from benchmarks.machinery import write_line
 from diapipe.cli.run import survey_pipeline
 from diapipe.tasks.running import DataSelection, RunRequest, Settings, pool, registering, run_survey, survey_run
 
-STEPS = ("visits", "scale", "coadds", "differences")
+STEPS = ("visits", "scale", "coadds", "differences", "objects", "forced", "lightcurves")
 
 
 class Clock:

@@ -147,7 +147,7 @@ class AssociateTask(PipelineTask):
         handles = [butlerQC.get(ref) for ref in refs]
         runs = dict.fromkeys(handle.ref.run for handle in handles)
         found = self.run(
-            [[handle.get() for handle in handles if handle.ref.run == run] for run in runs],
+            [self._read([handle for handle in handles if handle.ref.run == run]) for run in runs],
             butlerQC.get(inputRefs.skyMap),
             tract=int(dataId["tract"]),
             patch=int(dataId["patch"]),
@@ -200,9 +200,18 @@ class AssociateTask(PipelineTask):
         self._tell(tract, patch, objects, sources, rejected)
         return Struct(
             diaObjects=objects,
-            associatedDiaSources=sources[[name for name in COLUMNS if name in sources.colnames]],
-            rejectedDiaSources=rejected[[name for name in (*REJECTED, "reason") if name in rejected.colnames]],
+            associatedDiaSources=_narrowed(sources, COLUMNS),
+            rejectedDiaSources=_narrowed(rejected, (*REJECTED, "reason")),
         )
+
+    def _read(self, handles: Sequence[Any]) -> list[Table]:
+        """The tables of a RUN, which have the same columns, without those that nobody looks at."""
+        looked_at = getattr(self.filterDiaSources, "columns", None)
+        if looked_at is None or not handles:
+            return [handle.get() for handle in handles]
+        wanted = {*COLUMNS, *REJECTED, *looked_at()}
+        there = [name for name in handles[0].get(component="columns") if name in wanted]
+        return [handle.get(parameters={"columns": there}) for handle in handles]
 
     def _takes(self, dataId: Any) -> bool:
         """Whether the sources of an image are wanted."""
@@ -223,7 +232,7 @@ class AssociateTask(PipelineTask):
         """Of the sources near the patch those to associate, and those left out with the reason."""
         near = area.is_near(ra=np.asarray(table["ra"]), dec=np.asarray(table["dec"]))
         found = self.filterDiaSources.run(table[near])
-        return found.kept, found.rejected
+        return _narrowed(found.kept, COLUMNS), _narrowed(found.rejected, (*REJECTED, "reason"))
 
     def _tell(self, tract: int, patch: int, objects: Table, sources: Table, rejected: Table) -> None:
         """Numbers for the log and for the metadata."""
@@ -231,6 +240,11 @@ class AssociateTask(PipelineTask):
             self.metadata[name] = len(rows)
         told = "tract %d, patch %d: %d objects of %d sources; %d left out"
         self.log.info(told, tract, patch, len(objects), len(sources), len(rejected))
+
+
+def _narrowed(table: Table, columns: Iterable[str]) -> Table:
+    """Some columns, in this order, as far as they are there."""
+    return table[[name for name in columns if name in table.colnames]]
 
 
 def _coadd_inputs(tables: Sequence[Table]) -> set[tuple[str, int]]:
@@ -303,7 +317,7 @@ def _without_position(table: Table, area: PatchArea) -> Table:
     middle = unit_vectors(ra[known], dec[known]).sum(axis=0) if known.any() else np.full(3, np.nan)
     there = angles_of(middle[None])
     is_here = area.owns(ra=there[0], dec=there[1])
-    lost = table[~known & is_here]
+    lost = _narrowed(table, REJECTED)[~known & is_here]
     lost["reason"] = np.full(len(lost), "its position is not known")
     return lost
 
@@ -313,6 +327,6 @@ def _set_aside(sources: Table, association: Association) -> Table:
     again = ~_firsts(np.asarray(sources["diaSourceId"]))
     aside = association.set_aside
     reason = dict(zip(aside.ids.tolist(), aside.reasons.tolist(), strict=True))
-    table = sources[again]
+    table = _narrowed(sources, REJECTED)[again]
     table["reason"] = [reason[id] for id in np.asarray(table["diaSourceId"]).tolist()] or np.empty(0, "U64")
     return table

@@ -7,7 +7,7 @@ from typing import Any
 from astropy.table import Table
 from lsst.pipe.base import Struct, Task
 
-from diapipe.steps.filter import DiaSourceFilter, filter_dia_sources
+from diapipe.steps.filter import DiaSourceFilter, columns_read, filter_dia_sources
 from diapipe.tasks.fields import OptionConfig, option, options_of
 
 
@@ -47,3 +47,7 @@ class FilterDiaSourcesTask(Task):
         options = options_of(self.config, DiaSourceFilter)
         found = filter_dia_sources(diaSources, options, exposure_time_s=exposureTime)
         return Struct(kept=found.kept, rejected=found.rejected)
+
+    def columns(self) -> frozenset[str]:
+        """The columns that are looked at: a table may come without the others."""
+        return columns_read(options_of(self.config, DiaSourceFilter))

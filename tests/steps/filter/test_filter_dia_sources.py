@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.errors import InputError, UsageError
-from diapipe.steps.filter import DiaSourceFilter, filter_dia_sources
+from diapipe.steps.filter import DiaSourceFilter, columns_read, filter_dia_sources
 
 NOTHING = DiaSourceFilter(bad_flags=(), min_science_snr=None, max_trail_arcsec_per_s=None, set_aside=())
 
@@ -25,8 +25,12 @@ def sources(n=4, **columns):
 
 
 def reasons(table, options=None, **more):
-    """The reason against each row, "" for those kept."""
+    """The reason against each row, "" for those kept; the same where the columns are missing that no cut looks at."""
     kept, rejected = filter_dia_sources(table, options, **more)
+    looked_at = columns_read(options or DiaSourceFilter())
+    narrow = table[[name for name in table.colnames if name in {"diaSourceId", *looked_at}]]
+    again = filter_dia_sources(narrow, options, **more).rejected
+    assert again["diaSourceId", "reason"].as_array().tolist() == rejected["diaSourceId", "reason"].as_array().tolist()
     said = dict(zip(rejected["diaSourceId"].tolist(), rejected["reason"].tolist(), strict=True))
     assert sorted([*kept["diaSourceId"].tolist(), *said]) == sorted(table["diaSourceId"].tolist())
     return [said.get(i, "") for i in table["diaSourceId"].tolist()]

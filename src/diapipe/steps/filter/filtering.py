@@ -28,6 +28,11 @@ CENTROID = "centroid_flag"
 BAD_FOR = ("dp_residual", "dp_badPixel", "psfFlux_flag", "dp_trailOf")
 """What ``dp_bad`` is set for, the first to be named first."""
 
+_LOOKED_AT = (
+    *("ra", "dec", "ssObjectId", "scienceFlux", "scienceFluxErr", "reliability", "trailLength", "trail_flag"),
+    *("trail_flag_edge", "dp_trail_flag_offImage", "dp_trail_flag_suspectLongTrail", "exposureTime"),
+)
+
 
 class Filtered(NamedTuple):
     """A table in two parts: every row is in one of them.
@@ -81,6 +86,13 @@ def filter_dia_sources(
     rejected_rows = table[bad]
     rejected_rows["reason"] = Column(reasons[bad], description="Why the source makes no object")
     return Filtered(table[~bad], rejected_rows)
+
+
+def columns_read(options: DiaSourceFilter) -> frozenset[str]:
+    """Columns of DIA sources that the cuts look at, where there are such: a table without the others gives the same."""
+    flags = {name for flag in options.bad_flags for name in (flag, flag_name(flag))}
+    causes = BAD_FOR if "dp_bad" in options.bad_flags else ()
+    return frozenset({*flags, *causes, *_LOOKED_AT})
 
 
 def _cuts(reader: ColumnReader, options: DiaSourceFilter, exposure_time_s: float | FloatArray | None) -> Iterator[Cut]:

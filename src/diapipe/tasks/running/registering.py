@@ -18,7 +18,7 @@ from diapipe.tasks.running.leftovers import remove_begun, remove_unregistered
 from diapipe.tasks.running.outcome import Ended
 from diapipe.tasks.running.worker import Report
 
-BATCH_SECONDS, BATCH_QUANTA = 10.0, 200
+BATCH_SECONDS, BATCH_QUANTA = 30.0, 200
 """What is written but not yet registered at any moment: at most so old, at most so many.
 
 A transaction costs some 10 ms for each kind of dataset in it, however many there are: short batches of long quanta paid

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 from lsst.daf.butler import Butler, MissingCollectionError
 from lsst.daf.butler._collection_type import CollectionType
@@ -16,13 +17,14 @@ from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline import LabelSpecifier
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
+from lsst.utils.packages import Packages
 from sqlalchemy.exc import OperationalError
 
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.camera_changes import camera_changes, remember_cameras
 from diapipe.tasks.running.execution import execute
-from diapipe.tasks.running.graph import MissingInputError, check_there_is, only, plan
+from diapipe.tasks.running.graph import MissingInputError, check_there_is, named, only, plan
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
 from diapipe.tasks.running.pool import WorkerPool
@@ -173,6 +175,7 @@ class _Run:
         self._request, self._butler, self._journal = request, butler, journal
         self._pool, self._watcher, self._executor = pool, watcher, executor
         self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
+        self._data, self._held = request.data, own_runs(butler, request.chain)
         self._run, self._template_is_new = self._free_name(), False
 
     def all_steps(self) -> RunSummary:
@@ -251,9 +254,9 @@ class _Run:
     def _do_missing(self, step: str, pipeline: PipelineGraph) -> bool:
         """Do what no run of this output did; whether there was anything."""
         own = self._own_runs()
-        graph = plan(
-            pipeline, self._butler, self._request.data, inputs=[*own, *self._inputs()], done_in=own, run=self._run
-        )
+        pipeline.resolve(self._butler.registry)
+        self._data = named(self._butler, self._data, pipeline.get_all_dimensions())
+        graph = plan(pipeline, self._butler, self._data, inputs=[*own, *self._inputs], done_in=own, run=self._run)
         if graph.quantum_datasets:
             self._execute(step, graph)
         return bool(graph.quantum_datasets)
@@ -276,7 +279,7 @@ class _Run:
             pipeline,
             self._butler,
             self._ledger,
-            inputs=[*self._own_runs(), *self._inputs()],
+            inputs=[*self._own_runs(), *self._inputs],
             run=self._run,
             whole_task=is_asked or gathers_visits(task) or follows_inputs(task) or has_moved,
         )
@@ -315,7 +318,7 @@ class _Run:
         if self._request.inputs or not self._own_runs():
             return
         held = [name.removesuffix(RAW) for name in _existing(self._butler, [self._request.chain]) if name.endswith(RAW)]
-        instrument = self._request.data.instrument or only(self._butler, "instrument")
+        instrument = self._data.instrument or only(self._butler, "instrument")
         if held and instrument not in held:
             raise UsageError(
                 f"{self._request.chain} holds results of {', '.join(held)}, and its templates would be those of "
@@ -336,28 +339,29 @@ class _Run:
         """Make the RUN, the chain, the dataset types, and keep configurations and versions."""
         graph.pipeline_graph.register_dataset_types(self._butler)
         if not self._summary.run:
-            inputs = self._inputs()
+            inputs = self._inputs
             raws = (name for name in inputs if name.endswith(RAW))
             remember_cameras(self._butler, self._journal, (name.removesuffix(RAW) for name in raws))
             self._butler.collections.register(self._run, CollectionType.RUN)
             if self._butler.collections.register(self._request.chain, CollectionType.CHAINED):
                 self._butler.collections.extend_chain(self._request.chain, inputs)
             self._butler.collections.prepend_chain(self._request.chain, self._run)
-            self._summary.run = self._run
-            graph.write_packages(self._butler)  # once: to look up all versions takes a second
+            self._summary.run, self._held = self._run, own_runs(self._butler, self._request.chain)
+            _write_packages(graph, self._butler)
         graph.write_configs(self._butler)
         graph.write_init_outputs(self._butler)
 
     def _own_runs(self) -> list[str]:
         """The RUNs of this output, newest first."""
-        return own_runs(self._butler, self._request.chain)
+        return self._held
 
+    @cached_property
     def _inputs(self) -> list[str]:
         """The collections that hold what was not made here."""
         collections = self._butler.collections
         if self._request.inputs:
             return list(collections.query(self._request.inputs, flatten_chains=True))
-        instrument = self._request.data.instrument or only(self._butler, "instrument")
+        instrument = self._data.instrument or only(self._butler, "instrument")
         wanted = (f"{instrument}{RAW}", f"{instrument}/calib", "skymaps", "refcats")
         return _existing(self._butler, wanted)
 
@@ -385,6 +389,12 @@ class _Run:
                     **{ended.value: counts[ended] for ended in Ended},
                 }
             )
+
+
+def _write_packages(graph: PredictedQuantumGraph, butler: Butler) -> None:
+    """Keep the versions of all that is installed: to find out what of it is imported takes four times as long."""
+    (ref,) = graph.get_init_outputs("").values()
+    butler.put(Packages.fromSystem(include_all=True), ref)
 
 
 def own_runs(butler: Butler, chain: str) -> list[str]:

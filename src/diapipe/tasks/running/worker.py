@@ -26,6 +26,7 @@ from lsst.daf.butler.logging import ButlerLogRecords
 from lsst.pipe.base.pipeline_graph import TaskNode
 from lsst.pipe.base.single_quantum_executor import SingleQuantumExecutor
 
+from diapipe.tasks.running.memory_tables import MemoryBridges, MemoryTables
 from diapipe.tasks.running.outcome import Ended
 from diapipe.tasks.running.reasons import had_no_work, no_work_reason, sentence_of
 
@@ -120,7 +121,9 @@ class _Executor:
     def _renew(self) -> None:
         """A datastore that knows nothing yet: 50 ms, so it is shared by many quanta."""
         universe = next(iter(self._bench.dataset_types.values())).dimensions.universe
-        self._shared = QuantumBackedButler.from_predicted(self._config, [], [], universe, {})
+        self._shared = QuantumBackedButler.from_predicted(
+            self._config, [], [], universe, {}, OpaqueManagerClass=MemoryTables, BridgeManagerClass=MemoryBridges
+        )
         self._known: set[UUID] = set()
 
     def equip(self, bench: Bench) -> None:

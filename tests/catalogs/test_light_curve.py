@@ -28,6 +28,8 @@ def test_every_row_is_in_one_curve(rng):
         assert curve.band.tolist() == rows["band"].tolist()
         assert (curve.ra, curve.dec) == (rows["ra"][0], rows["dec"][0])
         assert curve.flux_unit == "nJy"
+        arrays = [getattr(curve, name) for name in curve.ARRAYS] + [curve.is_measured]
+        assert {type(values) for values in arrays} == {np.ndarray}  # a column of a table prints itself line by line
 
 
 def test_one_object_is_the_same_as_among_all(rng):

@@ -61,6 +61,27 @@ def test_patches_become_one_table(small_repository, tables, tmp_path: Path):
     assert (tmp_path / "h" / "hats.properties").exists()
 
 
+def test_an_object_of_two_patches_is_exported_once(small_repository, tables, tmp_path: Path):
+    """It moved over the border between the associations of two patches: the patch that knows more sources has it.
+
+    Both had it in their tables, and the export refused them.
+    """
+    objects, forced = tables
+    objects["nDiaSources"] = 3
+    moved = objects[:1].copy()
+    moved["nDiaSources"] = 2
+    put_patches(small_repository, objects, forced, run="diapipe/border/1")
+    old = forced[forced["diaObjectId"] == moved["diaObjectId"][0]][:-1]
+    with small_repository.opened(writeable=True) as butler:
+        last = sorted(butler.registry.queryDataIds(["skymap", "tract", "patch"]))[2]
+        butler.put(moved, "dia_object", last, run="diapipe/border/1")
+        butler.put(old, FORCED, last, run="diapipe/border/1")
+    found = survey_tables(str(small_repository.root), output="border/1")
+    assert sorted(found.dia_objects["diaObjectId"]) == sorted(objects["diaObjectId"])
+    assert (found.dia_objects["nDiaSources"] == 3).all()
+    assert sorted(found.forced_sources["diaForcedSourceId"]) == sorted(forced["diaForcedSourceId"])
+
+
 def test_what_is_not_there_is_told(small_repository):
     """An unknown output, and one without tables, each have their sentence."""
     with pytest.raises(UsageError, match="has no output nobody's"):

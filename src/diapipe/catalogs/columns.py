@@ -96,7 +96,7 @@ class ColumnReader:
         if found is None:
             packed = self.packed
             return next((packed[name] for name in aliases if name in packed), np.full(len(self.table), default))
-        return np.ma.filled(np.ma.asarray(self.table[found]).astype(bool), default)
+        return np.asarray(np.ma.filled(np.ma.asarray(self.table[found]).astype(bool), default))
 
     def identifiers(self, aliases: Sequence[str]) -> IntArray:
         """Whole numbers; 1, 2, 3, ... where the table has no such column."""

@@ -16,6 +16,9 @@ FORMATS = ("csv", "votable", "ds9", "sncosmo", "snana", "hats")
 TABLES = ("dia_object", "dia_source", "dia_object_forced_source")
 """What can be exported."""
 
+OF_FORMATS = {"survey": ("snana",), "radius": ("ds9",), "band_names": ("sncosmo", "snana")}
+"""Options that some formats have."""
+
 EXAMPLES = """\b
 Examples:
   diapipe export dia_sources.parquet --format ds9 --out sources.reg
@@ -33,9 +36,9 @@ Examples:
     "--tables", default="", metavar="NAMES", help="Only these: dia_object, dia_source, dia_object_forced_source."
 )
 @click.option("--objects", default="", metavar="LIST", help="Only these diaObjectIds.")
-@click.option("--survey", help="SNANA's name of the survey.")
-@click.option("--band-names", help="Names of bands: lsst{band}, or g=ztfg,r=ztfr.")
-@click.option("--radius", type=float, callback=positive, help="Radius of DS9 circles in arcsec.")
+@click.option("--survey", help="snana: its name of the survey.")
+@click.option("--band-names", help="sncosmo, snana: their bands, lsst{band} or g=ztfg,r=ztfr.")
+@click.option("--radius", type=float, callback=positive, help="ds9: radius of circles in arcsec.")
 @talk
 def export(
     sources: tuple[str, ...], kind: str, out: Path, output: str, tables: str, objects: str, **options: Any
@@ -46,7 +49,7 @@ def export(
     """
     from diapipe.io.exports import EXPORTS, export_tables
 
-    algorithm = EXPORTS.make(kind, **_parameters(options))
+    algorithm = EXPORTS.make(kind, **_parameters(kind, options))
     found = tables_of(sources, output).only(_names(tables), _ids(objects))
     export_tables(found, out, export=algorithm)
     if not options["quiet"]:
@@ -54,17 +57,20 @@ def export(
         click.echo(f"{out}: {rows}")
 
 
-def _parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of the format that were given."""
+def _parameters(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of the format that were given; those of other formats are refused."""
     from diapipe.io.exports import BandNames
 
-    names = options["band_names"]
-    given = {
-        "survey": options["survey"],
-        "radius_arcsec": options["radius"],
-        "band_names": None if names is None else BandNames.of(names),
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    given = {name: options[name] for name in OF_FORMATS if options[name] is not None}
+    for name in given:
+        if kind not in OF_FORMATS[name]:
+            formats, option = " and ".join(OF_FORMATS[name]), name.replace("_", "-")
+            raise UsageError(f"--{option} is an option of --format {formats}, not of {kind}")
+    if "radius" in given:
+        given["radius_arcsec"] = given.pop("radius")
+    if "band_names" in given:
+        given["band_names"] = BandNames.of(given["band_names"])
+    return given
 
 
 def tables_of(sources: tuple[str, ...], output: str) -> Any:

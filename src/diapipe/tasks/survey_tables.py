@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -19,8 +20,19 @@ DATASETS = (("dia_object_summary", "dia_object"), ("dia_source_associated",), ("
 """Datasets of each table, the better one first."""
 
 
+class _OfPatch(NamedTuple):
+    """A table of one patch: what messages call it, where it belongs, and its rows."""
+
+    name: str
+    place: tuple[str, ...]
+    rows: Table
+
+
 def survey_tables(repo: str, *, output: str) -> SurveyTables:
     """Read the tables of objects, of their sources, and of their forced sources.
+
+    An object has one row: where two patches, associated at different times, have it on either side of their border, it
+    is that of the patch that knows more of its sources, and so are its sources and its fluxes.
 
     Parameters
     ----------
@@ -38,13 +50,34 @@ def survey_tables(repo: str, *, output: str) -> SurveyTables:
     """
     with open_repository(repo) as butler:
         collection = _collection(butler, repo, output)
-        tables = [found for names in DATASETS for found in _tables(butler, collection, names)]
+        objects, *others = ([*_tables(butler, collection, names)] for names in DATASETS)
+    tables = [*objects, *(table for tables in others for table in tables)]
     if not tables:
         raise InputError(
             f"{collection} of {repo} holds no dia_object, dia_source_associated or dia_object_forced_source; "
             "`diapipe run` makes them"
         )
-    return SurveyTables.of(tables)
+    return SurveyTables.of(_of_one_patch(tables, objects))
+
+
+def _of_one_patch(tables: Sequence[_OfPatch], objects: Sequence[_OfPatch]) -> Iterator[tuple[str, Table]]:
+    """Names and tables, with the rows of those objects alone that are their patch's, and of those that no patch has."""
+    places = sorted({table.place for table in tables})
+    ids, n_sources, at = (
+        np.concatenate([np.zeros(0, np.int64), *parts])
+        for parts in (
+            [table.rows["diaObjectId"] for table in objects],
+            [table.rows["nDiaSources"] for table in objects],
+            [np.full(len(table.rows), places.index(table.place)) for table in objects],
+        )
+    )
+    order = np.lexsort((-at, n_sources, ids))
+    known, last = np.unique(ids[order][::-1], return_index=True)
+    owner = at[order][::-1][last]
+    for table in tables:
+        where = np.searchsorted(known, table.rows["diaObjectId"])
+        found = np.append(known, 0)[where] == table.rows["diaObjectId"]
+        yield table.name, table.rows[~found | (np.append(owner, -1)[where] == places.index(table.place))]
 
 
 def template_visits(repo: str, *, output: str) -> tuple[int, ...]:
@@ -56,7 +89,8 @@ def template_visits(repo: str, *, output: str) -> tuple[int, ...]:
         If there is no such repository or output.
     """
     with open_repository(repo) as butler:
-        tables = [table for _, table in _tables(butler, _collection(butler, repo, output), ("template_visits",))]
+        found = _tables(butler, _collection(butler, repo, output), ("template_visits",))
+        tables = [table.rows for table in found]
     chosen = {int(visit) for table in tables for visit in table["visit"][np.asarray(table["selected"])]}
     return tuple(sorted(chosen))
 
@@ -70,7 +104,7 @@ def _collection(butler: Butler, repo: str, output: str) -> str:
     raise UsageError(f"{repo} has no output {output}; `diapipe status {repo}` shows those that it has")
 
 
-def _tables(butler: Butler, collection: str, names: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
+def _tables(butler: Butler, collection: str, names: tuple[str, ...]) -> Iterator[_OfPatch]:
     """The tables of the first of these datasets that the collection holds, by any of its names."""
     known = {kind.name for kind in butler.registry.queryDatasetTypes()}
     for name in names:
@@ -78,7 +112,8 @@ def _tables(butler: Butler, collection: str, names: tuple[str, ...]) -> Iterator
         for found in sorted(filter(pattern.fullmatch, known), key=lambda one: one != name):
             refs = butler.query_datasets(found, collections=collection, explain=False)
             if refs:
-                yield from ((f"{found} of {collection}", butler.get(ref)) for ref in sorted(refs, key=_place))
+                for ref in sorted(refs, key=_place):
+                    yield _OfPatch(f"{found} of {collection}", _place(ref), butler.get(ref))
                 return
 
 

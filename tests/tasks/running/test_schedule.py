@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lsst.pipe.base import NoWorkFound
+from lsst.pipe.base.connectionTypes import Input
 from rich.console import Console
 
 from diapipe.cli.run_progress import StepCounts, _OnTerminal, duration
 from diapipe.cli.run_summary import reasons_of, sentence
 from diapipe.tasks.running import Ended, Outcome, RunSummary
+from diapipe.tasks.running.reasons import no_work_reason
 from diapipe.tasks.running.schedule import Schedule
 
 
@@ -64,6 +68,14 @@ def test_the_table_on_a_terminal():
         watcher._console.print(watcher._table())
     (row,) = {line for line in seen.getvalue().splitlines() if line.startswith("characterize")}
     assert row.split() == ["characterize", "1", "1", "1", "1", "1", "0"]
+
+
+def test_an_input_that_was_not_made_is_told_by_its_name():
+    """Of a quantum that pipe_base does not begin it says the arguments of its exception, a whole connection."""
+    connection = Input(name="template_warp", storageClass="DiaExposure", doc="Visits (of a patch), 'warped'.")
+    error = NoWorkFound("assembleCoadd", "inputWarps", connection)
+    message = f"Nothing to do for task 'assembleCoadd' on quantum 7; saving metadata and skipping: {error}"
+    assert no_work_reason([SimpleNamespace(message=message)]) == "there is no template_warp for it"
 
 
 def test_reasons_that_differ_in_numbers_are_one():

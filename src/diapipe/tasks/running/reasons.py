@@ -17,6 +17,10 @@ _NO_WORK = re.compile(
 """What the executor of pipe_base logs of a NoWorkFound, raised by the task or before it ran."""
 
 
+_NO_INPUT = re.compile(r"^\('\w+', '\w+', \w+\(name='(\w+)'.*\)\)$")
+"""What pipe_base says where the quanta before made none of an input: the arguments of its exception."""
+
+
 def sentence_of(error: BaseException) -> str:
     """An error in one line, its cause first; the type is told where the message is not ours."""
     message = " ".join(str(error).split())
@@ -34,7 +38,7 @@ def no_work_reason(records: Iterable[object] | ButlerLogRecords) -> str:
     for record in records:
         found = _NO_WORK.search(getattr(record, "message", ""))
         if found:
-            return " ".join((found["early"] or found["before"] or "").split())
+            return _NO_INPUT.sub(r"there is no \1 for it", " ".join((found["early"] or found["before"] or "").split()))
     return ""
 
 

@@ -111,19 +111,24 @@ def significant_regions(score: Float32Array, *, low: float, high: float) -> tupl
     if len(runs) == 0:
         return np.ascontiguousarray(runs[:, :3]), np.zeros(0, np.int64), 0
     labels, n = label_runs(runs)
-    peaks = np.zeros(n, np.float32)
-    _peaks(score, runs, labels, peaks)
-    kept = peaks > high
+    kept = region_peaks(score, runs, labels, n) > high
     number = np.cumsum(kept) - 1
     inside = kept[labels]
     return np.ascontiguousarray(runs[inside, :3]), number[labels[inside]], int(kept.sum())
 
 
+def region_peaks(image: Float32Array, runs: IntArray, labels: IntArray, n: int) -> Float32Array:
+    """Largest size of a pixel in each region, shape (n,); runs and labels of `significant_regions`."""
+    peaks = np.zeros(n, np.float32)
+    _peaks(image, np.ascontiguousarray(runs[:, :3]), labels, peaks)
+    return peaks
+
+
 @jit
-def _peaks(score: Float32Array, runs: IntArray, labels: IntArray, peaks: Float32Array) -> None:
+def _peaks(image: Float32Array, runs: IntArray, labels: IntArray, peaks: Float32Array) -> None:
     for k in range(len(runs)):
         for x in range(runs[k, 1], runs[k, 2]):
-            peaks[labels[k]] = max(peaks[labels[k]], abs(score[runs[k, 0], x]))
+            peaks[labels[k]] = max(peaks[labels[k]], abs(image[runs[k, 0], x]))
 
 
 @jit

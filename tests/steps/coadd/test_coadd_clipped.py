@@ -116,6 +116,21 @@ def test_what_varies_in_many_visits_is_no_artefact():
     assert abs(left_over(found, mean, x, y)[0]) < 0.005 * 6e4
 
 
+@pytest.mark.parametrize(
+    ("visit", "change", "goes"), [(0, 0.2, False), (9, -0.2, False), (4, 1.0, True), (0, 1.0, True)]
+)
+def test_a_star_that_varies_a_little_keeps_the_psf_of_the_others(rng, visit, change, goes):
+    """Beside a brighter one: without the sharpest or the widest visit both would be seen by a PSF of their own, which
+    is more wrong than a fifth of the fainter one. A star that doubles is left out, in that seeing as in any.
+    """
+    x, y, flux = np.array([150.0, 157.0]) + PATCH.x0, np.array([150.0, 150.0]) + PATCH.y0, np.array([6e4, 2e5])
+    more = {k: point(x, y, flux * [1.0 + change * (k == visit), 1.0]) for k in range(N)}
+    mean, found = mean_and_clipped(warps_of(stars(rng), more))
+    off = left_over(found, mean, x[:1], y[:1])[0]
+    assert bool(found.exposure.masked_image.mask[150, 150] & int(MaskPlane.CLIPPED)) is goes
+    assert off == (pytest.approx(-change * flux[0] / N, rel=0.15) if goes else 0.0)
+
+
 def test_two_images_cannot_say_which_is_right(rng):
     """Nothing is clipped of two; of three one outlier is."""
     x, y = np.array([150.0]) + PATCH.x0, np.array([150.0]) + PATCH.y0

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 
 from diapipe.images.psf import SIGMA_TO_FWHM
-from diapipe.numerics.arrays import Float32Array, IntArray, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, IntArray, MaskArray
 from diapipe.numerics.common_psf import Smoothing, noise_equivalent_sigma
 from diapipe.numerics.components import grow_runs
-from diapipe.numerics.outliers import count_runs, medians, score_beyond, seldom, significant_regions
+from diapipe.numerics.outliers import (
+    count_runs,
+    medians,
+    region_peaks,
+    score_beyond,
+    seldom,
+    significant_regions,
+)
 from diapipe.numerics.seen_noise import seen_variance
 from diapipe.steps.coadd.base import AbstractCoadder, Block, ByteArray
 from diapipe.steps.coadd.comparison import (
@@ -24,6 +32,7 @@ from diapipe.steps.coadd.comparison import (
     excess_scatter,
     local_mean,
     model_errors,
+    psf_leaps,
     rescaled,
     smoothed_alike,
 )
@@ -31,7 +40,14 @@ from diapipe.steps.coadd.comparison import (
 _LEAST_IMAGES = 3
 _NEAR_PX, _FAR_PX = 5, 41
 
-type Regions = tuple[IntArray, IntArray, int]
+
+class Regions(NamedTuple):
+    """Connected pixels of one image that stand out: runs, the region of each, how many there are, which may go."""
+
+    runs: IntArray
+    labels: IntArray
+    n: int
+    may_go: BoolArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +124,9 @@ class ClippedCoadder(AbstractCoadder):
         medians(smooth, block.usable, common, np.zeros_like(number))
         light = np.abs(np.nan_to_num(common))
         sky = Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
+        reach = SIGMA_TO_FWHM * sigma * self.grow_fwhm
         regions = self._smooth_regions(block, spread, sky, (smooth, smoothings, sigma))
-        self._reject(rejected, regions, most, SIGMA_TO_FWHM * sigma * self.grow_fwhm)
+        self._reject(rejected, self._worthwhile(regions, block, smooth - common, reach, light), most, reach)
         sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
         regions = self._sharp_regions(block, spread, replace(sky, median=static), sharpest)
         self._reject(rejected, regions, most, self.grow_sharp_px)
@@ -139,6 +156,21 @@ class ClippedCoadder(AbstractCoadder):
             found.append(self._regions(off, seen, allowed, good, sky.number))
         return found
 
+    def _worthwhile(
+        self, regions: list[Regions], block: Block, off: Float32Array, reach: float, light: Float32Array
+    ) -> list[Regions]:
+        """Regions may go where something is wrong by more than leaving the image out would spoil.
+
+        Without it the mean has another PSF, for all light within the region: a star that varies by a tenth is better
+        left as it is than seen by another PSF than the stars around it are.
+        """
+        around = maximum_filter(light, 2 * int(np.ceil(reach)) + 1)
+        judged = []
+        for one, wrong, leap in zip(regions, off, psf_leaps(block.psfs), strict=True):
+            gain = np.maximum(np.abs(wrong) - np.float32(leap) * around, np.float32(0.0))
+            judged.append(one._replace(may_go=region_peaks(gain, one.runs, one.labels, one.n) > 0.0))
+        return judged
+
     def _sharp_regions(
         self, block: Block, spread: Sequence[Float32Array], sky: Static, sharpest: float
     ) -> list[Regions]:
@@ -162,7 +194,8 @@ class ClippedCoadder(AbstractCoadder):
         """Connected pixels that are off by more than is allowed, in units of their noise."""
         score = np.empty(off.shape, np.float32)
         score_beyond(off, variance, allowed, good, number, _LEAST_IMAGES, score)
-        return significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
+        runs, labels, n = significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
+        return Regions(runs, labels, n, np.ones(n, np.bool_))
 
     def _most_epochs(self, number: MaskArray) -> MaskArray:
         """Up to how many images of so many may show an artefact."""
@@ -172,11 +205,11 @@ class ClippedCoadder(AbstractCoadder):
     def _reject(self, rejected: ByteArray, regions: list[Regions], most: MaskArray, radius: float) -> None:
         """Mark the regions that are artefacts, grown."""
         counts = np.zeros(most.shape, np.int32)
-        for runs, _, _ in regions:
-            count_runs(runs, counts)
-        for i, (runs, labels, n) in enumerate(regions):
+        for one in regions:
+            count_runs(one.runs, counts)
+        for i, (runs, labels, n, may_go) in enumerate(regions):
             if n == 0:
                 continue
-            kept = seldom(runs, labels, n, counts, most, least_share=self.least_region_share)
+            kept = may_go & seldom(runs, labels, n, counts, most, least_share=self.least_region_share)
             for row, first, last in grow_runs(runs[kept[labels]], radius, most.shape):
                 rejected[i, row, first:last] = 1

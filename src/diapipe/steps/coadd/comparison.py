@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import label, maximum_filter, uniform_filter
+from scipy.signal import correlate
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
 from diapipe.numerics.common_psf import Smoothing, smoothed, smoothing_to
@@ -104,6 +106,23 @@ def _part(off: Float32Array, light: Float32Array, which: BoolArray, *, unknown: 
         return unknown
     sizes = np.percentile(np.abs(off[which] / light[which]), [50.0, 90.0]) / _GAUSSIAN_SIZES
     return float(sizes.max())
+
+
+def psf_leaps(psfs: Sequence[FloatArray | None]) -> list[float]:
+    """By what part of a star's flux each image's PSF is another than the mean PSF: max |P̄ ⋆ (P - P̄)| / ΣP̄².
+
+    Where an image is left out of a mean, the light of stars is off by so much for its share. 0 for an unknown PSF.
+    """
+    known = [psf for psf in psfs if psf is not None]
+    side = max(len(psf) for psf in known)
+    mean = np.mean([np.pad(psf, (side - len(psf)) // 2) for psf in known], axis=0)
+    norm = float((mean**2).sum())
+
+    def leap(psf: FloatArray) -> float:
+        off = np.pad(psf, (side - len(psf)) // 2) - mean
+        return float(np.abs(correlate(off, mean, mode="same", method="fft")).max()) / norm
+
+    return [0.0 if psf is None else leap(psf) for psf in psfs]
 
 
 def bright_holes(usable: ByteArray, variance: Float32Array, sky: Static) -> tuple[BoolArray, BoolArray]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from diapipe.cli.survey_recovery import SurveyTruth
+from diapipe.cli.survey_recovery import SurveyTruth, changes_of
+from diapipe.cli.truth import matches
 from diapipe.images import MaskPlane, PhotoCalib
 from toy_difference import toy_parts
 
@@ -33,15 +34,29 @@ def truth() -> SurveyTruth:
     return SurveyTruth(fluxes=fluxes, objects=objects, trails=Table(), template_weights=weights)
 
 
-def test_a_variable_star_has_no_known_change_where_the_template_left_out_a_visit(rng):
-    """CLIPPED under a variable star: real, but not wanted. A transient was in no visit: its change is known there."""
+def changes_with(plane: MaskPlane, places: tuple[tuple[float, float], ...], rng: np.random.Generator) -> Table:
+    """What is expected of a difference with a bit at some places."""
     difference = toy_parts(rng)["difference"]
     exposure = replace(difference.exposure, photo_calib=PhotoCalib(1.0))
     planes = exposure.masked_image
     mask = planes.mask.copy()
-    for x, y in PLACES[1:]:
-        mask[int(y) - planes.box.y0, int(x) - planes.box.x0] |= MaskPlane.CLIPPED
-    clipped = replace(exposure, masked_image=replace(planes, mask=mask))
-    changes = truth().expected(replace(difference, exposure=clipped), VISIT, 0, "r")
+    for x, y in places:
+        mask[int(y) - planes.box.y0, int(x) - planes.box.x0] |= plane
+    flagged = replace(exposure, masked_image=replace(planes, mask=mask))
+    return truth().expected(replace(difference, exposure=flagged), VISIT, 0, "r")
+
+
+def test_a_variable_star_has_no_known_change_where_the_template_left_out_a_visit(rng):
+    """CLIPPED under a variable star: real, but not wanted. A transient was in no visit: its change is known there."""
+    changes = changes_with(MaskPlane.CLIPPED, PLACES[1:], rng)
     assert list(changes["flux"]) == pytest.approx([FLUX - np.mean(BEFORE), FLUX, FLUX - np.mean(BEFORE)])
     assert list(changes["snr_true"] > 0) == [True, True, False]
+
+
+def test_a_change_beside_what_the_template_lacks_is_real_and_not_wanted(rng):
+    """Who finds a transient next to a bad column has found something real; nobody must."""
+    x, y = PLACES[1]
+    changes = changes_with(MaskPlane.NO_DATA.of_template, ((x + 2, y),), rng)
+    beside = Table({"x": [x + 0.5], "y": [y], "psfFlux": [FLUX], "psfFluxErr": [1.0], "dp_bad": [False]})
+    assert list(changes["snr_true"] > 0) == [True, False, True]
+    assert matches(beside, changes_of(changes)).is_real.all()

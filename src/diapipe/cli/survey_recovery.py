@@ -40,7 +40,8 @@ class SurveyTruth:
 
         The template's flux of a variable star is the weighted mean of its visits; of transients and moving objects it
         has none, as they are on one of its visits at most. Where the template leaves a visit out, CLIPPED, as it does
-        with a star that was bright in one of three, the change is another: it is real, but ``snr_true`` is 0.
+        with a star that was bright in one of three, the change is another: it is real, but ``snr_true`` is 0. So is one
+        next to pixels that the template lacks: nobody must find it, and who does has found something real.
         """
         rows = self.fluxes[(self.fluxes["visit"] == visit) & (self.fluxes["detector"] == detector)]
         is_flash = np.asarray(self.objects["is_flash"])[np.asarray(rows["object_id"])]
@@ -48,10 +49,10 @@ class SurveyTruth:
         change = np.asarray(rows["flux"]) - self.template_flux(np.asarray(rows["object_id"]), band)
         x, y = np.asarray(rows["x"]), np.asarray(rows["y"])
         error, covered = _noise(difference, x, y)
-        unknown = (np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y)
-        snr = np.where(covered & ~unknown, change / error, 0.0)
+        known = covered & ~((np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y))
+        snr = np.where(known, change / error, 0.0)
         kept = {name: rows[name] for name in ("object_id", "kind", "visit", "detector", "ra", "dec", "x", "y", "mask")}
-        return Table(kept | {"flux": change, "snr_true": snr, "is_known": ~unknown})[covered]
+        return Table(kept | {"flux": change, "snr_true": snr, "is_known": known})
 
     def without_trails(self, dia_sources: Table, visit: int, detector: int) -> Table:
         """The sources that lie on no satellite's trail."""

@@ -54,3 +54,29 @@ def test_undefined_nodes_are_left_out():
         Widening(left=400.0), x=np.array([10.0, 450.0, 900.0]), y=np.array([100.0, 100.0, 100.0]), box=BOX
     )
     np.testing.assert_allclose(lattice.weights.sum(axis=1), [0, 1, 1])
+
+
+class Leaping(Widening):
+    """Another width on every other pixel."""
+
+    @property
+    def is_smooth(self) -> bool:
+        return False
+
+    def kernel_image(self, *, x: float, y: float):
+        if x < self.left:
+            raise PsfUndefinedError("undefined")
+        return GaussianPsf(2.0 + int(x) % 2, width=self.size).kernel_image(x=x, y=y)
+
+
+def test_a_psf_that_leaps_is_drawn_at_every_position():
+    """Nothing in between tells what it is there."""
+    x, y = np.array([100.0, 101.0, 102.0]), np.array([60.0, 60.0, 700.0])
+    found = blended(PsfLattice.around(Leaping(), x=x, y=y, box=BOX))
+    np.testing.assert_array_equal(found, [Leaping().kernel_image(x=u, y=v) for u, v in zip(x, y, strict=True)])
+
+
+def test_a_psf_that_leaps_has_no_weight_where_it_is_undefined():
+    """As a smooth one has none where all nodes are undefined."""
+    lattice = PsfLattice.around(Leaping(left=400.0), x=np.array([10.0, 450.0]), y=np.array([100.0, 100.0]), box=BOX)
+    np.testing.assert_array_equal(lattice.weights.sum(axis=1), [0, 1])

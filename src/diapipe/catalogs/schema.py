@@ -257,7 +257,7 @@ _OURS = [
     Column("dp_chi2Excess", "f4", "", "Excess of psfChi2 over its expectation in units of its scatter"),
     Column("dp_negativeFraction", "f4", "", "Part of the flux in significant pixels that has the opposite sign"),
     Column("dp_templateRatio", "f4", "", "Height of the source over the light of the static sky in its core"),
-    Column("dp_psfMismatch", "f4", "", "PSF flux that leaps of the template's PSF leave there of a star of unit flux"),
+    Column("dp_psfMismatch", "f4", "", "Height of what leaps of the template's PSF leave of a star, over its own"),
     Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
     Column("dp_starRatio", "f4", "", "Absolute psfFlux over the flux of the brightest star near by; NaN without one"),
     Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),

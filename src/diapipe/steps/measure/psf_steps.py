@@ -21,11 +21,12 @@ _GRID = 4
 def psf_mismatch(
     difference: Difference, science: Psf | None, template: Psf | None, *, x: FloatArray, y: FloatArray
 ) -> FloatArray:
-    """PSF flux that the leaps of the template's PSF leave of a star of unit flux, the largest near it.
+    """How high what the leaps of the template's PSF leave of a star stands, over the star where it is less high.
 
-    With A = kernel ⊗ the PSF that it convolves and B the other, both of unit sum, it is max |P ⋆ (A - B - m)| / Σ P²,
-    P the difference's PSF and m the median of A - B over the field: an error of the models that is everywhere is none
-    of the difference.
+    With A = kernel ⊗ the PSF that it convolves and B the other, both of unit sum, the flux that is left of a star of
+    unit flux is at most r = max |P ⋆ (A - B - m)| / Σ P², P the difference's PSF and m the median of A - B over the
+    field: an error of the models that is everywhere is none of the difference. The height of a source of this flux over
+    that of the star, as dp_templateRatio compares them, is r max P / min(max A, max B): a wide star is not high.
 
     Parameters
     ----------
@@ -45,32 +46,36 @@ def psf_mismatch(
     if science is None or template is None or template.is_smooth or psf is None or len(x) == 0:
         return found
 
-    def left(u: float, v: float) -> FloatArray | None:
-        return _left(difference, science, template, float(u), float(v), size=psf.size)
+    def stars(u: float, v: float) -> tuple[FloatArray, FloatArray] | None:
+        return _stars(difference, science, template, float(u), float(v), size=psf.size)
 
     box, steps = difference.box, (np.arange(_GRID) + 0.5) / _GRID
-    everywhere = [left(box.x0 + u * box.width, box.y0 + v * box.height) for v in steps for u in steps]
-    known = [image for image in everywhere if image is not None]
+    everywhere = [stars(box.x0 + u * box.width, box.y0 + v * box.height) for v in steps for u in steps]
+    known = [pair[0] - pair[1] for pair in everywhere if pair is not None]
     if not known:
         return found
     usual = np.median(known, axis=0)
     for k in np.flatnonzero(np.isfinite(x) & np.isfinite(y)):
-        image = left(x[k], y[k])
-        if image is not None:
+        pair = stars(x[k], y[k])
+        if pair is not None:
             profile = psf.kernel_image(x=float(x[k]), y=float(y[k]))
-            found[k] = np.abs(convolved_in_full(image - usual, profile[::-1, ::-1])).max() / (profile**2).sum()
+            left = convolved_in_full(pair[0] - pair[1] - usual, profile[::-1, ::-1])
+            heights = profile.max() / min(image.max() for image in pair)
+            found[k] = heights * np.abs(left).max() / (profile**2).sum()
     return found
 
 
-def _left(difference: Difference, science: Psf, template: Psf, x: float, y: float, *, size: int) -> FloatArray | None:
-    """A - B at a position, on a stamp; None where a PSF is undefined."""
+def _stars(
+    difference: Difference, science: Psf, template: Psf, x: float, y: float, *, size: int
+) -> tuple[FloatArray, FloatArray] | None:
+    """A and B at a position, on stamps; None where a PSF is undefined."""
     convolved, other = (template, science) if difference.convolved == "template" else (science, template)
     try:
         reference, target = other.kernel_image(x=x, y=y), convolved.kernel_image(x=x, y=y)
     except PsfUndefinedError:
         return None
     matched = convolved_in_full(target, difference.kernel.image_at(x=x, y=y))
-    return _on_stamp(matched / matched.sum(), size) - _on_stamp(reference / reference.sum(), size)
+    return _on_stamp(matched / matched.sum(), size), _on_stamp(reference / reference.sum(), size)
 
 
 def _on_stamp(image: FloatArray, size: int) -> FloatArray:

@@ -17,6 +17,7 @@ from diapipe.images.sky import between, box_around, outline_between
 from diapipe.numerics.arrays import BoolArray
 from diapipe.numerics.holes import MAX_GAP
 from diapipe.numerics.noise import mean_correlation
+from diapipe.steps.coadd.bridges import bridged
 from diapipe.steps.warp import AbstractWarp, WienerWarp, empty, through
 
 MARGIN_PX = 8
@@ -121,6 +122,7 @@ def _on_patch(detector: VisitDetector, box: Box, wcs: WCS, warp: AbstractWarp, n
     if wanted is None:
         return None
     source = calibrated(detector.read(wanted))
+    source = replace(source, masked_image=bridged(source.masked_image, n_threads=n_threads))
     layer, _ = through(pixel_map, source, box=part, wcs=wcs, warp=warp, n_threads=n_threads)
     return layer if layer.masked_image.usable().any() else None
 

@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from diapipe.catalogs.stars import StarList
-from diapipe.flow import Recipe, score_image
+from diapipe.flow import score_image
 from diapipe.images import Difference, Exposure, MaskPlane
 from diapipe.numerics.arrays import FloatArray
+from diapipe.recipe import Recipe
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
 from diapipe.steps.match import AlardLupton, Match, match
 from diapipe.steps.subtract import subtract

@@ -14,10 +14,11 @@ import pytest
 from detection_scene import FLUX_ERROR, SIDE, SIGMA, Scene, changes_on_a_grid
 from diapipe.catalogs.dia_sources import without_flagged
 from diapipe.errors import NoWorkError
-from diapipe.flow import DifferenceResult, Recipe, difference_pair
+from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import Box, CoaddComponent, CoaddPsf, GaussianPsf, MaskPlane
 from diapipe.images.fields import ChebyshevField
 from diapipe.numerics.arrays import FloatArray
+from diapipe.recipe import Recipe
 from diapipe.steps.clean import Clean
 from diapipe.steps.detect import MatchedFilter, ScoreThreshold, SkySources, detect
 from diapipe.steps.measure import measure

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diapipe.flow import Recipe
 from diapipe.images import GaussianPsf
+from diapipe.recipe import Recipe
 from diapipe.steps.detect import ScoreThreshold, detect
 from diapipe.steps.subtract import PRECONVOLUTIONS, correlated
 from gaussian_sky import drawn

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from diapipe.errors import InputError, UsageError
-from diapipe.flow import DifferenceResult, Recipe, difference_pair
+from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane, PhotoCalib
+from diapipe.recipe import Recipe
 from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.match import AlardLupton

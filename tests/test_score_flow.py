@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diapipe.flow import Recipe, difference_pair, score_image
+from diapipe.flow import difference_pair, score_image
+from diapipe.recipe import Recipe
 from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
 from diapipe.steps.detect import ScoreThreshold

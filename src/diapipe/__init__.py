@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diapipe.errors import DiapipeError, InputError, NoWorkError, UsageError
-    from diapipe.flow import DifferenceResult, Recipe, difference_pair
+    from diapipe.flow import DifferenceResult, difference_pair
     from diapipe.images import (
         Box,
         ChebyshevField,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         write_difference,
         write_exposure,
     )
+    from diapipe.recipe import Recipe
     from diapipe.simulate import PairSpec, simulate_pair
 
 __version__ = "0.1.0"
@@ -73,7 +74,8 @@ __all__ = [
 
 _HOMES = {
     "diapipe.errors": "DiapipeError InputError NoWorkError UsageError",
-    "diapipe.flow": "DifferenceResult Recipe difference_pair",
+    "diapipe.flow": "DifferenceResult difference_pair",
+    "diapipe.recipe": "Recipe",
     "diapipe.images": "Box ChebyshevField Difference Exposure Footprints GaussianPsf MaskPlane MaskedImage "
     "ObservationInfo PhotoCalib PolynomialPsf Psf SpatialKernel",
     "diapipe.io": "ReadOptions read_difference read_exposure read_parquet write_difference write_exposure",

@@ -5,111 +5,45 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.stars import StarList
-from diapipe.errors import InputError, UsageError
+from diapipe.errors import InputError
 from diapipe.images.calibrated import calibrated
 from diapipe.images.coadd_patch import CoaddPatch
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
 from diapipe.images.psf import Psf
-from diapipe.steps.characterize import Characterize, Characterized, characterize
-from diapipe.steps.clean import Clean, Cleaned, Streak, clean, mask_streaks
-from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner, decorrelate
-from diapipe.steps.detect import AbstractDetector, Detections, MatchedFilter, SkySources, detect, sky_sources
+from diapipe.recipe import Recipe
+from diapipe.steps.characterize import Characterized, characterize
+from diapipe.steps.clean import Cleaned, Streak, clean, mask_streaks
+from diapipe.steps.decorrelate import decorrelate
+from diapipe.steps.detect import Detections, detect, sky_sources
 from diapipe.steps.force import with_static_error
-from diapipe.steps.limits import Limited
-from diapipe.steps.match import AbstractMatcher, AlardLupton, Match, match
-from diapipe.steps.measure import Measure, measure, with_sky_sources
+from diapipe.steps.inject import InjectedPair, Injection, inject_pair
+from diapipe.steps.match import Match, match
+from diapipe.steps.measure import measure, with_sky_sources
 from diapipe.steps.subtract import (
-    AbstractPreconvolution,
-    AbstractSubtractor,
-    OneSided,
-    PsfFilter,
     can_be_matched,
     correlated,
     preconvolve,
     subtract,
 )
-from diapipe.steps.summarize import SubtractionCheck, footprint_ratios, refuse_bad_subtraction, summarize
+from diapipe.steps.summarize import footprint_ratios, refuse_bad_subtraction, summarize
 from diapipe.steps.template import (
-    AbstractRegister,
-    AbstractWarp,
     AlignedTemplate,
     MultiTract,
-    Register,
     Registration,
-    WienerWarp,
     register,
     template_for,
     warp_onto,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe(Limited):
-    """Which algorithm does each step, with its parameters; the defaults are meant to need no tuning.
-
-    Attributes
-    ----------
-    characterize
-        What is found out of each image: sky, noise, defects, stars, PSF.
-    register
-        How the residual displacement between the images is measured at the stars.
-    warp
-        How the template is brought onto the science grid.
-    matcher
-        How the PSFs are matched.
-    preconvolution
-        For a detector that searches a score image: what the science image is filtered with before a template is matched
-        to it. None takes the difference itself through its own PSF instead, as is done for a subtractor whose
-        differences are white by themselves.
-    clean
-        Which cosmic rays and streaks of the difference are masked, and which streaks before it is made.
-    detector
-        How sources are found, and on which image: the difference or the score. They are measured on the difference.
-    sky_sources
-        Places on empty sky that are measured like detections, to test fluxes and errors by; None for none.
-    measure
-        How they are measured and judged.
-    decorrelator
-        None leaves the noise of the difference as the kernel correlates it; not used by a subtractor whose differences
-        are white by themselves.
-    pixel_unit
-        ``science``: pixels of the difference are counts of the science image. ``nJy``: both images are first brought to
-        nJy by their calibrations.
-    check
-        How much may be left of the kernel's stars; beyond, there is no difference but an error. None accepts all, and
-        the summary tells.
-    n_threads
-        Threads over row bands; they change no bit of the result.
-    """
-
-    characterize: Characterize = field(default_factory=Characterize)
-    register: AbstractRegister = field(default_factory=Register)
-    warp: AbstractWarp = field(default_factory=WienerWarp)
-    matcher: AbstractMatcher = field(default_factory=AlardLupton)
-    subtractor: AbstractSubtractor = field(default_factory=OneSided)
-    decorrelator: AbstractDecorrelator | None = field(default_factory=Afterburner)
-    preconvolution: AbstractPreconvolution | None = field(default_factory=PsfFilter)
-    clean: Clean = field(default_factory=Clean)
-    detector: AbstractDetector = field(default_factory=MatchedFilter)
-    sky_sources: SkySources | None = None
-    measure: Measure = field(default_factory=Measure)
-    pixel_unit: Literal["science", "nJy"] = "science"
-    check: SubtractionCheck | None = None
-    n_threads: int = 1
-
-    def __post_init__(self) -> None:
-        super(Recipe, self).__post_init__()
-        if self.pixel_unit not in ("science", "nJy"):
-            raise UsageError(f"pixel_unit must be science or nJy, not {self.pixel_unit!r}")
+from diapipe.steps.validate import Validation, judge, validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,6 +74,8 @@ class DifferenceResult:
         Plain values and words, as in ``summary.json``.
     seconds
         Wall-clock time of each stage.
+    validation
+        What became of injected sources; None where there are none.
     """
 
     science: Characterized
@@ -154,6 +90,7 @@ class DifferenceResult:
     dia_sources: Table
     summary: dict[str, Any]
     seconds: dict[str, float]
+    validation: Validation | None = None
 
 
 def no_progress(stage: str) -> None:
@@ -218,6 +155,10 @@ def difference_pair(
     with stage("characterize template"):
         of_template, tiles = _characterized_template(template, of_science.exposure, recipe)
         del template
+    injected: Table | None = None
+    if recipe.inject is not None:
+        with stage("inject"):
+            of_science, of_template, injected = _injected(of_science, of_template, recipe.inject, is_tiled=bool(tiles))
     with stage("align template"):
         registration, aligned = _aligned(of_science, of_template, tiles, recipe)
         of_template = of_template.without_pixels()
@@ -262,7 +203,12 @@ def difference_pair(
         "dia_sources": dia_sources,
         "seconds": stage.seconds,
     }
-    return DifferenceResult(**parts, score=score, summary=summarize(**parts))
+    summary, validation = summarize(**parts), None
+    if injected is not None:
+        judged = judge(difference, dia_sources, injected, threshold_sigma=detections.threshold_sigma)
+        validation = validate([judged])
+        summary["validation"] = validation.plain
+    return DifferenceResult(**parts, score=score, summary=summary, validation=validation)
 
 
 def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, list[Streak]]:
@@ -272,6 +218,65 @@ def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, l
         return found, []
     masked, trails = mask_streaks(found.exposure, options=recipe.clean.among_stars)
     return replace(found, exposure=masked), trails
+
+
+def with_injections(
+    science: Exposure, template: Exposure, *, options: Injection | None = None, recipe: Recipe | None = None
+) -> InjectedPair:
+    """Two images as they were given, with sources of known truth added.
+
+    What has to be known for that (PSF, noise, stars) is measured on the images, but not put into them: who differences
+    them later finds it out anew.
+
+    Parameters
+    ----------
+    science, template
+        On any grids.
+    options
+        Which sources; the defaults where left out.
+    recipe
+        How the images are characterized.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used.
+    NoWorkError
+        If it has not enough stars for a PSF.
+    """
+    recipe = recipe or Recipe()
+    of_science, of_template = (_characterized(image, recipe)[0] for image in (science, template))
+    lit_science, lit_template, sources = _injected(of_science, of_template, options or Injection(), is_tiled=False)
+    return InjectedPair(
+        science=_plus_light(science, of_science.exposure, lit_science.exposure),
+        template=_plus_light(template, of_template.exposure, lit_template.exposure),
+        sources=sources,
+    )
+
+
+def _plus_light(image: Exposure, before: Exposure, after: Exposure) -> Exposure:
+    """An image with what was added to its characterized twin."""
+    planes, old, new = image.masked_image, before.masked_image, after.masked_image
+    marked = new.mask & np.int32(int(MaskPlane.INJECTED))
+    variance = planes.variance + (new.variance - old.variance) if image.has_variance else planes.variance
+    light = np.where(np.isfinite(old.image), new.image - old.image, np.float32(0.0))
+    added = replace(planes, image=planes.image + light, mask=planes.mask | marked, variance=variance)
+    return replace(image, masked_image=added)
+
+
+def _injected(
+    science: Characterized, template: Characterized, options: Injection, *, is_tiled: bool
+) -> tuple[Characterized, Characterized, Table]:
+    """Both images with sources in them; a template of several images, which are blended anew, gets none."""
+    pair = inject_pair(
+        science.exposure,
+        science.stars,
+        template.exposure,
+        template.stars,
+        options=replace(options, faded=0.0) if is_tiled else options,
+        rng=_generator_of(science.exposure, seed=options.seed),
+    )
+    return replace(science, exposure=pair.science), replace(template, exposure=pair.template), pair.sources
 
 
 def _in_unit(exposure: Exposure, recipe: Recipe) -> Exposure:
@@ -344,9 +349,10 @@ def _measured(
     return with_sky_sources(dia_sources, at_sky, info=difference.exposure.info)
 
 
-def _generator_of(exposure: Exposure) -> np.random.Generator:
-    """A generator for each exposure, the same every time."""
-    return np.random.default_rng([abs(exposure.info.visit), abs(exposure.info.detector)])
+def _generator_of(exposure: Exposure, *, seed: int | None = None) -> np.random.Generator:
+    """A generator for each exposure, the same every time; another for each seed."""
+    place = [abs(exposure.info.visit), abs(exposure.info.detector)]
+    return np.random.default_rng(place if seed is None else [seed, *place])
 
 
 def masked_as(science: Exposure, cleaned: Cleaned) -> Exposure:

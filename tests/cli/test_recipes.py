@@ -9,7 +9,7 @@ import pytest
 
 from diapipe.cli.recipes import by_method, by_searched, families, merged, read_settings, recipe_of
 from diapipe.errors import ReadError, UsageError
-from diapipe.flow import Recipe
+from diapipe.recipe import Recipe
 from diapipe.steps.detect import MatchedFilter, ScoreThreshold
 from diapipe.steps.match import BrightestInCells, CandidateCuts, DeltaFunction, LeastRisk, PrincipalComponents
 from diapipe.steps.subtract import GaussianFilter, OneSided, Zogy

@@ -60,3 +60,12 @@ def test_rise_is_found_within_its_errors():
 def test_trials_all_alike_tell_no_rise(outcome):
     """Everything or nothing was chosen: there is no place of one half."""
     assert np.isnan(fit_rise(np.linspace(1, 10, 50), outcome)).all()
+
+
+def test_a_gap_between_found_and_missed_holds_the_half():
+    """Where all below 4 were missed and all above 6 found, half lies between, with an error of the gap's size."""
+    x = np.concatenate([np.linspace(1.0, 4.0, 12), np.linspace(6.0, 20.0, 30)])
+    fit = fit_rise(x, x > 5.0)
+    assert 4.0 < fit.half < 6.0
+    assert 0.3 < fit.half_err < 3.0
+    assert fit.width > 0.0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from diapipe.errors import UsageError
-from diapipe.flow import Recipe
 from diapipe.io import ReadOptions
+from diapipe.recipe import Recipe
 from diapipe.steps.associate import ASSOCIATORS
 from diapipe.steps.characterize import ScaleVariance
 from diapipe.steps.coadd import COADDERS

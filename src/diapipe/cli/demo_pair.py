@@ -12,7 +12,7 @@ from diapipe.cli.pair import ImageFile, PairRequest, run_pair
 from diapipe.cli.products import ProductChoice
 from diapipe.cli.recovery_table import show
 from diapipe.cli.truth import TRUTH_FILES, is_earlier_pair, matches, recovery, simulated, write_truth
-from diapipe.flow import Recipe
+from diapipe.recipe import Recipe
 
 
 def demonstrate_pair(*, out: Path, seed: int, size: int, overwrite: bool, quiet: bool, verbose: bool) -> None:

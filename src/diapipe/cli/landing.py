@@ -20,6 +20,7 @@ OUR_FILES = (
     "report.html",
     "matched_template.fits",
     "score.fits",
+    "injected.parquet",
 )
 """What `diapipe subtract` may leave in a folder."""
 

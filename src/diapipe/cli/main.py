@@ -20,6 +20,7 @@ from diapipe.cli.demo import demo
 from diapipe.cli.export import export
 from diapipe.cli.ingest import ingest
 from diapipe.cli.init import init
+from diapipe.cli.inject import inject
 from diapipe.cli.lightcurve import lightcurve
 from diapipe.cli.memory import collect_rarely, keep_freed_memory
 from diapipe.cli.pipeline import pipeline
@@ -31,6 +32,7 @@ from diapipe.cli.skymap import skymap
 from diapipe.cli.status import status
 from diapipe.cli.submit import submit
 from diapipe.cli.subtract import subtract
+from diapipe.cli.validate import validate
 from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError
 
@@ -69,6 +71,8 @@ for command in (
     lightcurve,
     pipeline,
     simulate,
+    inject,
+    validate,
     report,
     warmup,
 ):

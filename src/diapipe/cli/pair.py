@@ -18,9 +18,11 @@ from diapipe.cli.products import ProductChoice, write_products
 from diapipe.cli.progress import Progress, progress_for
 from diapipe.cli.recipes import by_method, by_searched, merged, recipe_of
 from diapipe.errors import DiapipeError, InternalError, UsageError
-from diapipe.flow import DifferenceResult, Recipe, difference_pair
+from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import Exposure
 from diapipe.io import ReadOptions, read_exposure
+from diapipe.recipe import Recipe
+from diapipe.report.validation import validation_sentence
 from diapipe.report.words import sentences
 
 
@@ -92,12 +94,14 @@ class PairRequest:
             "detector": {"threshold_sigma": options["threshold"]},
             "n_threads": options["threads"],
         }
+        if options["inject"] or options["inject_seed"] is not None:
+            flags["inject"] = {"seed": options["inject_seed"]}
         flags = merged(merged(flags, by_method(options["method"])), by_searched(options["detect_on"]))
         return cls(
-            science=_image_file(science, options, kind="science", prefix=""),
-            template=_image_file(template, options, kind="template", prefix="template_"),
+            science=image_file(science, options, kind="science", prefix=""),
+            template=image_file(template, options, kind="template", prefix="template_"),
             template_also=tuple(
-                _image_file(path, options, kind="template", prefix="template_") for path in options["template_also"]
+                image_file(path, options, kind="template", prefix="template_") for path in options["template_also"]
             ),
             out=out,
             recipe=recipe_of(merged(settings, flags), base=base),
@@ -123,7 +127,7 @@ def _require_one_meaning(options: Mapping[str, Any]) -> None:
         )
 
 
-def _image_file(path: Path, options: Mapping[str, Any], *, kind: str, prefix: str) -> ImageFile:
+def image_file(path: Path, options: Mapping[str, Any], *, kind: str, prefix: str) -> ImageFile:
     """An input from its options."""
     hdu = options[f"{prefix}hdu"]
     return ImageFile(
@@ -218,6 +222,8 @@ def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -
         f" ({counts['good_positive']} brighter, {counts['good_negative']} fainter than in the template);"
         f" {counts['bad']} more flagged dp_bad."
     )
+    if summary.get("validation"):
+        click.echo(f"Injected: {validation_sentence(summary['validation'])}")
     if request.products.report:
         click.echo(f"Look at the page:    {out / 'report.html'}")
     click.echo(f"Sources, difference: {out / 'dia_sources.parquet'}, {out / 'difference.fits'}")

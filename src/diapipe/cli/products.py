@@ -1,4 +1,4 @@
-"""The files of a result: difference, catalogue, summary, page, and on request the matched template and the score."""
+"""The files of a result: difference, catalogue, summary, page; on request matched template, score, injected truth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from diapipe.cli.progress import Progress
-from diapipe.flow import DifferenceResult, Recipe, score_image
+from diapipe.flow import DifferenceResult, score_image
 from diapipe.images import Exposure
 from diapipe.io import write_difference, write_exposure, write_parquet, write_text
+from diapipe.recipe import Recipe
 from diapipe.report import PageContent, render_page
 from diapipe.steps.summarize import plain
 
@@ -68,6 +69,8 @@ def write_products(
     _write_images(result, folder, recipe, about=about, choice=choice)
     meta = {"flux_unit": result.summary["flux_unit"], **about}
     write_parquet(result.dia_sources, folder / "dia_sources.parquet", metadata=meta)
+    if result.validation is not None:
+        write_parquet(result.validation.truth, folder / "injected.parquet", metadata=meta)
     seconds["write"] = time.perf_counter() - begun
     summary = plain({**result.summary, **about, "seconds": seconds})
     if choice.report:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from diapipe.errors import ReadError, UsageError
 
 if TYPE_CHECKING:
-    from diapipe.flow import Recipe
+    from diapipe.recipe import Recipe
     from diapipe.steps.family import Family
 
 type Settings = Mapping[str, Any]
@@ -130,7 +130,7 @@ def recipe_of(settings: Settings, *, base: Recipe | None = None) -> Recipe:
     UsageError
         If a section or key does not exist (the message names those that do), or a value is of the wrong type.
     """
-    from diapipe.flow import Recipe
+    from diapipe.recipe import Recipe
 
     default = base or Recipe()
     known = [f.name for f in dataclasses.fields(default)]

@@ -40,6 +40,10 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
     help="Image to search; either way sources are measured on the difference.  [default: difference]",
 )
 @click.option("--threshold", type=float, callback=positive, help="Detection threshold in sigma.  [default: 5.2]")
+@click.option(
+    "--inject", is_flag=True, help="Put sources of known truth into the images, and tell what became of them."
+)
+@click.option("--inject-seed", type=click.IntRange(min=0), help="Another choice of these sources.  [default: 1]")
 @detector_constants("science")
 @detector_constants("template")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; they change no bit of the result.  [default: 1]")

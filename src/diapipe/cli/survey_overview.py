@@ -18,9 +18,10 @@ from diapipe.cli.survey_objects import ObjectRecovery, object_recovery
 from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, changes_of
 from diapipe.cli.survey_results import SurveyResults
 from diapipe.cli.truth import Matches, Recovery, matches
-from diapipe.flow import Recipe, difference_pair
+from diapipe.flow import difference_pair
 from diapipe.io import write_text
 from diapipe.numerics.arrays import FloatArray
+from diapipe.recipe import Recipe
 from diapipe.report import FoundChange, PageContent, SurveyField, SurveyPage, render_survey_page
 from diapipe.report.cutouts import cutout_sheet, cutout_side
 from diapipe.simulate import SimulatedSurvey

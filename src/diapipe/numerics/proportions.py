@@ -103,15 +103,17 @@ def fit_rise(values: FloatArray, chosen: BoolArray) -> Rise:
     x, y = np.asarray(values, dtype=np.float64), np.asarray(chosen, dtype=np.bool_)
     if len(x) < _FEWEST or y.all() or not y.any():
         return Rise(*[np.nan] * 6)
-    begin = np.array([np.median(x[y]) * 0.5 + np.median(x[~y]) * 0.5, np.log(max(0.25 * np.std(x), 1e-6)), 3.0])
+    spread = max(float(np.std(x)), 1e-6)
+    begin = np.array([0.5 * np.median(x[y]) + 0.5 * np.median(x[~y]), np.log(0.25 * spread), 3.0])
+    # weak: they matter where nothing bright was missed, or where a gap parts what was found from what was not
+    prior = np.array([spread, 1.5, 10.0])
 
     def loss(parameters: FloatArray) -> float:
         p = np.clip(_probability(x, parameters), _ALMOST, 1.0 - _ALMOST)
-        # a weak prior on the top keeps it finite where nothing bright was missed
-        return float(-np.log(np.where(y, p, 1.0 - p)).sum() + 0.5 * (parameters[2] / 10.0) ** 2)
+        return float(-np.log(np.where(y, p, 1.0 - p)).sum() + 0.5 * (((parameters - begin) / prior) ** 2).sum())
 
     found = minimize(loss, begin, method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-7, "fatol": 1e-9}).x
-    errors = np.sqrt(np.diag(_covariance(x, found)))
+    errors = np.sqrt(np.diag(_covariance(x, found, prior)))
     top = _top(found[2])
     width = float(np.exp(found[1]))
     slope = top * (1.0 - top)
@@ -128,8 +130,8 @@ def _probability(x: FloatArray, parameters: FloatArray) -> FloatArray:
     return np.asarray(_top(top) * ndtr((x - half) * np.exp(-np.clip(log_width, -50, 50))))
 
 
-def _covariance(x: FloatArray, parameters: FloatArray) -> FloatArray:
-    """Inverse of Fisher's information, with the prior's."""
+def _covariance(x: FloatArray, parameters: FloatArray, prior: FloatArray) -> FloatArray:
+    """Inverse of Fisher's information, with that of Gaussian priors of these widths."""
     p = np.clip(_probability(x, parameters), _ALMOST, 1.0 - _ALMOST)
     steps = np.array([1e-4 * np.exp(parameters[1]), 1e-4, 1e-4])
     slopes = [
@@ -137,5 +139,5 @@ def _covariance(x: FloatArray, parameters: FloatArray) -> FloatArray:
         for step in np.diag(steps)
     ]
     jacobian = np.stack(slopes)
-    information = (jacobian / (p * (1.0 - p))) @ jacobian.T + np.diag([0.0, 0.0, 0.01])
-    return np.asarray(np.linalg.pinv(information))
+    information = (jacobian / (p * (1.0 - p))) @ jacobian.T + np.diag(prior**-2.0)
+    return np.asarray(np.linalg.inv(information))

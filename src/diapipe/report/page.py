@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from diapipe.report.content import PageContent
 from diapipe.report.cutouts import cutout_sheet, cutout_side
 from diapipe.report.pictures import kernel_grid, psf_strip, triptych
 from diapipe.report.rows import column, detected, listed, rows_of
+from diapipe.report.validation import completeness_against_snr, grade_rows, pulls_against_snr, validation_sentence
 from diapipe.report.words import listed_words, sentences, tiles
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def _values(content: PageContent) -> dict[str, Any]:
         "psf_names": list(stamps),
         "psf": psf_strip(list(stamps.values())) if stamps else None,
         "plots": _plots(summary),
+        "validation": _validation(summary.get("validation")),
         "brief": json.dumps(without_lists(summary), indent=1, ensure_ascii=False),
         "versions": summary.get("versions") or {},
         "seconds": _seconds(summary.get("seconds") or {}),
@@ -83,6 +86,18 @@ def without_lists(value: Any) -> Any:
 def _psfs_at_hand(psf: dict[str, Any]) -> list[str]:
     """Names of the PSFs that have a stamp."""
     return [name for name in ("science", "template", "difference") if psf[name] and psf[name]["stamp"] is not None]
+
+
+def _validation(numbers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the page says of injected sources, if there are any."""
+    if numbers is None:
+        return None
+    return {
+        "sentence": validation_sentence(numbers),
+        "rows": grade_rows(numbers),
+        "completeness": completeness_against_snr(numbers["completeness_bins"]),
+        "pulls": pulls_against_snr(numbers["accuracy_bins"]),
+    }
 
 
 def _plots(summary: Any) -> dict[str, str]:

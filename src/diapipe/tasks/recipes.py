@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diapipe.errors import ReadError, UsageError
-from diapipe.flow import Recipe
+from diapipe.recipe import Recipe
 from diapipe.steps.decorrelate import Afterburner
 from diapipe.steps.subtract import GaussianFilter, PsfFilter
 from diapipe.steps.template import Register

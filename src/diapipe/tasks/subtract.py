@@ -8,10 +8,11 @@ from lsst.pex.config import makeRegistry
 from lsst.pipe.base import Task
 
 from diapipe.catalogs.stars import StarList
-from diapipe.flow import Recipe, score_image
+from diapipe.flow import score_image
 from diapipe.images import Difference, Exposure, SpatialKernel
 from diapipe.images.calibrated import calibrated
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.recipe import Recipe
 from diapipe.steps.calibrate import KernelScale, scale_of_difference
 from diapipe.steps.characterize import Characterized
 from diapipe.steps.decorrelate import AbstractDecorrelator

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from diapipe.errors import PsfUndefinedError, TooFewStarsError, UsageError
-from diapipe.flow import Recipe, difference_pair
+from diapipe.flow import difference_pair
 from diapipe.images import Box, GaussianPsf, MaskPlane, Psf
 from diapipe.images.fields import ImageField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf import PolynomialPsf
 from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.recipe import Recipe
 from diapipe.steps.match import AlardLupton, ModelPsf, match, match_psfs
 from diapipe.steps.match.model_psf import fit_models
 from gaussian_sky import Sky, drawn, exposure, masked, width_squared, with_planes

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from diapipe.errors import BadSubtractionError
-from diapipe.flow import Recipe, difference_pair
+from diapipe.flow import difference_pair
 from diapipe.images import ChebyshevField, GaussianPsf, PhotoCalib, SpatialKernel
 from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.images.psf import SIGMA_TO_FWHM
+from diapipe.recipe import Recipe
 from diapipe.steps.subtract import subtract
 from diapipe.steps.summarize import (
     FootprintRatios,

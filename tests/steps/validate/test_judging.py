@@ -7,7 +7,6 @@ import pytest
 from astropy.table import Table
 
 from diapipe.catalogs.dia_sources import dia_source_table
-from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError
 from diapipe.images import (
     Box,
@@ -46,20 +45,8 @@ def _found(x, y, **columns):
     return dia_source_table(given, n=n, flux_unit="adu")
 
 
-def _stars(rows):
-    """Rows of x, y, flux, is_star."""
-    x, y, flux, is_star = (np.array([row[k] for row in rows]) for k in range(4))
-    true = np.ones(len(rows), bool)
-    return StarList(
-        x.astype(float), y.astype(float), flux.astype(float), flux / 10.0, flux / 9.0, is_star.astype(bool), ~true, true
-    )
-
-
-NOTHING = StarList(*[np.zeros(0)] * 5, *[np.zeros(0, bool)] * 3)
-
-
-def _judged(difference, sources, truth, stars=NOTHING):
-    return judge(difference, sources, truth, stars=stars, threshold_sigma=5.0)
+def _judged(difference, sources, truth):
+    return judge(difference, sources, truth, threshold_sigma=5.0)
 
 
 def test_snr_is_flux_over_the_error_of_an_ideal_fit():
@@ -143,24 +130,20 @@ def test_trail_is_found_at_its_end_and_measured_as_a_trail():
         ({"pixelFlags_cr": [True]}, "cosmic ray"),
         ({"dp_sharpness": [6.0]}, "cosmic ray"),
         ({"pixelFlags_edge": [True], "pixelFlags_cr": [True]}, "edge"),
+        ({"dp_starRatio": [0.09]}, "bright star"),
+        ({"dp_starRatio": [0.11]}, "unknown"),
+        ({"dp_templateRatio": [0.4]}, "galaxy"),
+        ({"dp_starRatio": [0.09], "dp_templateRatio": [0.4]}, "bright star"),
     ],
 )
 def test_flags_and_brightness_tell_causes(columns, cause):
     """Each flag its cause, the first of the list where there are several."""
-    assert causes_of(_found([50.0], [60.0], **columns), stars=NOTHING, fwhm_px=4.0).tolist() == [cause]
-
-
-def test_residuals_are_of_what_is_near_and_much_brighter():
-    """A star or a galaxy of ten times the flux within 3 FWHM; not a fainter one, not one farther away."""
-    sources = _found([50.0, 100.0, 150.0, 200.0], [60.0] * 4)
-    stars = _stars([(55.0, 60.0, 1500.0, 1), (105.0, 60.0, 1500.0, 0), (155.0, 60.0, 900.0, 1), (213.0, 60.0, 1e5, 1)])
-    found = causes_of(sources, stars=stars, fwhm_px=4.0)
-    assert found.tolist() == ["bright star", "galaxy", "unknown", "unknown"]
+    assert causes_of(_found([50.0], [60.0], **columns)).tolist() == [cause]
 
 
 def test_no_sources_have_no_causes():
     """An empty table is answered by an empty array."""
-    assert causes_of(_found([], []), stars=NOTHING, fwhm_px=4.0).tolist() == []
+    assert causes_of(_found([], [])).tolist() == []
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ def test_numbers_are_plain():
     """They can be written as JSON without NaN, also where there is too little to tell."""
     few = _judged(3)
     for judged in ([_judged()], [few]):
-        json.dumps(validate(judged).numbers, allow_nan=False)
+        json.dumps(validate(judged).plain, allow_nan=False)
     assert validate([few]).numbers["half_complete"]["value"] is None
 
 

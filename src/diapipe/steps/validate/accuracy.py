@@ -16,6 +16,8 @@ from diapipe.steps.validate.bins import BRIGHT_SNR, GOOD_SNR, bins_of, number
 
 HOST_EDGES = np.array([-np.inf, 0.1, 1.0, 10.0, np.inf])
 """Bins of static light over the flux of the change."""
+BRIGHT_MAG = 21.0
+"""Rubin tells the accuracy of fluxes above this brightness."""
 _FEWEST = 5
 _MEDIAN_ERROR = 1.2533
 """Standard error of a median of n Gaussian values, times the root of n and over their sigma."""
@@ -36,13 +38,15 @@ _ACCURACY = (
 )
 
 
-def accuracy_numbers(truth: Table, snr: FloatArray) -> dict[str, Any]:
+def accuracy_numbers(truth: Table, snr: FloatArray, mag: FloatArray | None) -> dict[str, Any]:
     """Positions and fluxes of bright points, pulls of all above the S/N that counts."""
     points = _found_points(truth)
     bright, counted = points & (snr > BRIGHT_SNR), points & (snr > GOOD_SNR)
     hosted = np.asarray(truth["kind"]) == HOSTED
-    return {
-        "bright": _known(_accuracy(truth[bright])),
+    found = {"bright": _known(_accuracy(truth[bright]))}
+    if mag is not None:
+        found[f"brighter_{BRIGHT_MAG:g}"] = _known(_accuracy(truth[points & (mag < BRIGHT_MAG)]))
+    return found | {
         "hostless": _known(_accuracy(truth[counted & ~hosted])),
         "hosted": _known(_accuracy(truth[counted & hosted])),
     }

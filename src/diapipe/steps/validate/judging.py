@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Column, Table
 
-from diapipe.catalogs.injections import TRAILED
-from diapipe.catalogs.stars import StarList
+from diapipe.catalogs.dia_objects import need_columns
+from diapipe.catalogs.injections import HOSTLESS, TRAILED
 from diapipe.errors import InputError
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Psf
 from diapipe.images.calibrated import flux_scale, flux_unit
@@ -24,6 +24,19 @@ SEEN_SNR = 1.0
 """What is fainter explains no source."""
 _CORE_PX = 2
 _ARCSEC = 3600.0
+_TRUTH_COLUMNS = (
+    "injectionId",
+    "kind",
+    "is_faded",
+    "ra",
+    "dec",
+    "x",
+    "y",
+    "flux",
+    "static_flux",
+    "trail_length",
+    "trail_angle",
+)
 _SOURCE_COLUMNS = ("diaSourceId", "x", "y", "snr", "dp_bad")
 
 
@@ -60,14 +73,7 @@ class Judged:
     band: str
 
 
-def judge(
-    difference: Difference,
-    dia_sources: Table,
-    truth: Table,
-    *,
-    stars: StarList,
-    threshold_sigma: float,
-) -> Judged:
+def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold_sigma: float) -> Judged:
     """Compare the sources of a difference with what is true of it.
 
     Parameters
@@ -79,8 +85,6 @@ def judge(
     truth
         ``x``, ``y`` (parent pixels), ``flux`` (science minus template, in the unit of the difference's pixels) and
         ``kind``; ``trail_length`` and ``trail_angle`` where something trailed.
-    stars
-        Of the science image: what a source may be left over from.
     threshold_sigma
         That sources were searched with.
 
@@ -103,7 +107,7 @@ def judge(
     _add_outcome(seen, dia_sources, near)
     sources = dia_sources[list(_SOURCE_COLUMNS)]
     sources["is_true"] = is_true
-    sources["cause"] = causes_of(dia_sources, stars=stars, fwhm_px=fwhm)
+    sources["cause"] = causes_of(dia_sources)
     n_usable = int(np.count_nonzero(exposure.masked_image.usable(UNUSABLE_DIFFERENCE)))
     scale = float("nan") if exposure.wcs is None else pixel_scale_deg(exposure.wcs)
     middle = {"x": exposure.box.x_center, "y": exposure.box.y_center}
@@ -116,6 +120,40 @@ def judge(
         name=exposure.name,
         band=exposure.info.band,
     )
+
+
+def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
+    """A table of what is true as `judge` wants it, from one of `diapipe inject`, of a simulation, or of a user.
+
+    Fluxes in nJy are brought to the unit of the difference's pixels; without a ``kind`` all are points on the sky.
+
+    Parameters
+    ----------
+    table
+        ``x``, ``y``, ``flux``; ``kind``, ``trail_length``, ``trail_angle`` and ``static_flux`` where it has them.
+    difference
+        That it is true of.
+    name
+        What messages call the table.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or fluxes are in nJy and the difference is not calibrated.
+    """
+    need_columns(table, ("x", "y", "flux"), name=name)
+    kept = Table({column: table[column] for column in _TRUTH_COLUMNS if column in table.colnames}, copy=True)
+    exposure = difference.exposure
+    if str(table["flux"].unit) == "nJy" and exposure.unit != "nJy":
+        if exposure.photo_calib is None:
+            raise InputError(f"{name} has fluxes in nJy, and {exposure.name} no calibration; give them in its counts")
+        scale = flux_scale(exposure, x=np.asarray(kept["x"]), y=np.asarray(kept["y"]))
+        for column in ("flux", "static_flux"):
+            if column in kept.colnames:
+                kept[column] = np.asarray(kept[column], dtype=np.float64) / scale
+    if "kind" not in kept.colnames:
+        kept["kind"] = np.full(len(kept), HOSTLESS)
+    return kept
 
 
 def seen_on(difference: Difference, truth: Table) -> Table:

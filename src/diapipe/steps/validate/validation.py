@@ -47,6 +47,14 @@ class Validation:
     truth: Table
     sources: Table
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """`numbers`, and the rows of the tables as dicts: for JSON."""
+        return self.numbers | {
+            f"{name}_bins": [{key: _entry(row[key]) for key in table.colnames} for row in table]
+            for name, table in (("completeness", self.completeness), ("accuracy", self.accuracy))
+        }
+
 
 def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validation:
     """Put together what differences tell.
@@ -74,7 +82,7 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
     numbers: dict[str, Any] = {"n_differences": len(judged), "n_true": len(usable)}
     numbers |= completeness_numbers(usable, snr, mag, found)
     numbers |= _source_numbers(judged, sources, truth_is_all=truth_is_all)
-    numbers |= accuracy_numbers(usable, snr)
+    numbers |= accuracy_numbers(usable, snr, mag)
     return Validation(
         numbers=numbers,
         completeness=completeness_table(usable, snr, mag, found),
@@ -112,6 +120,7 @@ def _source_numbers(judged: Sequence[Judged], sources: Table, *, truth_is_all: b
         "unexplained_per_deg2": {name: number(n / area) for name, n in counts.items()} if area > 0 else None,
         "expected_noise": float(np.sum([one.n_expected_noise for one in judged])),
         "flagged_unexplained": int(np.count_nonzero(~good & ~true)),
+        "artefacts_per_real": number(np.count_nonzero(~true) / true.sum()) if true.any() else None,
     }
     if truth_is_all:
         numbers["purity"] = {
@@ -119,3 +128,10 @@ def _source_numbers(judged: Sequence[Judged], sources: Table, *, truth_is_all: b
             f"snr > {GOOD_SNR:g}": plain(share(int(np.count_nonzero(above & true)), int(np.count_nonzero(above)))),
         }
     return numbers
+
+
+def _entry(value: Any) -> str | float | int | None:
+    """An entry of a table for JSON."""
+    if isinstance(value, str):
+        return str(value)
+    return int(value) if isinstance(value, np.integer) else number(float(value))

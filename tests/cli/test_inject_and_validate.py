@@ -1,0 +1,144 @@
+"""``subtract --inject``, ``inject`` and ``validate``: sources of known truth from images to the grade."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from diapipe.cli.main import main
+from diapipe.cli.truth import simulated, write_truth
+from diapipe.images import MaskPlane
+from diapipe.io import read_difference, read_exposure, read_parquet
+
+DENSE = "[inject]\narea_fwhm2 = 400.0\nmin_snr = 20.0\n"
+"""Enough sources on a small image, and all of them bright."""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    write_truth(simulated(size=400, seed=4), folder)
+    (folder / "dense.toml").write_text(DENSE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(pair):
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(pair / "result")]
+    assert main([*words, "--inject", "--config", str(pair / "dense.toml"), "--quiet"]) == 0
+    return pair / "result"
+
+
+def test_what_was_injected_is_found_and_measured(result):
+    """Nearly all of S/N 20 and more is found, by sources with injected pixels; fluxes are right by their errors."""
+    truth, summary = read_parquet(result / "injected.parquet"), json.loads((result / "summary.json").read_text())
+    share = summary["validation"]["completeness"]["all"]
+    # of a dozen and more one may lie on a residual
+    assert share["n"] >= 12
+    assert share["n"] - share["n_of"] <= 1
+    sources = read_parquet(result / "dia_sources.parquet")
+    by_id = {int(row["diaSourceId"]): row for row in sources}
+    found = truth[np.asarray(truth["is_good"])]
+    flags = [by_id[int(row["diaSourceId"])] for row in found]
+    assert all(row["pixelFlags_injected"] or row["pixelFlags_injected_template"] for row in flags)
+    pulls = ((found["measured"] - found["flux"]) / found["measured_err"])[found["kind"] != "trailed"]
+    assert abs(np.median(pulls)) < 4 * 1.2533 / np.sqrt(len(pulls))
+    assert (found["measured"] < 0).any()
+    assert np.array_equal(found["measured"] < 0, found["is_faded"])
+
+
+def test_page_tells_the_grade(result):
+    """The page has the section, with every bar; without injections it has none."""
+    page = (result / "report.html").read_text()
+    assert "What became of injected sources" in page
+    assert "S/N of 50% completeness" in page
+    assert "Rubin requirement" in page
+
+
+def test_page_without_injections_says_nothing_of_them(pair, tmp_path):
+    """A plain result has no such section and no such file."""
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / "plain")]
+    assert main([*words, "--quiet"]) == 0
+    assert "injected sources" not in (tmp_path / "plain" / "report.html").read_text()
+    assert not (tmp_path / "plain" / "injected.parquet").exists()
+
+
+def test_validate_says_of_a_result_what_subtract_said(result, capsys):
+    """From the files the same numbers as in memory, to the float32 of the planes; on the terminal the grade."""
+    inside = json.loads((result / "summary.json").read_text())["validation"]
+    assert main(["validate", str(result)]) == 0
+    said = capsys.readouterr().out
+    assert "Rubin DP1" in said
+    assert "Gaussian noise" in said
+    again = json.loads((result / "validation.json").read_text())
+    assert again["completeness"] == inside["completeness"]
+    assert again["n_unexplained"] == inside["n_unexplained"]
+    assert again["hostless"]["pull_sigma"] == pytest.approx(inside["hostless"]["pull_sigma"], rel=1e-3)
+    bins = read_parquet(result / "completeness.parquet")
+    assert bins[(bins["by"] == "snr") & (bins["kind"] == "all")]["n"].sum() > 0
+
+
+def test_simulated_truth_grades_too(pair, result):
+    """The table of the simulation, with fluxes in its unit, serves as truth; where it is all there is a purity."""
+    assert main(["validate", str(result), "--truth", str(pair / "truth.parquet"), "--truth-is-all", "--quiet"]) == 0
+    numbers = json.loads((result / "validation.json").read_text())
+    # the injected ones are not in this table, so they count as false here
+    assert 0 < numbers["purity"]["all"]["value"] < 1
+
+
+def test_inject_writes_the_images_that_it_was_given_and_light(pair, tmp_path):
+    """The images are the inputs but for the light: elsewhere equal, sky and all; the truth lies beside them."""
+    words = ["inject", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path)]
+    assert main([*words, "--config", str(pair / "dense.toml"), "--quiet"]) == 0
+    truth = read_parquet(tmp_path / "injected.parquet")
+    for name, which in (("science.fits", ~truth["is_faded"]), ("template.fits", truth["is_faded"])):
+        before, after = read_exposure(pair / name), read_exposure(tmp_path / name)
+        light = after.masked_image.image - before.masked_image.image
+        marked = (after.masked_image.mask & MaskPlane.INJECTED) != 0
+        assert marked.any() == which.any()
+        far = light[np.isfinite(light) & ~marked]
+        assert np.median(np.abs(far)) == 0.0
+        assert light[marked & np.isfinite(light)].sum() > 0
+
+
+def test_seed_chooses(pair, tmp_path):
+    """Two seeds, two sets; one seed twice, one set."""
+    tables = []
+    for name, seed in (("a", "1"), ("b", "2"), ("c", "1")):
+        words = ["inject", str(pair / "science.fits"), str(pair / "template.fits"), "--out", str(tmp_path / name)]
+        assert main([*words, "--seed", seed, "--quiet"]) == 0
+        tables.append(read_parquet(tmp_path / name / "injected.parquet"))
+    first, second, again = tables
+    assert np.array_equal(first["x"], again["x"])
+    assert not np.array_equal(first["x"], second["x"])
+
+
+def test_injected_difference_says_so(result):
+    """The mask of the difference knows where light was added, to either image."""
+    mask = read_difference(result / "difference.fits").exposure.masked_image.mask
+    assert (mask & MaskPlane.INJECTED).any()
+    assert (mask & MaskPlane.INJECTED_TEMPLATE).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--truth", "nothing.parquet"], "cannot read"),
+        (["--truth", "{result}/completeness.parquet"], "has no column x, y, flux"),
+    ],
+)
+def test_wrong_truth_is_refused_in_a_sentence(pair, result, capsys, words, said):
+    """One line that names the file."""
+    main(["validate", str(result), "--quiet"])
+    assert main(["validate", str(result), *[word.format(result=result) for word in words]]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_folder_without_a_result_is_refused(tmp_path, capsys):
+    """It names the file that is missing."""
+    assert main(["validate", str(tmp_path)]) == 1
+    assert "summary.json" in capsys.readouterr().err

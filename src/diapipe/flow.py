@@ -203,21 +203,16 @@ def difference_pair(
         "dia_sources": dia_sources,
         "seconds": stage.seconds,
     }
-    summary, validation = summarize(**parts), None
-    if injected is not None:
-        judged = judge(difference, dia_sources, injected, threshold_sigma=detections.threshold_sigma)
-        validation = validate([judged])
-        summary["validation"] = validation.plain
-    return DifferenceResult(**parts, score=score, summary=summary, validation=validation)
+    return _validated(DifferenceResult(**parts, score=score, summary=summarize(**parts)), injected)
 
 
-def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, list[Streak]]:
-    """What is to be known of an image, and its bright trails, which are masked: no kernel is to be fitted to them."""
-    found = characterize(_in_unit(exposure, recipe), options=recipe.characterize, n_threads=recipe.n_threads)
-    if recipe.clean.among_stars is None:
-        return found, []
-    masked, trails = mask_streaks(found.exposure, options=recipe.clean.among_stars)
-    return replace(found, exposure=masked), trails
+def _validated(result: DifferenceResult, injected: Table | None) -> DifferenceResult:
+    """The result with what became of injected sources, where there are any."""
+    if injected is None:
+        return result
+    threshold = result.detections.threshold_sigma
+    validation = validate([judge(result.difference, result.dia_sources, injected, threshold_sigma=threshold)])
+    return replace(result, validation=validation, summary=result.summary | {"validation": validation.plain})
 
 
 def with_injections(

@@ -215,6 +215,15 @@ def _validated(result: DifferenceResult, injected: Table | None) -> DifferenceRe
     return replace(result, validation=validation, summary=result.summary | {"validation": validation.plain})
 
 
+def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, list[Streak]]:
+    """What is to be known of an image, and its bright trails, which are masked: no kernel is to be fitted to them."""
+    found = characterize(_in_unit(exposure, recipe), options=recipe.characterize, n_threads=recipe.n_threads)
+    if recipe.clean.among_stars is None:
+        return found, []
+    masked, trails = mask_streaks(found.exposure, options=recipe.clean.among_stars)
+    return replace(found, exposure=masked), trails
+
+
 def with_injections(
     science: Exposure, template: Exposure, *, options: Injection | None = None, recipe: Recipe | None = None
 ) -> InjectedPair:

@@ -133,6 +133,16 @@ def test_new_visits_join_without_moving_identifiers(task):
     assert (after["nDiaSources"] == 2).all()
 
 
+def test_objects_of_a_difference_made_anew_are_founded_anew(task):
+    """An object of it is called by its oldest source that is as it was; all others keep their names."""
+    sky_map, ra, dec = two_tracts(10.0, -20.0), np.array([10.0, 10.001]), np.array([-20.0, -20.0])
+    first, second = image(ra[:1], dec[:1], visit=1), image(ra, dec, visit=2)
+    before = of_all(everywhere(task, [[first, second]], sky_map), "diaObjects")
+    assert set(before["diaObjectId"]) == {first["diaSourceId"][0], second["diaSourceId"][1]}
+    after = of_all(everywhere(task, [[second], [first]], sky_map), "diaObjects")
+    assert set(after["diaObjectId"]) == set(second["diaSourceId"])
+
+
 def test_tables_come_in_any_order(task, rng):
     """Of one run, visits are taken by time: the order in which their tables are read changes nothing."""
     sky_map = two_tracts(10.0, -20.0)

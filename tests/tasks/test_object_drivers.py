@@ -219,6 +219,15 @@ def test_light_curves_are_of_the_objects_of_the_patch():
     assert len(task.run(dia_objects(objects), []).combined) == 0
 
 
+def test_rows_that_come_twice_are_no_rows_of_the_patch():
+    """The original searched identifiers as if each came once; an object of another patch that does was taken (A.7)."""
+    ids = np.arange(1, 31) * 10**15
+    objects = Table({"diaObjectId": ids, "ra": np.linspace(10.0, 10.1, 30), "dec": np.zeros(30)})
+    task = CombineDiaForcedTask(config=CombineDiaForcedTask.ConfigClass())
+    table = forced(1, [ids[3], 5, 5, ids[7]], [1.0, 2.0, 3.0, 4.0])
+    assert task.run(dia_objects(objects), [table]).combined["diaObjectId"].tolist() == [ids[3], ids[7]]
+
+
 def dia_objects(table):
     """As the association makes them."""
     from diapipe.catalogs.dia_objects import dia_object_table

@@ -96,6 +96,14 @@ def test_names_of_datasets_are_those_of_the_repository(survey, tmp_path):
             assert {found[label].coaddName for label in driver.labels or request.steps} == {"deep"}
 
 
+def test_an_output_of_diapipe_run_is_read_by_its_name(survey):
+    """Where no rerun has the name."""
+    with open_repository(survey.root, writeable=True) as butler:
+        butler.collections.register("diapipe/season", CollectionType.CHAINED)
+    with request_for("imageDifferenceDriver", asked(survey, rerun="season:mine")) as request:
+        assert (request.inputs, request.chain) == (("diapipe/season",), "rerun/mine")
+
+
 @pytest.mark.parametrize(
     ("rerun", "inputs", "chain"),
     [("", (), "diapipe/default"), ("mine", (), "rerun/mine"), ("base:mine", ("rerun/base",), "rerun/mine")],
@@ -194,6 +202,7 @@ config.imageDifference.kernelSourcesFromRef = True
     ("more", "kind", "sentence"),
     [
         ({"ids": []}, UsageError, "which data"),
+        ({"rerun": "nobody:mine"}, UsageError, "^there is no rerun nobody to read; the repository has .*base"),
         ({"ids": [["ra=3"]]}, UsageError, "not 'ra'"),
         ({"values": ["ignoreCcdList"]}, UsageError, "field=value"),
         ({"values": ["imageDifference.nonsense=1"]}, UsageError, "nonsense"),

@@ -180,7 +180,11 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("repo", metavar="REPO", help="Butler repository, as `diapipe init` makes it.")
-    add("--rerun", metavar="[INPUT:]OUTPUT", help="Collection rerun/OUTPUT; what it reads besides is rerun/INPUT.")
+    add(
+        "--rerun",
+        metavar="[INPUT:]OUTPUT",
+        help="Collection rerun/OUTPUT; reads rerun/INPUT, or that of diapipe run.",
+    )
     add("--output", metavar="NAME", help="The same as --rerun NAME.")
     many: dict[str, Any] = {"nargs": "*", "action": "append"}
     add(

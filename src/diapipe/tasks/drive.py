@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from diapipe.tasks.object_drivers import (
 from diapipe.tasks.presets import driver_file
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import DataSelection, RunRequest, Settings
+from diapipe.tasks.running.survey_run import CHAINS
 
 _LOG = logging.getLogger(__name__)
 
@@ -273,14 +275,24 @@ def _choose_template_visit(config: Any, asked: Asked) -> None:
 
 
 def _collections(butler: Butler, rerun: str) -> tuple[tuple[str, ...], str]:
-    """What is read besides the output, and the output."""
+    """What is read besides the output, and the output.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing by the name of what is to be read.
+    """
     before, _, last = rerun.rpartition(":")
     output = f"rerun/{last}" if last else FIRST
-    if before:
-        return (f"rerun/{before}",), output
-    if output == FIRST:
+    if output == FIRST and not before:
         return (), output
     known = set(butler.collections.query("*"))
+    if before:
+        there = [name for name in (f"rerun/{before}", f"{CHAINS}/{before}") if name in known]
+        if not there:
+            found = [name.removeprefix("rerun/") for name in sorted(known) if re.fullmatch("rerun/[^/]+", name)]
+            raise UsageError(f"there is no rerun {before} to read; the repository has {', '.join(found) or 'none'}")
+        return (there[0],), output
     if output in known:  # a rerun goes on reading what it read at first
         read = butler.collections.query(output, flatten_chains=True)
         return tuple(name for name in read if not name.startswith(f"{output}/")), output

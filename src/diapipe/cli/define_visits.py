@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -35,5 +36,5 @@ def define_visits(repository: Path, instrument: str | None, threads: int, quiet:
         for sentence in (done.summary, *told):
             click.echo(sentence)
         if done.defined:
-            click.echo(f"Next: diapipe skymap {repository}")
+            click.echo(f"Next: diapipe skymap {quote(str(repository))}")
     return 1 if done.refused else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,4 +85,4 @@ def _tell(done: Ingested, repository: Path, *, dry_run: bool) -> None:
         return
     click.echo(done.summary)
     if done.files:
-        click.echo(f"Next: diapipe define-visits {repository}")
+        click.echo(f"Next: diapipe define-visits {quote(str(repository))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -25,4 +26,4 @@ def init(repository: Path, db: str | None, compress: bool, quiet: bool, verbose:
     place = create_repository(repository, db=db, compress=compress)
     if not quiet:
         click.echo(f"{place}: an empty repository in {'PostgreSQL' if db else 'SQLite'}")
-        click.echo(f"Next: diapipe ingest {repository} FILES")
+        click.echo(f"Next: diapipe ingest {quote(str(repository))} FILES")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -41,5 +42,5 @@ def skymap(repository: Path, quiet: bool, verbose: bool, **options: object) -> N
     request = SkyMapRequest(**options)  # type: ignore[arg-type]
     lines = make_sky_map(repository, request)
     if not quiet:
-        for line in (*lines, f"Next: diapipe run {repository}"):
+        for line in (*lines, f"Next: diapipe run {quote(str(repository))}"):
             click.echo(line)

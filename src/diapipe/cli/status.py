@@ -68,6 +68,8 @@ def _show(output: OutputStatus, *, failed: bool, no_work: bool) -> None:
         click.echo(sentence)
     for run in output.history[-N_RUNS:]:
         click.echo(_run_line(run))
+    if output.writer:
+        click.echo(f"running now: {output.writer}; what it does is counted as it is registered")
 
 
 def _run_line(run: dict[str, object]) -> str:

@@ -14,7 +14,7 @@ from diapipe.errors import InputError, UsageError
 from diapipe.io.exports import SurveyTables
 from diapipe.tasks.dataset_names import OLD_NAMES
 from diapipe.tasks.repository import open_repository
-from diapipe.tasks.running.survey_run import CHAINS
+from diapipe.tasks.running.run_request import CHAINS
 
 DATASETS = (("dia_object_summary", "dia_object"), ("dia_source_associated",), ("dia_object_forced_source",))
 """Datasets of each table, the better one first."""

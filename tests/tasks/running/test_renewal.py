@@ -125,6 +125,20 @@ def test_a_correction_that_was_interrupted_is_finished(tmp_path):
     assert all(values(repo)[key] != value for key, value in difference.items())
 
 
+def test_a_difference_made_with_a_template_of_the_old_scale_follows_it(tmp_path):
+    """Visit 3 moves the scale and is differenced before the template is corrected: once this is, that is made anew."""
+    repo = ToySurvey(n_visits=3, n_detectors=1, n_patches=1).build(tmp_path / "repo")
+    options = {"n_workers": 1, "values": (DRIFT,)}
+    run(repo, visits="1", **options)
+    run(repo, visits="3", steps=("visits", "scale", "differences"), **options)
+    coadd, difference = values(repo, "template_coadd"), values(repo)
+    run(repo, visits="1,3", **options)
+    assert all(values(repo, "template_coadd")[key] != value for key, value in coadd.items())
+    assert len(difference) == 2
+    assert all(values(repo)[key] != value for key, value in difference.items())
+    assert not run(repo, visits="1,3", **options).outcomes
+
+
 OBJECTS = """
 description: The toy survey, on to objects and what is measured at them.
 tasks:

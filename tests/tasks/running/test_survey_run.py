@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import pytest
 from benchmarks.toy_survey import ToySurvey
 from lsst.daf.butler import Butler, CollectionType
@@ -166,6 +169,14 @@ def test_one_visit_asked_for_is_not_its_own_template(repo):
         ({"values": ("characterize:adend=1",)}, "the configuration of step visits is wrong: "),
         ({"visits": "999"}, "the repository has no data with visit IN (999)"),
         ({"where": "visit.nonsense = 3"}, "the data asked for cannot be understood: "),
+        ({"visits": "4..1"}, "a range begins with its smaller end: 1..4, and not '4..1'"),
+        ({"visits": "1..99999999999:0"}, "takes numbers and ranges"),
+        ({"steps": ()}, "there is no step to run"),
+        ({"renew": ("coadd",)}, "coadd cannot be made anew by this run: its steps are visits, scale, coadds, differen"),
+        ({"output": "../elsewhere"}, "the name of an output has letters, digits"),
+        ({"output": "/elsewhere"}, "the name of an output has letters, digits"),
+        ({"inputs": ("Simulatr/raw",)}, "of the collections Simulatr/raw not all are there"),
+        ({"pipeline": "no_such.yaml"}, "no_such.yaml cannot be read as a pipeline: FileNotFoundError"),
         ({"values": ("characterize",)}, "-c takes label:field=value, and not 'characterize'"),
     ],
 )
@@ -219,3 +230,16 @@ def test_status_of_an_output_that_is_not_there(toy_survey):
     """Is none, and those that are there are named."""
     with pytest.raises(UsageError, match="the repository has no output elsewhere; it has none yet"):
         status_of(str(toy_survey), output="elsewhere")
+
+
+def test_status_tells_of_a_run_that_goes_on(repo):
+    """Who writes, as long as the lock is held; asking neither takes the lock from a run nor lets one be refused."""
+    run(repo, steps=("visits",))
+    journal = Journal.of(str(repo), "diapipe/default")
+    assert not status_of(str(repo)).outputs[0].writer
+    with journal.locked():
+        (journal.folder / "20260101T000000Z.visits.qg").touch()
+        assert re.fullmatch(rf"process {os.getpid()} on \S+, since .* UTC, step visits", journal.writer())
+        assert status_of(str(repo)).outputs[0].writer == journal.writer()
+    assert not journal.writer()
+    assert not Journal.of(str(repo), "diapipe/never").writer()

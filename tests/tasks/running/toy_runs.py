@@ -18,10 +18,9 @@ N_VISITS, N_DETECTORS = 3, 2
 def request(repo: Path, *, steps: tuple[str, ...] = STEPS, values: tuple[str, ...] = (), **options: Any) -> RunRequest:
     """A run of the toy pipeline on two workers; data are chosen by the fields of `DataSelection`."""
     chosen = {name: options.pop(name) for name in list(options) if name in DataSelection.__dataclass_fields__}
-    options.setdefault("n_workers", 2)
+    options = {"n_workers": 2, "pipeline": str(PIPELINE)} | options
     return RunRequest(
         repo=str(repo),
-        pipeline=str(PIPELINE),
         steps=steps,
         settings=Settings(values=values),
         data=DataSelection(**chosen),

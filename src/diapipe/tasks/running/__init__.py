@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from diapipe.tasks.running.outcome import Ended, Outcome, Watcher
+from diapipe.tasks.running.outcome import Ended, Outcome, RunSummary, Watcher
+from diapipe.tasks.running.run_request import RunRequest
 from diapipe.tasks.running.selection import DataSelection
 from diapipe.tasks.running.settings import Settings
 from diapipe.tasks.running.status import RepositoryStatus, status_of
-from diapipe.tasks.running.survey_run import RunRequest, RunSummary, run_survey
+from diapipe.tasks.running.survey_run import run_survey
 from diapipe.tasks.running.template_choice import TemplateChoice
 
 __all__ = [

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.running.ledger import Ledger
 
 POLL_SECONDS = 1.0
+_GLANCE_SECONDS, _N_GLANCES = 0.02, 3
+"""Whoever asks for the `Journal.writer` holds the lock for less than this."""
 
 
 class Journal:
@@ -58,7 +61,11 @@ class Journal:
             If the lock cannot be made.
         """
         with self._lock_file() as file:
+            tries = count()
             while not _locked(file.fileno()):
+                if next(tries) < _N_GLANCES:
+                    time.sleep(_GLANCE_SECONDS)
+                    continue
                 if not wait:
                     file.seek(0)
                     raise UsageError(
@@ -70,6 +77,21 @@ class Journal:
             with suppress(OSError):  # on a full disk it is not said who runs, and the lock holds all the same
                 file.write(f"process {os.getpid()} on {socket.gethostname()}, since {_now()}\n".encode())
             yield
+
+    def writer(self) -> str:
+        """Who runs into this output at this moment, and which step; empty where nobody does."""
+        try:
+            file = FileIO(self.folder / "lock")
+        except OSError:
+            return ""
+        with file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                steps = [path.name.split(".")[-2] for path in self.folder.glob("*.qg")]
+                who = file.read().decode().strip() or "a run that just began"
+                return f"{who}, step {steps[-1]}" if steps else who
+        return ""
 
     def _lock_file(self) -> FileIO:
         """The file that is locked; the folder and it are made where they are missing."""

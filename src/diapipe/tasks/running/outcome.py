@@ -1,10 +1,11 @@
-"""Outcome: how the work on one data id ended, and who wants to hear of it."""
+"""Outcome: how the work on one data id ended, that of a whole run, and who wants to hear of it."""
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -41,6 +42,48 @@ class Outcome:
     ended: Ended
     reason: str = ""
     seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What came of a run.
+
+    Parameters
+    ----------
+    run
+        The RUN that holds the new datasets; empty where nothing was to be done.
+    outcomes
+        One for each quantum that was planned.
+    interrupted
+        Whether it was stopped before its end.
+    stopped
+        Why the run gave up by itself; empty where it did not.
+    """
+
+    chain: str
+    run: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+    stopped: str = ""
+
+    def n(self, ended: Ended) -> int:
+        """How many quanta ended so."""
+        return sum(outcome.ended is ended for outcome in self.outcomes)
+
+    def counts(self) -> dict[str, Counter[Ended]]:
+        """For each task, how many ended how."""
+        counts: dict[str, Counter[Ended]] = {}
+        for outcome in self.outcomes:
+            counts.setdefault(outcome.task, Counter())[outcome.ended] += 1
+        return counts
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done or without work, 1 something failed, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 1 if self.n(Ended.FAILED) or self.stopped else 0
 
 
 class Watcher(Protocol):

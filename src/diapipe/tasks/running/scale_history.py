@@ -9,12 +9,13 @@ these. All of it is told by runs: which scale was the newest when something was 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from lsst.daf.butler import Butler, DatasetRef, MissingDatasetTypeError
 from lsst.pipe.base.pipeline_graph import PipelineGraph, TaskNode
-from lsst.pipe.base.quantum_graph import PredictedQuantumGraphComponents
+from lsst.pipe.base.quantum_graph import PredictedDatasetModel, PredictedQuantumGraphComponents
 
 from diapipe.catalogs.photometric_scales import rescaled
 from diapipe.tasks.dataset_names import OLD_NAMES
@@ -42,22 +43,8 @@ class ScaleHistory:
 
     def __init__(self, butler: Butler, runs: Sequence[str]) -> None:
         self._butler, self._age = butler, {run: age for age, run in enumerate(runs)}
-        self._versions: dict[tuple[object, ...], list[DatasetRef]] = defaultdict(list)
-        for ref in self._scales():
-            self._versions[tuple(ref.dataId.required_values)].append(ref)
-        for versions in self._versions.values():
-            versions.sort(key=lambda ref: self._age[ref.run])
+        self._known: dict[str, dict[tuple[object, ...], list[DatasetRef]]] = {}
         self._moved: dict[str, frozenset[Visit]] = {}
-
-    def _scales(self) -> Iterator[DatasetRef]:
-        """All that there ever were."""
-        for name in (_SCALE, OLD_NAMES[_SCALE]) if self._age else ():
-            try:
-                yield from self._butler.query_datasets(
-                    name, collections=list(self._age), find_first=False, limit=None, explain=False
-                )
-            except MissingDatasetTypeError:
-                continue
 
     def moved_since(self, run: str) -> frozenset[Visit]:
         """Visits whose scale is no longer that which it was for what a run made."""
@@ -66,16 +53,22 @@ class ScaleHistory:
         return self._moved[run]
 
     def _find_moved(self, age: int) -> Iterator[Visit]:
-        for versions in self._versions.values():
+        names = (_SCALE, OLD_NAMES[_SCALE]) if self._age else ()
+        for versions in (versions for name in names for versions in self._versions(name).values()):
             then = next((ref for ref in versions if self._age[ref.run] >= age), None)
             if then is not None and then != versions[0]:
                 tables = (self._butler.get(ref) for ref in (then, versions[0]))
                 yield from ((str(then.dataId["instrument"]), visit) for visit in rescaled(*tables))
 
-    def concern(self, label: str, ledger: Ledger) -> bool:
-        """Whether the scale of some visit has moved since a task worked."""
+    def concern(self, label: str, pipeline: PipelineGraph, ledger: Ledger) -> bool:
+        """Whether the scale of some visit has moved since a task worked, or since what it read then was made."""
         runs = {entry.run for entry in ledger.settled(label).values() if entry.ended is Ended.DONE}
-        return any(self.moved_since(run) for run in runs)
+        if any(self.moved_since(run) for run in runs):
+            return True
+        kinds = [edge.parent_dataset_type_name for edge in pipeline.tasks[label].inputs.values()]
+        patchwise = [kind for kind in kinds if "tract" in pipeline.dataset_types[kind].dimensions]
+        replaced = {old.run for kind in patchwise for _, *older in self._versions(kind).values() for old in older}
+        return bool(runs) and any(self.moved_since(run) for run in replaced)
 
     def on_old_scale(
         self, label: str, graph: PredictedQuantumGraphComponents, pipeline: PipelineGraph, ledger: Ledger
@@ -93,7 +86,11 @@ class ScaleHistory:
         """
         dimensions = list(pipeline.tasks[label].dimensions.required)
         is_warp = {"visit", "tract"} <= set(dimensions)
-        patchwise = {node.name for node in pipeline.dataset_types.values() if "tract" in node.dimensions}
+        patchwise = {
+            node.name: len(node.dimensions.required)
+            for node in pipeline.dataset_types.values()
+            if "tract" in node.dimensions
+        }
         entries = ledger.settled(label)
         for name, quantum in graph.quantum_datasets.items():
             values = tuple(quantum.data_coordinate[: len(dimensions)])
@@ -104,15 +101,34 @@ class ScaleHistory:
                 is_old = (key["instrument"], key["visit"]) in moved
             else:
                 read = (one for several in quantum.inputs.values() for one in several)
-                is_old = bool(moved) and any(
-                    one.dataset_type_name in patchwise and self._is_newer(one.run, entry.run) for one in read
+                is_old = entry.ended is Ended.DONE and any(
+                    self._replaces_old_scale(one, tuple(one.data_coordinate[:n]), entry.run)
+                    for one in read
+                    if (n := patchwise.get(one.dataset_type_name))
                 )
             if is_old:
                 yield name
 
-    def _is_newer(self, run: str, other: str) -> bool:
-        """Whether a run of this output began after another."""
-        return run in self._age and self._age[run] < self._age.get(other, len(self._age))
+    def _replaces_old_scale(self, now: PredictedDatasetModel, data_id: tuple[object, ...], run: str) -> bool:
+        """Whether a dataset takes the place of one that a run read, whose scale is no longer that of now."""
+        versions = self._versions(now.dataset_type_name).get(data_id, ())
+        then = next((ref for ref in versions if self._age[ref.run] >= self._age.get(run, len(self._age))), None)
+        return then is not None and then.id != now.dataset_id and bool(self.moved_since(then.run))
+
+    def _versions(self, name: str) -> Mapping[tuple[object, ...], list[DatasetRef]]:
+        """All datasets of a kind that there ever were, by data id, the newest first."""
+        if name not in self._known:
+            self._known[name] = defaultdict(list)
+            for ref in sorted(self._all(name), key=lambda ref: self._age[ref.run]):
+                self._known[name][tuple(ref.dataId.required_values)].append(ref)
+        return self._known[name]
+
+    def _all(self, name: str) -> Iterator[DatasetRef]:
+        """Every dataset of a kind in the output."""
+        with suppress(MissingDatasetTypeError):
+            yield from self._butler.query_datasets(
+                name, collections=list(self._age), find_first=False, limit=None, explain=False
+            )
 
 
 def to_correct(

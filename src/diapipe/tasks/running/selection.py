@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from diapipe.errors import UsageError
@@ -37,7 +38,7 @@ class DataSelection:
 
     def __post_init__(self) -> None:
         for name in ("visits", "detectors", "tracts", "patches"):
-            numbers_of(getattr(self, name))
+            list(_ranges(getattr(self, name)))
         for name in (*self.bands, self.instrument, self.skymap):
             if "'" in name:
                 raise UsageError(f"a name has no quotation marks: {name}")
@@ -65,13 +66,18 @@ def numbers_of(text: str) -> list[int]:
     Raises
     ------
     UsageError
-        If a part is neither a number nor a range.
+        If a part is neither a number nor a range, or a range ends before it begins.
     """
-    numbers: list[int] = []
+    return [number for numbers in _ranges(text) for number in numbers]
+
+
+def _ranges(text: str) -> Iterator[range]:
+    """The parts of a list."""
     for part in filter(None, text.replace(" ", "").split(",")):
         found = _NUMBERS.fullmatch(part)
         if found is None:
             raise UsageError(f"a list of numbers takes numbers and ranges such as 1..10,12, and not {part!r}")
-        first = int(found["first"])
-        numbers += range(first, int(found["last"] or first) + 1, int(found["step"] or 1))
-    return numbers
+        first, last = int(found["first"]), int(found["last"] or found["first"])
+        if last < first:
+            raise UsageError(f"a range begins with its smaller end: {last}..{first}, and not {part!r}")
+        yield range(first, last + 1, int(found["step"] or 1))

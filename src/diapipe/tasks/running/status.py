@@ -18,8 +18,9 @@ from diapipe.tasks.running.execution import in_words
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.ledger import Ledger
 from diapipe.tasks.running.outcome import Ended, Outcome
+from diapipe.tasks.running.outputs import own_runs
 from diapipe.tasks.running.reasons import failure_reason, had_no_work, no_work_reason
-from diapipe.tasks.running.survey_run import CHAINS, own_runs
+from diapipe.tasks.running.run_request import CHAINS
 
 METADATA, LOG = "_metadata", "_log"
 
@@ -36,12 +37,15 @@ class OutputStatus:
         The runs, oldest first, as the journal has them.
     camera_changes
         A sentence for each camera that is described otherwise than when the output was begun.
+    writer
+        Who runs into it now; empty where nobody does.
     """
 
     chain: str
     outcomes: tuple[Outcome, ...]
     history: tuple[dict[str, Any], ...]
     camera_changes: tuple[str, ...] = ()
+    writer: str = ""
 
     def counts(self) -> dict[str, Counter[Ended]]:
         """For each task, how many ended how."""
@@ -132,6 +136,7 @@ def _output(butler: Butler, repo: str, chain: str, runs: list[str]) -> OutputSta
         outcomes=outcomes,
         history=tuple(journal.history()),
         camera_changes=tuple(camera_changes(butler, journal)),
+        writer=journal.writer(),
     )
 
 

@@ -4,129 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
 
-from lsst.daf.butler import Butler, MissingCollectionError
-from lsst.daf.butler._collection_type import CollectionType
+from lsst.daf.butler import Butler
 from lsst.pex.config import FieldValidationError
 from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline import LabelSpecifier
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
-from lsst.utils.packages import Packages
 from sqlalchemy.exc import OperationalError
+from yaml import YAMLError
 
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.camera_changes import camera_changes, remember_cameras
 from diapipe.tasks.running.execution import execute
-from diapipe.tasks.running.graph import MissingInputError, check_there_is, named, only, plan
+from diapipe.tasks.running.graph import MissingInputError, check_there_is, plan
 from diapipe.tasks.running.journal import Journal
-from diapipe.tasks.running.outcome import Ended, Outcome, Silence, Watcher
+from diapipe.tasks.running.outcome import Ended, RunSummary, Silence, Watcher
+from diapipe.tasks.running.outputs import Output
 from diapipe.tasks.running.pool import WorkerPool
 from diapipe.tasks.running.reasons import first_line, sentence_of
 from diapipe.tasks.running.recovery import recover
 from diapipe.tasks.running.registering import Registrar
 from diapipe.tasks.running.renewal import follows_inputs, gathers_visits, is_template, outdated, reads_template
+from diapipe.tasks.running.run_request import RunRequest
 from diapipe.tasks.running.scale_history import ScaleHistory, to_correct
-from diapipe.tasks.running.selection import DataSelection
-from diapipe.tasks.running.settings import Settings, check_unchanged
-
-CHAINS = "diapipe"
-"""Outputs are collections of this folder, where their name has none."""
-
-RAW = "/raw"
-"""Ends the name of the collection of what was ingested of an instrument."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What to run.
-
-    Parameters
-    ----------
-    repo
-        Root of the repository.
-    pipeline
-        Pipeline file whose subsets are the steps.
-    steps
-        Names of subsets in the order in which they run.
-    output
-        Name of the chain of collections that holds the results.
-    inputs
-        Collections with what the first step reads; where empty, what was ingested.
-    n_workers
-        Processes at once.
-    limit_seconds
-        A quantum that takes longer has failed; None for no limit.
-    renew
-        Steps whose results are made anew where their inputs are no longer those they were made from.
-    wait
-        Wait for another run of the same output instead of refusing.
-    """
-
-    repo: str
-    pipeline: str
-    steps: tuple[str, ...]
-    output: str = "default"
-    data: DataSelection = field(default_factory=DataSelection)
-    settings: Settings = field(default_factory=Settings)
-    inputs: tuple[str, ...] = ()
-    n_workers: int = 1
-    limit_seconds: float | None = None
-    renew: tuple[str, ...] = ()
-    wait: bool = False
-
-    @property
-    def chain(self) -> str:
-        """Full name of the output."""
-        return self.output if "/" in self.output else f"{CHAINS}/{self.output}"
-
-
-@dataclass(slots=True)
-class RunSummary:
-    """What came of a run.
-
-    Parameters
-    ----------
-    run
-        The RUN that holds the new datasets; empty where nothing was to be done.
-    outcomes
-        One for each quantum that was planned.
-    interrupted
-        Whether it was stopped before its end.
-    stopped
-        Why the run gave up by itself; empty where it did not.
-    """
-
-    chain: str
-    run: str = ""
-    outcomes: list[Outcome] = field(default_factory=list)
-    seconds: float = 0.0
-    interrupted: bool = False
-    stopped: str = ""
-
-    def n(self, ended: Ended) -> int:
-        """How many quanta ended so."""
-        return sum(outcome.ended is ended for outcome in self.outcomes)
-
-    def counts(self) -> dict[str, Counter[Ended]]:
-        """For each task, how many ended how."""
-        counts: dict[str, Counter[Ended]] = {}
-        for outcome in self.outcomes:
-            counts.setdefault(outcome.task, Counter())[outcome.ended] += 1
-        return counts
-
-    @property
-    def exit_status(self) -> int:
-        """0 all done or without work, 1 something failed, 130 interrupted."""
-        if self.interrupted:
-            return 130
-        return 1 if self.n(Ended.FAILED) or self.stopped else 0
+from diapipe.tasks.running.settings import check_unchanged
 
 
 def run_survey(
@@ -175,22 +80,22 @@ class _Run:
         self._request, self._butler, self._journal = request, butler, journal
         self._pool, self._watcher, self._executor = pool, watcher, executor
         self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
-        self._data, self._held = request.data, own_runs(butler, request.chain)
-        self._run, self._template_is_new = self._free_name(), False
+        self._output = Output(butler, request)
+        self._run, self._template_is_new = self._output.free_name(), False
 
     def all_steps(self) -> RunSummary:
         """Recover what a killed run left, then one step after the other."""
         begun = time.perf_counter()
-        if self._executor is execute and not self._own_runs():
+        if self._executor is execute and not self._output.runs():
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
         check_there_is(self._butler, self._request.data)
-        self._refuse_other_camera()
+        self._output.refuse_other_camera()
         self._recover()
         for sentence in camera_changes(self._butler, self._journal):
             self._watcher.say(sentence)
         for pipeline in pipelines.values():
-            check_unchanged(self._butler, pipeline, self._own_runs(), self._request.chain)
+            check_unchanged(self._butler, pipeline, self._output.runs(), self._request.chain)
         try:
             self._steps(pipelines)
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -226,7 +131,7 @@ class _Run:
 
     def _pipeline(self, step: str, *some: str) -> PipelineGraph:
         """The tasks of a step, or some of them, with the settings of the run."""
-        pipeline = Pipeline.from_uri(self._request.pipeline)
+        pipeline = _read(self._request.pipeline)
         known = sorted(pipeline.subsets) + sorted(pipeline.task_labels)
         if step not in known:
             raise UsageError(f"the pipeline has no step {step!r}; it has {', '.join(known)}")
@@ -240,7 +145,7 @@ class _Run:
     def _step(self, step: str, pipeline: PipelineGraph) -> None:
         """Renew what is outdated, then do what is missing."""
         self._watcher.say(f"planning {step}")
-        labels = list(pipeline.tasks) if self._own_runs() else []
+        labels = list(pipeline.tasks) if self._output.runs() else []
         for n, label in enumerate(labels):
             if n and step in self._request.renew:  # a template that is made anew gathers what has come since, too
                 self._do_missing(step, self._pipeline(step, *labels[:n]))
@@ -253,10 +158,15 @@ class _Run:
 
     def _do_missing(self, step: str, pipeline: PipelineGraph) -> bool:
         """Do what no run of this output did; whether there was anything."""
-        own = self._own_runs()
-        pipeline.resolve(self._butler.registry)
-        self._data = named(self._butler, self._data, pipeline.get_all_dimensions())
-        graph = plan(pipeline, self._butler, self._data, inputs=[*own, *self._inputs], done_in=own, run=self._run)
+        own = self._output.runs()
+        graph = plan(
+            pipeline,
+            self._butler,
+            self._request.data,
+            inputs=[*own, *self._output.inputs()],
+            done_in=own,
+            run=self._run,
+        )
         if graph.quantum_datasets:
             self._execute(step, graph)
         return bool(graph.quantum_datasets)
@@ -271,15 +181,15 @@ class _Run:
                 f"results of {label} that were there stay as they are, made with the template of then (--renew {step} "
                 "makes them anew)"
             )
-        scales = ScaleHistory(self._butler, self._own_runs())
+        scales = ScaleHistory(self._butler, self._output.runs())
         follows_template = is_template(task) or reads_template(task)
-        has_moved = not is_asked and follows_template and scales.concern(label, self._ledger)
+        has_moved = not is_asked and follows_template and scales.concern(label, pipeline, self._ledger)
         graph = outdated(
             label,
             pipeline,
             self._butler,
             self._ledger,
-            inputs=[*self._own_runs(), *self._inputs],
+            inputs=[*self._output.runs(), *self._output.inputs()],
             run=self._run,
             whole_task=is_asked or gathers_visits(task) or follows_inputs(task) or has_moved,
         )
@@ -313,18 +223,6 @@ class _Run:
         finally:
             self._watcher.end_step()
 
-    def _refuse_other_camera(self) -> None:
-        """Refuse an output of another instrument: templates know none, and would be taken for this one's."""
-        if self._request.inputs or not self._own_runs():
-            return
-        held = [name.removesuffix(RAW) for name in _existing(self._butler, [self._request.chain]) if name.endswith(RAW)]
-        instrument = self._data.instrument or only(self._butler, "instrument")
-        if held and instrument not in held:
-            raise UsageError(
-                f"{self._request.chain} holds results of {', '.join(held)}, and its templates would be those of "
-                f"{instrument}; give --output NAME for {instrument}"
-            )
-
     def _recover(self) -> None:
         """Finish the bookkeeping of runs that were killed."""
         for graph_file in self._journal.unfinished():
@@ -339,40 +237,12 @@ class _Run:
         """Make the RUN, the chain, the dataset types, and keep configurations and versions."""
         graph.pipeline_graph.register_dataset_types(self._butler)
         if not self._summary.run:
-            inputs = self._inputs
-            raws = (name for name in inputs if name.endswith(RAW))
-            remember_cameras(self._butler, self._journal, (name.removesuffix(RAW) for name in raws))
-            self._butler.collections.register(self._run, CollectionType.RUN)
-            if self._butler.collections.register(self._request.chain, CollectionType.CHAINED):
-                self._butler.collections.extend_chain(self._request.chain, inputs)
-            self._butler.collections.prepend_chain(self._request.chain, self._run)
-            self._summary.run, self._held = self._run, own_runs(self._butler, self._request.chain)
-            _write_packages(graph, self._butler)
+            remember_cameras(self._butler, self._journal, self._output.instruments())
+            self._output.add(self._run)
+            self._summary.run = self._run
+            graph.write_packages(self._butler)  # once: to look up all versions takes a second
         graph.write_configs(self._butler)
         graph.write_init_outputs(self._butler)
-
-    def _own_runs(self) -> list[str]:
-        """The RUNs of this output, newest first."""
-        return self._held
-
-    @cached_property
-    def _inputs(self) -> list[str]:
-        """The collections that hold what was not made here."""
-        collections = self._butler.collections
-        if self._request.inputs:
-            return list(collections.query(self._request.inputs, flatten_chains=True))
-        instrument = self._data.instrument or only(self._butler, "instrument")
-        wanted = (f"{instrument}{RAW}", f"{instrument}/calib", "skymaps", "refcats")
-        return _existing(self._butler, wanted)
-
-    def _free_name(self) -> str:
-        """A RUN named by the time, that is not there yet."""
-        name = f"{self._request.chain}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        taken, number, free = set(self._own_runs()), 1, name
-        while free in taken:
-            number += 1
-            free = f"{name}-{number}"
-        return free
 
     def _record(self) -> None:
         """A line for `diapipe status`; a full disk must not hide what the run says."""
@@ -391,21 +261,9 @@ class _Run:
             )
 
 
-def _write_packages(graph: PredictedQuantumGraph, butler: Butler) -> None:
-    """Keep the versions of all that is installed: to find out what of it is imported takes four times as long."""
-    (ref,) = graph.get_init_outputs("").values()
-    butler.put(Packages.fromSystem(include_all=True), ref)
-
-
-def own_runs(butler: Butler, chain: str) -> list[str]:
-    """The RUNs that an output was made in, newest first."""
-    return [name for name in _existing(butler, [chain]) if name.startswith(f"{chain}/")]
-
-
-def _existing(butler: Butler, names: Iterable[str]) -> list[str]:
-    """Those of some collections that are there."""
-    found = []
-    for name in names:
-        with suppress(MissingCollectionError):
-            found += [item for item in butler.collections.query(name, flatten_chains=True) if item not in found]
-    return found
+def _read(path: str) -> Pipeline:
+    """The pipeline of a file."""
+    try:
+        return Pipeline.from_uri(path)
+    except (OSError, ValueError, KeyError, AttributeError, ImportError, YAMLError) as error:
+        raise UsageError(f"{path} cannot be read as a pipeline: {sentence_of(error)}") from error

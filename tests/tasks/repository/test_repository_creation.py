@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from lsst.pipe.base import Pipeline
 
 from diapipe.cli.main import main
 from diapipe.cli.run import survey_pipeline
-from diapipe.errors import UsageError, WriteError
+from diapipe.errors import InputError, UsageError, WriteError
 from diapipe.tasks.repository import CONFIG_FOLDER, create_repository, open_repository
 from diapipe.tasks.repository import creation as module
 
@@ -95,3 +98,39 @@ def test_a_repository_moves_with_its_folder(tmp_path: Path) -> None:
     root.rename(tmp_path / "moved")
     assert str(tmp_path) not in (tmp_path / "moved" / "butler.yaml").read_text()
     open_repository(tmp_path / "moved").close()
+
+
+def test_a_repository_without_its_database_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Lost, damaged, or in PostgreSQL where no server answers: a sentence with the database in it, and no new file."""
+    create_repository(tmp_path / "survey")
+    database, config = tmp_path / "survey" / "gen3.sqlite3", tmp_path / "survey" / "butler.yaml"
+    whole, text = database.read_bytes(), config.read_text()
+    database.unlink()
+    with pytest.raises(UsageError, match=r"has lost its database: .*/survey/gen3\.sqlite3 is not there"):
+        open_repository(tmp_path / "survey", writeable=True)
+    assert not database.exists()
+    database.write_bytes(whole[:5000])
+    with pytest.raises(InputError, match=r"cannot use sqlite:.*gen3\.sqlite3, the database of .*/survey: .*malformed"):
+        open_repository(tmp_path / "survey")
+    config.write_text(re.sub("db: .*", "db: postgresql://nobody@localhost:1/survey", text))
+    with pytest.raises(InputError, match=r"cannot use postgresql://nobody@localhost:1/survey, .*refused"):
+        open_repository(tmp_path / "survey")
+    assert not capfd.readouterr().err
+
+
+def test_a_repository_of_another_version_is_refused(tmp_path: Path) -> None:
+    """The versions that the database has and that this butler knows are in the sentence; so is a broken butler.yaml."""
+    create_repository(tmp_path / "survey")
+    with closing(sqlite3.connect(tmp_path / "survey" / "gen3.sqlite3")) as database, database:
+        database.execute("UPDATE butler_attributes SET value = '99.0.0' WHERE name LIKE 'version:%datasets%'")
+    with pytest.raises(UsageError, match=r"was made by another version of the butler, .*99\.0\.0.*use the"):
+        open_repository(tmp_path / "survey")
+    (tmp_path / "survey" / "butler.yaml").write_text("registry: [")
+    with pytest.raises(UsageError, match=r"the butler\.yaml of .*survey cannot be read: while parsing"):
+        open_repository(tmp_path / "survey")
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the path has a space in it."""
+    assert main(["init", str(tmp_path / "my survey")]) == 0
+    assert f"Next: diapipe ingest '{tmp_path}/my survey' FILES" in capsys.readouterr().out

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from pathlib import Path
 
 import pytest
-from benchmarks.toy_survey import ToySurvey
+from benchmarks.toy_survey import INSTRUMENT, ToySurvey
+from click.testing import CliRunner
 from lsst.daf.butler import Butler, CollectionType
+from lsst.daf.butler.cli.butler import cli as butler_command
 from tests.filesystems import read_only
 from toy_runs import N_DETECTORS, N_VISITS, Heard, counts, ended, n_registered, request, run, strays, values
 
@@ -243,3 +247,18 @@ def test_status_tells_of_a_run_that_goes_on(repo):
         assert status_of(str(repo)).outputs[0].writer == journal.writer()
     assert not journal.writer()
     assert not Journal.of(str(repo), "diapipe/never").writer()
+
+
+def test_the_commands_of_the_butler_work_as_our_page_says(repo, tmp_path, monkeypatch):
+    """Each line of the page that begins with `butler` is run on a survey, with its own instrument."""
+    run(repo, visits="2")
+    page = Path(__file__).parents[3] / "docs" / "howto" / "repository.md"
+    lines = [line for line in page.read_text().splitlines() if line.startswith("butler query-") or "retrieve" in line]
+    assert len(lines) == 4
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        adapted = line.replace("MyCam", INSTRUMENT).replace("visit=12 AND detector=3", "visit=2 AND detector=1")
+        words = [str(repo) if word == "survey" else word for word in shlex.split(adapted)[1:]]
+        result = CliRunner().invoke(butler_command, words)
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    assert list((tmp_path / "copies").rglob("*difference_image*"))

@@ -12,7 +12,7 @@ from lsst.daf.butler.registry.interfaces import IncompatibleVersionError
 from lsst.daf.butler.repo_relocation import BUTLER_ROOT_TAG
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from diapipe.errors import InputError, UsageError
 

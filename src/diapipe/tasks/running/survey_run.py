@@ -14,7 +14,7 @@ from lsst.pipe.base.pipeline import LabelSpecifier
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
 from sqlalchemy.exc import OperationalError
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository

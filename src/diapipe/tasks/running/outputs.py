@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 
 from lsst.daf.butler import Butler, MissingCollectionError
 from lsst.daf.butler._collection_type import CollectionType
@@ -26,15 +27,18 @@ class Output:
         Of the repository; writeable for `add`.
     request
         Names the chain, and the inputs or the instrument whose files are the input.
+
+    Attributes
+    ----------
+    runs
+        The RUNs of this output, newest first.
     """
 
     def __init__(self, butler: Butler, request: RunRequest) -> None:
         self._butler, self._request = butler, request
+        self.runs = own_runs(butler, request.chain)
 
-    def runs(self) -> list[str]:
-        """The RUNs of this output, newest first."""
-        return own_runs(self._butler, self._request.chain)
-
+    @cached_property
     def inputs(self) -> list[str]:
         """The collections that hold what was not made here.
 
@@ -55,11 +59,11 @@ class Output:
 
     def instruments(self) -> list[str]:
         """Those whose ingested files are inputs."""
-        return [name.removesuffix(RAW) for name in self.inputs() if name.endswith(RAW)]
+        return [name.removesuffix(RAW) for name in self.inputs if name.endswith(RAW)]
 
     def refuse_other_camera(self) -> None:
         """Refuse an output of another instrument: templates know none, and would be taken for this one's."""
-        if self._request.inputs or not self.runs():
+        if self._request.inputs or not self.runs:
             return
         held = [name.removesuffix(RAW) for name in _existing(self._butler, [self._request.chain]) if name.endswith(RAW)]
         instrument = self._request.data.instrument or only(self._butler, "instrument")
@@ -71,16 +75,17 @@ class Output:
 
     def add(self, run: str) -> None:
         """Make a RUN, the first of the chain; and the chain where it is not there."""
-        collections, chain, inputs = self._butler.collections, self._request.chain, self.inputs()
+        collections, chain, inputs = self._butler.collections, self._request.chain, self.inputs
         collections.register(run, CollectionType.RUN)
         if collections.register(chain, CollectionType.CHAINED):
             collections.extend_chain(chain, inputs)
         collections.prepend_chain(chain, run)
+        self.runs = own_runs(self._butler, chain)
 
     def free_name(self) -> str:
         """A RUN named by the time, that is not there yet."""
         name = f"{self._request.chain}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        taken, number, free = set(self.runs()), 1, name
+        taken, number, free = set(self.runs), 1, name
         while free in taken:
             number += 1
             free = f"{name}-{number}"

@@ -13,6 +13,7 @@ from lsst.pipe.base import Pipeline
 from lsst.pipe.base.pipeline import LabelSpecifier
 from lsst.pipe.base.pipeline_graph import PipelineGraph
 from lsst.pipe.base.quantum_graph import PredictedQuantumGraph, PredictedQuantumGraphComponents
+from lsst.utils.packages import Packages
 from sqlalchemy.exc import OperationalError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
@@ -20,7 +21,7 @@ from diapipe.errors import UsageError, WriteError
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.camera_changes import camera_changes, remember_cameras
 from diapipe.tasks.running.execution import execute
-from diapipe.tasks.running.graph import MissingInputError, check_there_is, plan
+from diapipe.tasks.running.graph import MissingInputError, check_there_is, named, plan
 from diapipe.tasks.running.journal import Journal
 from diapipe.tasks.running.outcome import Ended, RunSummary, Silence, Watcher
 from diapipe.tasks.running.outputs import Output
@@ -80,13 +81,13 @@ class _Run:
         self._request, self._butler, self._journal = request, butler, journal
         self._pool, self._watcher, self._executor = pool, watcher, executor
         self._summary, self._ledger = RunSummary(request.chain), journal.ledger()
-        self._output = Output(butler, request)
+        self._data, self._output = request.data, Output(butler, request)
         self._run, self._template_is_new = self._output.free_name(), False
 
     def all_steps(self) -> RunSummary:
         """Recover what a killed run left, then one step after the other."""
         begun = time.perf_counter()
-        if self._executor is execute and not self._output.runs():
+        if self._executor is execute and not self._output.runs:
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
         check_there_is(self._butler, self._request.data)
@@ -95,7 +96,7 @@ class _Run:
         for sentence in camera_changes(self._butler, self._journal):
             self._watcher.say(sentence)
         for pipeline in pipelines.values():
-            check_unchanged(self._butler, pipeline, self._output.runs(), self._request.chain)
+            check_unchanged(self._butler, pipeline, self._output.runs, self._request.chain)
         try:
             self._steps(pipelines)
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -145,7 +146,7 @@ class _Run:
     def _step(self, step: str, pipeline: PipelineGraph) -> None:
         """Renew what is outdated, then do what is missing."""
         self._watcher.say(f"planning {step}")
-        labels = list(pipeline.tasks) if self._output.runs() else []
+        labels = list(pipeline.tasks) if self._output.runs else []
         for n, label in enumerate(labels):
             if n and step in self._request.renew:  # a template that is made anew gathers what has come since, too
                 self._do_missing(step, self._pipeline(step, *labels[:n]))
@@ -158,15 +159,11 @@ class _Run:
 
     def _do_missing(self, step: str, pipeline: PipelineGraph) -> bool:
         """Do what no run of this output did; whether there was anything."""
-        own = self._output.runs()
-        graph = plan(
-            pipeline,
-            self._butler,
-            self._request.data,
-            inputs=[*own, *self._output.inputs()],
-            done_in=own,
-            run=self._run,
-        )
+        own = self._output.runs
+        pipeline.resolve(self._butler.registry)
+        self._data = named(self._butler, self._data, pipeline.get_all_dimensions())
+        inputs = [*own, *self._output.inputs]
+        graph = plan(pipeline, self._butler, self._data, inputs=inputs, done_in=own, run=self._run)
         if graph.quantum_datasets:
             self._execute(step, graph)
         return bool(graph.quantum_datasets)
@@ -181,7 +178,7 @@ class _Run:
                 f"results of {label} that were there stay as they are, made with the template of then (--renew {step} "
                 "makes them anew)"
             )
-        scales = ScaleHistory(self._butler, self._output.runs())
+        scales = ScaleHistory(self._butler, self._output.runs)
         follows_template = is_template(task) or reads_template(task)
         has_moved = not is_asked and follows_template and scales.concern(label, pipeline, self._ledger)
         graph = outdated(
@@ -189,7 +186,7 @@ class _Run:
             pipeline,
             self._butler,
             self._ledger,
-            inputs=[*self._output.runs(), *self._output.inputs()],
+            inputs=[*self._output.runs, *self._output.inputs],
             run=self._run,
             whole_task=is_asked or gathers_visits(task) or follows_inputs(task) or has_moved,
         )
@@ -240,7 +237,7 @@ class _Run:
             remember_cameras(self._butler, self._journal, self._output.instruments())
             self._output.add(self._run)
             self._summary.run = self._run
-            graph.write_packages(self._butler)  # once: to look up all versions takes a second
+            _write_packages(graph, self._butler)
         graph.write_configs(self._butler)
         graph.write_init_outputs(self._butler)
 
@@ -259,6 +256,12 @@ class _Run:
                     **{ended.value: counts[ended] for ended in Ended},
                 }
             )
+
+
+def _write_packages(graph: PredictedQuantumGraph, butler: Butler) -> None:
+    """Keep the versions of all that is installed: to find out what of it is imported takes four times as long."""
+    (ref,) = graph.get_init_outputs("").values()
+    butler.put(Packages.fromSystem(include_all=True), ref)
 
 
 def _read(path: str) -> Pipeline:

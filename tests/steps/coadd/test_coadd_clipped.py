@@ -10,6 +10,7 @@ from coadd_scenes import (
     NOISE,
     PATCH,
     SEEING_ARCSEC,
+    Field,
     all_of,
     point,
     rays,
@@ -106,6 +107,27 @@ def test_stars_in_any_seeing_are_left_alone(rng):
     off = left_over(found, mean, field.x, field.y)
     assert np.abs(off / field.flux).max() < 0.003
     assert max(found.clipped_share.values()) < 0.002
+
+
+def test_stars_on_the_border_are_left_alone_and_transients_there_are_not():
+    """The border cuts stars, of which each seeing leaves another part: nothing of them is clipped. A transient on the
+    border of the dark sky is, and what is left there is noise.
+    """
+    rng = np.random.default_rng(1)
+    y, flux = PATCH.y0 + 20.0 + 20.0 * np.arange(14) + rng.uniform(-3, 3, 14), 10 ** rng.uniform(4, 5.5, 14)
+    field = Field(PATCH.x0 + rng.uniform(-5, 5, 14), y, flux)
+    at = np.array([PATCH.x1 - 1.0]), np.array([150.0]) + PATCH.y0
+    warps = [
+        warped(visit_of(k, field, rng=np.random.default_rng([1, k]), more=point(*at, 5e4) if k == 2 else None))
+        for k in range(6)
+    ]
+    mean, found = mean_and_clipped(warps)
+    is_clipped = (found.exposure.masked_image.mask & int(MaskPlane.CLIPPED)) != 0
+    assert not is_clipped[:, :25].any()
+    assert is_clipped[150, -1]
+    sigma = NOISE / np.sqrt(5)
+    assert mean.exposure.masked_image.image[150, -1] > 15 * sigma
+    assert abs(found.exposure.masked_image.image[150, -1]) < 4 * sigma
 
 
 def test_what_varies_in_many_visits_is_no_artefact():

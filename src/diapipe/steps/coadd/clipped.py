@@ -29,6 +29,7 @@ from diapipe.steps.coadd.comparison import (
     beside,
     borrowed,
     bright_holes,
+    cut_by_border,
     excess_scatter,
     local_mean,
     model_errors,
@@ -145,6 +146,7 @@ class ClippedCoadder(AbstractCoadder):
         for i, (kernel, gain) in enumerate(smoothings):
             variance = np.float32(gain) * spread[i]
             wide, small = bright_holes(block.usable[i], variance, sky)
+            wide |= cut_by_border(variance, sky)
             good = np.where(beside(wide, int(np.ceil(2.0 * sigma))), np.uint8(0), block.usable[i])
             off = rescaled(smooth[i], variance, sky, good)
             near, far = model_errors(off, variance, sky, good)

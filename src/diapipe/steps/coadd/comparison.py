@@ -137,6 +137,13 @@ def bright_holes(usable: ByteArray, variance: Float32Array, sky: Static) -> tupl
     return wide, holes & ~wide
 
 
+def cut_by_border(variance: Float32Array, sky: Static) -> BoolArray:
+    """Pixels of the border with light: of what it cuts off a star, smoothed images lack each another part."""
+    lit = sky.near > DIM_SIGMA * np.sqrt(variance)
+    lit[1:-1, 1:-1] = False
+    return np.asarray(lit)
+
+
 def beside(holes: BoolArray, reach: int) -> BoolArray:
     """Pixels no farther from a hole than ``reach``."""
     return np.asarray(maximum_filter(holes, 2 * reach + 1)) if holes.any() else holes

@@ -31,7 +31,7 @@ from diapipe.tasks.object_drivers import (
 from diapipe.tasks.presets import driver_file
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import DataSelection, RunRequest, Settings
-from diapipe.tasks.running.survey_run import CHAINS
+from diapipe.tasks.running.run_request import CHAINS
 
 _LOG = logging.getLogger(__name__)
 

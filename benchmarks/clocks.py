@@ -23,6 +23,8 @@ from diapipe.tasks.running import worker
 
 PLACE = "DIAPIPE_CLOCKS"
 """Environment variable with the path of the file."""
+OWNER = "DIAPIPE_CLOCKS_OWNER"
+"""And that with the number of the process that runs the survey, whose imports are its own."""
 
 
 def clocked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,7 +64,8 @@ def from_its_start(prepare: Callable[..., Any]) -> Callable[..., Any]:
 
 def install() -> None:
     """Put the clocks on."""
-    write("start", time.process_time())  # of the fork server, that imported all else before
+    if os.environ[OWNER] != str(os.getpid()):
+        write("start", time.process_time())  # of a fork server of its own, that imported all else before
     worker._Executor.__init__ = from_its_start(worker._Executor.__init__)  # type: ignore[method-assign]
     for kind, name in ((QuantumContext, "get"), (QuantumContext, "put"), (DeferredDatasetHandle, "get")):
         setattr(kind, name, clocked("butler", getattr(kind, name)))

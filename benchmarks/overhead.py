@@ -24,6 +24,7 @@ from benchmarks import clocks
 from benchmarks.machinery import write_line
 from diapipe.cli.run import survey_pipeline
 from diapipe.tasks.running import DataSelection, RunRequest, Settings, pool, registering, run_survey, survey_run
+from diapipe.tasks.running.nursery import fork_here
 
 STEPS = ("visits", "scale", "coadds", "differences", "objects", "forced", "lightcurves")
 
@@ -65,7 +66,7 @@ def main() -> None:
         n_workers=arguments.cores,
     )
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[clocks.PLACE] = str(Path(folder) / "clocks")
+        os.environ[clocks.PLACE], os.environ[clocks.OWNER] = str(Path(folder) / "clocks"), str(os.getpid())
         measured(request)
 
 
@@ -78,6 +79,8 @@ def measured(request: RunRequest) -> None:
         planning.on(survey_run, name)
     registration.on(registering.Registrar, "flush")
     pool.PRELOADED = (*pool.PRELOADED, "benchmarks.clocks")
+    clocks.install()  # before workers are forked from here
+    fork_here()
     imports = time.process_time()
     summary = run_survey(request)
     run = time.process_time() - imports

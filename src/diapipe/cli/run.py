@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diapipe.cli.memory import return_freed_memory
 from diapipe.cli.options import FILE, Decorator, positive, several, talk
 
 if TYPE_CHECKING:
@@ -83,9 +84,13 @@ def run_steps(
     from diapipe.cli.run_progress import watcher_for
     from diapipe.cli.run_summary import tell
     from diapipe.tasks.running import run_survey
+    from diapipe.tasks.running.nursery import fork_here
 
     request = request_of(repo, steps, **options)
     other: dict[str, Any] = {"executor": executor_of(request)} if executor_of else {}
+    if executor_of is None:
+        return_freed_memory()
+        fork_here()
     logging.getLogger("lsst").addHandler(logging.NullHandler())  # the watcher tells what a person wants to know
     with watcher_for(quiet=bool(options["quiet"]), n_workers=request.n_workers) as watcher:
         summary = run_survey(request, watcher, **other)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,7 +23,7 @@ from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 
 from diapipe.flow import DifferenceResult, difference_pair
-from diapipe.images import Exposure
+from diapipe.images import Difference, Exposure
 from diapipe.numerics.shifting import shift_stamp
 from diapipe.simulate.pair import SimulatedPair, simulate_pair
 from diapipe.simulate.spec import PairSpec
@@ -94,26 +95,42 @@ def _added(
 ) -> Array:
     """The same of point sources with their photon noise that are added to the difference."""
     difference = result.difference
-    exposure = difference.exposure
-    planes, gain = exposure.masked_image, pair.spec.gain_electrons
-    image, variance = planes.image.astype(np.float64), planes.variance.astype(np.float64)
-    noise = force_on_pixels(exposure, x=x, y=y)["psfFluxErr"]
+    noise = force_on_pixels(difference.exposure, x=x, y=y)["psfFluxErr"]
     flux = np.nan_to_num(noise) * np.exp(rng.uniform(np.log(5.0), np.log(2.0 * BRIGHTEST_SNR), len(x)))
+    changed = with_added(difference, pair.science_psf_at, x, y, flux, gain=pair.spec.gain_electrons, rng=rng)
+    return _forced(replace(result, difference=replace(changed, static_error=0.0)), x, y, unit * flux)
+
+
+def with_added(
+    difference: Difference,
+    psf_at: Callable[[float, float], Array],
+    x: Array,
+    y: Array,
+    flux: Array,
+    *,
+    gain: float,
+    rng: np.random.Generator,
+) -> Difference:
+    """A difference with what more point sources on the science image, in its counts, would have made of it.
+
+    It is linear in the science image, so that is their light and their photons' noise as they were whitened.
+    """
+    planes, box = difference.exposure.masked_image, difference.box
+    image, variance = planes.image.astype(np.float64), planes.variance.astype(np.float64)
     for at_x, at_y, total in zip(x, y, flux, strict=True):
         column, row = int(np.floor(at_x + 0.5)), int(np.floor(at_y + 0.5))
-        profile = shift_stamp(pair.science_psf_at(at_x, at_y), dx=at_x - column, dy=at_y - row)
+        profile = shift_stamp(psf_at(at_x, at_y), dx=at_x - column, dy=at_y - row)
         light = np.maximum(total * profile, 0.0)
         light_and_noise = total * profile + rng.normal(size=light.shape) * np.sqrt(light / gain)
         if difference.whitening is not None:
             light_and_noise = fftconvolve(light_and_noise, difference.whitening.image_at(x=at_x, y=at_y), mode="same")
         middle = len(profile) // 2
         stamp = slice(middle - REACH_PX, middle + REACH_PX + 1)
-        where = slice(row - REACH_PX, row + REACH_PX + 1), slice(column - REACH_PX, column + REACH_PX + 1)
+        where = tuple(slice(at - REACH_PX, at + REACH_PX + 1) for at in (row - box.y0, column - box.x0))
         image[where] += light_and_noise[stamp, stamp]
         variance[where] += light[stamp, stamp] / gain
     masked = replace(planes, image=image.astype(np.float32), variance=variance.astype(np.float32))
-    changed = replace(difference, exposure=replace(exposure, masked_image=masked), static_error=0.0)
-    return _forced(replace(result, difference=changed), x, y, unit * flux)
+    return replace(difference, exposure=replace(difference.exposure, masked_image=masked))
 
 
 def _in_stamp(pair: SimulatedPair, result: DifferenceResult) -> float:

@@ -74,6 +74,7 @@ class PhotometricScaleConfig(PipelineTaskConfig, OptionConfig, pipelineConnectio
     nominalZeroPointMag: Any = option(Relative, "nominal_zero_point_mag")
     refMatchRadius: Any = option(Reference, "match_radius_arcsec")
     refMinStars: Any = option(Reference, "min_stars")
+    refLeastStarError: Any = option(Reference, "least_star_error")
     refFluxes: Any = DictField(
         doc="Column of reference_catalog with the flux (nJy without a unit) by band; else r_flux and the like.",
         keytype=str,

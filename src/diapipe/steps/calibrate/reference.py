@@ -36,10 +36,16 @@ class Reference(AbstractScale):
         A star stands within this of its entry in the catalogue.
     min_stars
         Fewer give no scale.
+    least_star_error
+        Relative error that each star has at least: of its flux in the catalogue, of the PSF model at its place. Without
+        it the few brightest would be all of the mean, and its error a quarter of what it is.
     """
+
+    may_be_zero = ("least_star_error",)
 
     match_radius_arcsec: float = 1.0
     min_stars: int = 3
+    least_star_error: float = 0.002
 
     def scale(self, stars: VisitStars, *, band: str, reference: ReferenceList | None) -> Table:
         """Each image by itself.
@@ -83,4 +89,5 @@ class Reference(AbstractScale):
         pairs = match_sky(places, reference, radius_arcsec=self.match_radius_arcsec, keep="one_to_one")
         here, flux = own[pairs.first], reference.flux[band][pairs.second]
         relative = stars.flux_err[here] / stars.flux[here]
-        return robust_mean(np.log(flux / stars.flux[here]) - 0.5 * relative**2, relative)
+        values = np.log(flux / stars.flux[here]) - 0.5 * relative**2
+        return robust_mean(values, np.hypot(relative, self.least_star_error))

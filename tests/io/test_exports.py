@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from astropy.io.votable import parse
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import MaskedColumn, Table
 from tests.forced_tables import forced_table, object_table
 
@@ -97,6 +98,11 @@ def test_votable_is_read_by_astropy(tables, tmp_path):
             assert "".join(ours.description.split()) == "".join(theirs.description.split())  # astropy folds lines
         fields = {field.name: field for field in document.get_first_table().fields}
         assert fields["ra"].ucd == "pos.eq.ra;meta.main"
+        told = {field.name: field.ucd for field in fields.values() if field.ucd}
+        assert all(check_ucd(ucd, check_controlled_vocabulary=True, has_colon=True) for ucd in told.values())
+        untold = set(table.colnames) - told.keys()
+        if name != "dia_source":
+            assert all(re.fullmatch("dp_.*|time.*MjdTai|._psfFluxMaxSlope", column) for column in untold), untold
         assert fields["ra"].ref == document.resources[0].coordinate_systems[0].ID == "icrs"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,34 @@ from astropy.table import Column, MaskedColumn, Table
 from diapipe.io.exports.each_table import EachTable
 
 UCDS = {
-    "diaObjectId": "meta.id",
-    "diaSourceId": "meta.id",
-    "diaForcedSourceId": "meta.id",
+    "dia(Object|Source|ForcedSource)Id": "meta.id",
+    "visit": "meta.id;obs",
+    "detector": "meta.id;instr.det",
     "ra": "pos.eq.ra;meta.main",
     "dec": "pos.eq.dec;meta.main",
     "raErr": "stat.error;pos.eq.ra",
     "decErr": "stat.error;pos.eq.dec",
+    "ra_dec_Cov": "stat.covariance",
+    "x": "pos.cartesian.x;instr.det",
+    "y": "pos.cartesian.y;instr.det",
     "midpointMjdTai": "time.epoch",
-    "psfFlux": "phot.flux;arith.diff",
-    "psfFluxErr": "stat.error;phot.flux",
+    "(firstDiaSource|validityStart)MjdTai": "time.start",
+    "(lastDiaSource|validityEnd)MjdTai": "time.end",
+    "exposureTime": "time.duration;obs.exposure",
     "band": "instr.bandpass",
+    "(psf|ap)Flux": "phot.flux;arith.diff",
+    "(science|template|dp_template)Flux": "phot.flux",
+    ".*Flux(MeanErr|Err|ErrMean)": "stat.error;phot.flux",
+    ".*FluxMean": "phot.flux;stat.mean",
+    ".*FluxSigma": "stat.stdev;phot.flux",
+    ".*FluxMin": "phot.flux;stat.min",
+    ".*FluxMax": "phot.flux;stat.max",
+    ".*Chi2": "stat.fit.chi2",
+    ".*Ndata|nDiaSources": "meta.number",
+    "snr": "stat.snr",
+    ".*_flag.*|.*[fF]lags.*": "meta.code.qual",
 }
-"""What columns mean, in the words of the Virtual Observatory."""
+"""What columns of such names mean, in the words of the Virtual Observatory (UCD1+); the first that fits counts."""
 
 TAI = {"ID": "tai", "timeorigin": 2400000.5, "timescale": "TAI", "refposition": "TOPOCENTER"}
 """Modified Julian Dates at the telescope."""
@@ -72,7 +88,7 @@ def _description(table: Table) -> bytes:
     resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS", epoch="J2000"))
     resource.time_systems.append(TimeSys(**TAI, config={"version_1_4_or_later": True}))
     for field in resource.tables[0].fields:
-        field.ucd = UCDS.get(field.name)
+        field.ucd = next((ucd for name, ucd in UCDS.items() if re.fullmatch(name, field.name)), None)
         if field.datatype == "bit":
             field.datatype = "boolean"
         if field.name in ("ra", "dec"):

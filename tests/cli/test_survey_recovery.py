@@ -19,8 +19,8 @@ PLACES = ((60.0, 60.0), (120.0, 60.0), (60.0, 120.0))
 FLUX, BEFORE = 500.0, (200.0, 300.0)
 
 
-def truth() -> SurveyTruth:
-    """Two variable stars and a transient, at half the weight in either visit of the template."""
+def truth(*, flash: bool = False) -> SurveyTruth:
+    """Two variable stars and a transient or a flash, at half the weight in either visit of the template."""
     rows = [
         (visit, 0, number, kind, x, y, flux if kind == "variable" or visit == VISIT else 0.0)
         for visit, flux in ((*zip(TEMPLATE_VISITS, BEFORE, strict=True), (VISIT, FLUX)))
@@ -29,7 +29,7 @@ def truth() -> SurveyTruth:
     fluxes = Table(rows=rows, names=("visit", "detector", "object_id", "kind", "x", "y", "flux"))
     for name in ("ra", "dec", "mask"):
         fluxes[name] = 0
-    objects = Table({"is_flash": np.zeros(len(KINDS), np.bool_)})
+    objects = Table({"is_flash": [flash and kind == "transient" for kind in KINDS]})
     weights = {"r": dict.fromkeys(TEMPLATE_VISITS, 0.5)}
     return SurveyTruth(fluxes=fluxes, objects=objects, trails=Table(), template_weights=weights)
 
@@ -60,3 +60,16 @@ def test_a_change_beside_what_the_template_lacks_is_real_and_not_wanted(rng):
     beside = Table({"x": [x + 0.5], "y": [y], "psfFlux": [FLUX], "psfFluxErr": [1.0], "dp_bad": [False]})
     assert list(changes["snr_true"] > 0) == [True, False, True]
     assert matches(beside, changes_of(changes)).is_real.all()
+
+
+def test_what_is_left_of_a_flash_of_the_template_is_real_and_not_wanted(rng):
+    """It was to be clipped; where it was too faint for that, the difference lacks true light."""
+    difference = toy_parts(rng)["difference"]
+    calibrated = replace(difference.exposure, photo_calib=PhotoCalib(1.0))
+    changes = changes_of(truth(flash=True).expected(replace(difference, exposure=calibrated), VISIT, 0, "r"))
+    x, y = PLACES[1]
+    there = Table({"x": [x], "y": [y], "psfFlux": [-FLUX], "psfFluxErr": [1.0], "dp_bad": [False]})
+    found = matches(there, changes)
+    assert found.is_real.all()
+    assert list(found.snr > 0) == [True, False, True]
+    assert not found.is_wanted[1]

@@ -41,15 +41,16 @@ class SurveyTruth:
         The template's flux of a variable star is the weighted mean of its visits; of transients and moving objects it
         has none, as they are on one of its visits at most. Where the template leaves a visit out, CLIPPED, as it does
         with a star that was bright in one of three, the change is another: it is real, but ``snr_true`` is 0. So is one
-        next to pixels that the template lacks: nobody must find it, and who does has found something real.
+        next to pixels that the template lacks, and what is left of a flash on a night of the template, of unknown flux,
+        NaN: nobody must find it, and who does has found something real.
         """
         rows = self.fluxes[(self.fluxes["visit"] == visit) & (self.fluxes["detector"] == detector)]
         is_flash = np.asarray(self.objects["is_flash"])[np.asarray(rows["object_id"])]
-        rows = rows[~is_flash]
-        change = np.asarray(rows["flux"]) - self.template_flux(np.asarray(rows["object_id"]), band)
+        template = np.where(is_flash, np.nan, self.template_flux(np.asarray(rows["object_id"]), band))
+        change = np.asarray(rows["flux"]) - template
         x, y = np.asarray(rows["x"]), np.asarray(rows["y"])
         error, covered = _noise(difference, x, y)
-        known = covered & ~((np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y))
+        known = covered & ~is_flash & ~((np.asarray(rows["kind"]) == "variable") & _clipped(difference, x, y))
         snr = np.where(known, change / error, 0.0)
         kept = {name: rows[name] for name in ("object_id", "kind", "visit", "detector", "ra", "dec", "x", "y", "mask")}
         return Table(kept | {"flux": change, "snr_true": snr, "is_known": known})

@@ -151,6 +151,15 @@ def test_only_the_data_asked_for(repo):
     assert counts(run(repo, steps=("visits",))) == {"done": N - 2 - N_DETECTORS}
 
 
+def test_patches_of_the_only_sky_map_choose_what_is_scaled(repo):
+    """As the old drivers ask for them, by column and row: steps that know no sky map take the one there is."""
+    where = "tract IN (0) AND patch.cell_x = 0 AND patch.cell_y = 0"
+    summary = run(repo, steps=("visits", "scale"), where=where)
+    assert counts(summary)["done"] == len(summary.outcomes)
+    assert "photometricScale" in summary.counts()
+    assert not run(repo, steps=("visits", "scale"), tracts="0", patches="0").outcomes
+
+
 def test_one_visit_asked_for_is_not_its_own_template(repo):
     """Coadds gather all visits of the patches that the visits asked for overlap."""
     run(repo, steps=("visits", "scale"))

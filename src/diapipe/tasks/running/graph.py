@@ -21,6 +21,8 @@ from diapipe.tasks.running.selection import DataSelection
 
 _NOT_REGISTERED = re.compile(r"No datasets for overall-input '(?P<name>\w+)' found \(the dataset type is not even")
 
+_ON_SKY = re.compile(r"\b(tract|patch)\b")
+
 
 class MissingInputError(UsageError):
     """No dataset was ever made of a kind that a step reads; its context has the name as ``dataset``."""
@@ -147,8 +149,7 @@ def check_there_is(butler: Butler, data: DataSelection) -> None:
     UsageError
         If the repository has no visits, or none that is asked for.
     """
-    on_sky = ["tract"] if re.search(r"\b(tract|patch)\b", data.expression()) else []
-    dimensions = butler.dimensions.conform(["visit", *on_sky])
+    dimensions = butler.dimensions.conform(["visit"])
     try:
         with butler.query() as query:
             found = query.where(named(butler, data, dimensions).expression()).data_ids(["visit", "detector"])
@@ -163,9 +164,10 @@ def check_there_is(butler: Butler, data: DataSelection) -> None:
 
 
 def named(butler: Butler, data: DataSelection, dimensions: DimensionGroup) -> DataSelection:
-    """The selection with the instrument and the skymap that the dimensions need, where there is but one."""
+    """The selection with the instrument and the skymap that the dimensions or it need, where there is but one."""
+    needed = {*dimensions.names} | ({"skymap"} if _ON_SKY.search(data.expression()) else set())
     for name in ("instrument", "skymap"):
-        if name in dimensions and not getattr(data, name):
+        if name in needed and not getattr(data, name):
             found: Any = {name: only(butler, name)}
             data = replace(data, **found)
     return data

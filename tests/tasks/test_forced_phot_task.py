@@ -88,6 +88,15 @@ def test_flags_say_what_a_flux_is_worth(rng):
     assert np.isnan(found["scienceFlux"]).all()
 
 
+def test_objects_without_a_column_are_refused(rng):
+    """One sentence names it."""
+    difference = difference_of(rng, np.zeros((SIDE, SIDE)))
+    objects = objects_at(difference, [20.0], [20.0], [5])
+    objects.remove_column("ra")
+    with pytest.raises(InputError, match=r"^a table of DIA objects has no column ra; it has"):
+        forced(difference, objects)
+
+
 def test_no_object_on_the_image_is_a_table_without_rows(rng):
     """With and without a science image; the columns are there."""
     difference = difference_of(rng, np.zeros((SIDE, SIDE)))

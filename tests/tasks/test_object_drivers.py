@@ -219,6 +219,19 @@ def test_light_curves_are_of_the_objects_of_the_patch():
     assert len(task.run(dia_objects(objects), []).combined) == 0
 
 
+def test_a_detector_that_is_given_twice_counts_once():
+    """And a table that lacks a column is refused in a sentence."""
+    objects = dia_objects(Table({"diaObjectId": [7, 9], "ra": [10.0, 10.1], "dec": [0.0, 0.0]}))
+    task, table = CombineDiaForcedTask(config=CombineDiaForcedTask.ConfigClass()), forced(1, [7, 9], [1.0, 2.0])
+    assert task.run(objects, [table, table, forced(2, [7], [3.0])]).combined["psfFlux"].tolist() == [1.0, 3.0, 2.0]
+    table.remove_column("midpointMjdTai")
+    with pytest.raises(InputError, match=r"^a table of forced sources has no column midpointMjdTai; it has"):
+        task.run(objects, [table])
+    objects.remove_column("diaObjectId")
+    with pytest.raises(InputError, match=r"^the table of DIA objects has no column diaObjectId; it has"):
+        task.run(objects, [table])
+
+
 def test_rows_that_come_twice_are_no_rows_of_the_patch():
     """The original searched identifiers as if each came once; an object of another patch that does was taken (A.7)."""
     ids = np.arange(1, 31) * 10**15

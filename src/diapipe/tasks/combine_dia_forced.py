@@ -11,8 +11,9 @@ from lsst.pex.config import ListField
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
-from diapipe.catalogs.dia_objects import dia_forced_source_table
+from diapipe.catalogs.dia_objects import dia_forced_source_table, need_columns
 from diapipe.catalogs.tables import stacked
+from diapipe.numerics.arrays import BoolArray, IntArray
 from diapipe.steps.summarize.objects import with_forced_fluxes
 from diapipe.steps.summarize.template_fluxes import objects_with_template_fluxes, with_template_fluxes
 from diapipe.tasks.connections import TABLE
@@ -20,6 +21,9 @@ from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.named_connections import NamedConnections
 
 _PATCH = ("skymap", "tract", "patch")
+
+ORDER = ("diaObjectId", "midpointMjdTai", "diaForcedSourceId")
+"""In which light curves are written; no two rows agree in all three."""
 
 
 class CombineDiaForcedConnections(NamedConnections, dimensions=_PATCH):
@@ -103,10 +107,26 @@ class CombineDiaForcedTask(PipelineTask):
         Struct
             ``combined`` and ``summaries``.
         """
+        need_columns(diaObjects, ("diaObjectId",), name="the table of DIA objects")
         ids = np.asarray(diaObjects["diaObjectId"])
-        tables = [table[np.isin(np.asarray(table["diaObjectId"]), ids)] for table in forcedSources]
+        tables = [_rows_of(ids, table) for table in forcedSources]
         combined = stacked(tables or [dia_forced_source_table({}, n=0)], name="forced sources")
-        combined.sort(["diaObjectId", "midpointMjdTai", "diaForcedSourceId"])
+        combined.sort(list(ORDER))
+        combined = combined[_is_first(combined)]
         self.metadata["nForcedSources"] = len(combined)
         summaries = objects_with_template_fluxes(with_forced_fluxes(diaObjects, combined), onTemplates)
         return Struct(combined=with_template_fluxes(combined, onTemplates), summaries=summaries)
+
+
+def _rows_of(ids: IntArray, table: Table) -> Table:
+    """The rows of these objects."""
+    need_columns(table, (*ORDER, "band", "psfFlux", "psfFluxErr"), name="a table of forced sources")
+    return table[np.isin(np.asarray(table["diaObjectId"]), ids)]
+
+
+def _is_first(ordered: Table) -> BoolArray:
+    """Whether a row is not the measurement of the row before it, as of a detector that was given twice."""
+    first = np.ones(len(ordered), np.bool_)
+    keys = [np.asarray(ordered[name]) for name in ORDER]
+    first[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return first

@@ -11,6 +11,7 @@ from lsst.pex.config import Field
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
+from diapipe.catalogs.dia_objects import need_columns
 from diapipe.catalogs.tables import stacked
 from diapipe.errors import NoWorkError
 from diapipe.images import Difference, Exposure
@@ -27,6 +28,8 @@ from diapipe.tasks.forced_config import (
 )
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import scaled
+
+_PLACE = ("diaObjectId", "ra", "dec")
 
 
 class ForcedPhotCcdDiaConnections(ForcedPhotCcdConnections, dimensions=DETECTOR):
@@ -118,7 +121,9 @@ class ForcedPhotCcdDiaTask(PipelineTask):
         """
         if not diaObjects:
             raise NoWorkError("there are no objects: no patch that the detector touches has a table of them")
-        places = [table["diaObjectId", "ra", "dec"] for table in diaObjects]
+        for table in diaObjects:
+            need_columns(table, _PLACE, name="a table of DIA objects")
+        places = [table[_PLACE] for table in diaObjects]
         objects = self._each_once(stacked(places, name="DIA objects"))
         options = options_of(self.config, Force)
         found = forced_sources(objects, difference, science=exposure, options=options)

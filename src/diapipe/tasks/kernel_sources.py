@@ -18,7 +18,7 @@ from diapipe.steps.select.selection import Extra
 from diapipe.tasks.known import is_known
 from diapipe.tasks.source_selectors import ChosenByTask
 
-REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table), or as the dataset reference_catalog of a repository"
+REFERENCE_CURE = "give it as ImageDifferenceTask(refCatalog=table), or to the repository by `diapipe refcat`"
 
 
 class ChosenSources(NamedTuple):

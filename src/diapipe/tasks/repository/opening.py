@@ -57,8 +57,9 @@ def open_repository(path: str | os.PathLike[str], *, writeable: bool = False) ->
     try:
         return Butler.from_config(config, writeable=writeable)
     except DBAPIError as error:
+        address = str(config["registry", "db"]).replace(f"{BUTLER_ROOT_TAG}/", "")
         told = _in_one_line(error.orig or error)  # without its SQL
-        raise InputError(f"cannot use {config['registry', 'db']}, the database of {place}: {told}") from error
+        raise InputError(f"cannot use {address}, the database of {place}: {told}") from error
     except IncompatibleVersionError as error:
         raise UsageError(
             f"{place} was made by another version of the butler, whose database this one cannot use: "

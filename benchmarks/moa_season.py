@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from benchmarks.moa_field import VARIABLE, epochs, magnitudes
 from diapipe.catalogs.light_curve import LightCurve, light_curve, nearest_object
+from diapipe.images.sky import pixels_of_icrs
 from diapipe.numerics.sphere import angle_of, unit_vectors
 from diapipe.steps.force import forced_sources
 from diapipe.tasks.repository import open_repository
@@ -30,6 +31,8 @@ WHERE = {"instrument": "SAAO1m", "detector": 0}
 PATCH = {"skymap": "survey", "tract": 0, "patch": 0}
 WIDE_PX = 6.6
 """Frames of a wider PSF do not set the line between difference fluxes and the aperture's."""
+RADIUS_PX = 6.0
+"""Of the aperture photometry."""
 N_STARS, LEAST_FRAMES = 300, 8
 LEAST_SNR, BRIGHT_SNR, MOST_SNR = 10.0, 40.0, 300.0
 AWAY_DEG = 2.0 / 3600.0
@@ -79,6 +82,59 @@ def against_aperture(curve: LightCurve) -> AgainstAperture:
         off = -2.5 * np.log10(aperture / (design @ solution))
         used = (width < WIDE_PX) & (np.abs(off) < 0.15)
     return AgainstAperture(np.asarray(curve.visit), width, off)
+
+
+class InCircle(NamedTuple):
+    """The variable in the aperture's own circle, without a fit but of the zero point; magnitudes.
+
+    Attributes
+    ----------
+    visit
+        Frame.
+    off_ours
+        What the matched template and the flux on the difference give within the circle, less the circle on the frame.
+    off_published
+        The same less the published curve, which comparison stars bring to one seeing, here our PSF.
+    """
+
+    visit: NDArray[np.int64]
+    off_ours: Array
+    off_published: Array
+
+
+def in_circle(butler: Any, curve: LightCurve) -> InCircle:
+    """Whether template and difference flux make the light that a circle of `RADIUS_PX` finds on each frame.
+
+    Nothing of a neighbour's light is fitted away: the matched template has it, as the frame has.
+    """
+    log = {int(frame.number): m for frame, m in zip(epochs(), magnitudes(), strict=True)}
+    found = []
+    for visit, flux in zip(curve.visit, curve.flux, strict=True):
+        where = WHERE | {"visit": int(visit)}
+        difference, science = butler.get("difference_image", where).exposure, butler.get("visit_image", where)
+        (x,), (y,) = pixels_of_icrs(difference.wcs, np.array([curve.ra]), np.array([curve.dec]))
+        psf = science.psf.kernel_image(x=x, y=y)
+        half = psf.shape[0] // 2
+        inside = _circle(psf, x - round(x) + half, y - round(y) + half) / psf.sum()
+        of_frame, of_change = (
+            difference.photo_calib.mean * _circle(image.masked_image.image, x - image.box.x0, y - image.box.y0)
+            for image in (science, difference)
+        )
+        found.append((of_frame / inside, (of_frame - of_change) / inside + flux))
+    ours, made = -2.5 * np.log10(np.array(found).T)
+    published = np.array([log[int(visit)] for visit in curve.visit])
+    off = made - published
+    return InCircle(np.asarray(curve.visit), made - ours, off - np.median(off))
+
+
+def _circle(image: NDArray[np.floating[Any]], x: float, y: float) -> float:
+    """Sum in a circle about a place, each pixel by a hundred points of it."""
+    half = int(RADIUS_PX) + 3
+    column, row = round(x), round(y)
+    steps = (np.arange(10) + 0.5) / 10 - 0.5
+    dy, dx = np.mgrid[-half : half + 1, -half : half + 1]
+    share = np.mean([np.hypot(dx + column + a - x, dy + row + b - y) < RADIUS_PX for a in steps for b in steps], axis=0)
+    return float(np.nansum(share * image[row - half : row + half + 1, column - half : column + half + 1]))
 
 
 def constant_stars(butler: Any) -> Table:
@@ -194,6 +250,13 @@ def main() -> None:
         print(f"the variable: within 0.05 mag of the aperture on {(off < 0.05).sum()} of {len(off)} frames; beyond:")
         for visit, width, value in zip(*(values[off >= 0.05] for values in found), strict=True):
             print(f"  {visit:04d}  {width:.1f} px  {value:+.3f} mag")
+        circle = in_circle(butler, variable(butler))
+        for name, values in zip(circle._fields[1:], circle[1:], strict=True):
+            beyond = ", ".join(
+                f"{visit:04d}: {o:+.3f}" for visit, o in zip(circle.visit, values, strict=True) if abs(o) > 0.05
+            )
+            within = int((np.abs(values) < 0.05).sum())
+            print(f"in the circle, {name}: within 0.05 mag on {within}; beyond: {beyond or 'none'}")
         print(steadiness(constant_stars(butler)))
 
 

@@ -169,8 +169,12 @@ class _Image:
         return [
             _forced(self.changes, self.difference, self.science),
             static[static["kind"] != "changing"],
-            *(self._added(there, *(0.5 * ADDED_STEP_PX * np.array(shift))) for shift in product((0, 1), repeat=2)),
+            *(self._added(there, *(0.5 * ADDED_STEP_PX * np.array(shift))) for shift in self._shifts()),
         ]
+
+    def _shifts(self) -> list[tuple[int, ...]]:
+        """Of the grids of added sources; none where the science image was convolved: they have its own PSF."""
+        return list(product((0, 1), repeat=2)) if self.difference.convolved == "template" else []
 
     def _constant_stars(self) -> Table:
         """Stars that do not vary, those at the border apart: there inputs of the template end, and its PSF leaps."""

@@ -55,3 +55,16 @@ threading.Thread(target=threading.Event().wait, daemon=True).start()
 assert not fork_here()
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@needs_proc
+def test_a_python_that_is_not_known_keeps_its_own_server():
+    """What a later Python adds to its fork server, a key for instance, would be missing in ours."""
+    script = """
+import benchmarks
+from multiprocessing import forkserver
+from diapipe.tasks.running.nursery import fork_here
+forkserver._forkserver._forkserver_authkey = b"key"
+assert not fork_here()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

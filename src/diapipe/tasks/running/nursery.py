@@ -23,11 +23,25 @@ from diapipe.tasks.running import pool
 HARMLESS_THREADS = frozenset({"jemalloc_bg_thd"})
 """Threads that survive a fork of their process, or are not missed: that of pyarrow's allocator."""
 
+SERVER_KNOWN = frozenset(
+    {
+        "_forkserver_address",
+        "_forkserver_alive_fd",
+        "_forkserver_pid",
+        "_inherited_fds",
+        "_lock",
+        "_preload_modules",
+    }
+)
+"""What Python's own fork server consists of where this one can stand in for it: Python 3.12 and 3.13. With later ones,
+which ask for a key, workers come from theirs.
+"""
+
 
 def fork_here() -> bool:
     """Fork the server now, for the workers of all runs of this process; whether there is one of this kind."""
     server: Any = forkserver._forkserver
-    if server._forkserver_pid is not None:
+    if vars(server).keys() != SERVER_KNOWN or server._forkserver_pid is not None:
         return False
     for name in pool.PRELOADED:
         importlib.import_module(name)

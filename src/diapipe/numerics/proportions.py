@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betaincinv, ndtr
 
 from diapipe.numerics.arrays import BoolArray, FloatArray, RealArray
@@ -100,6 +99,8 @@ def fit_rise(values: FloatArray, chosen: BoolArray) -> Rise:
     Rise
         NaN throughout where all trials came out alike or there are fewer than eight; ``top`` is at most 1.
     """
+    from scipy.optimize import minimize  # half a second to import, for those who judge results
+
     x, y = np.asarray(values, dtype=np.float64), np.asarray(chosen, dtype=np.bool_)
     if len(x) < _FEWEST or y.all() or not y.any():
         return Rise(*[np.nan] * 6)

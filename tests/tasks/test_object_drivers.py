@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 from lsst.daf.butler import CollectionType
-from lsst.pipe.base import Pipeline
-from tests.tasks.border_survey import ACROSS, AGAIN, INSTRUMENT
+from lsst.pipe.base import NoWorkFound, Pipeline
+from tests.tasks.border_survey import ACROSS, AGAIN, BOX, INSTRUMENT, stars, wcs_of
 from tests.tasks.test_associate_task import image, two_tracts
 
 from diapipe.catalogs.dia_objects import dia_forced_source_table
 from diapipe.cli.old_drivers import drive
 from diapipe.cli.run import survey_pipeline
 from diapipe.errors import InputError, UsageError
+from diapipe.images.sky import are_on
 from diapipe.tasks.associate import AssociateTask
 from diapipe.tasks.combine_dia_forced import CombineDiaForcedTask
 from diapipe.tasks.drive import DRIVERS, Asked, configured, request_for
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import DataSelection
-from diapipe.tasks.running.graph import check_there_is
+from diapipe.tasks.running.graph import check_there_is, only
 
 RETARGETED = {
     "ForcedPhotCcdTemplateDiaTask": ["measureTemplate", "forcedPhotCcdTemplateDia"],
@@ -104,6 +106,24 @@ def test_data_are_found_by_tract(border_survey, asked_for):
             check_there_is(butler, DataSelection(tracts="7"))
 
 
+def test_one_of_several_instruments_is_chosen(border_survey):
+    """Where --id names one it is taken; else the sentence says of what there are several, and the options."""
+    for ids, instrument in (
+        ([["visit=1", "instrument=BorderCam"]], "BorderCam"),
+        ([["visit=1", "instrument=BorderCam"], ["visit=2"]], ""),
+        ([["visit=1"]], ""),
+    ):
+        with request_for("forcedPhotCcdDia", asked(border_survey, ids=ids)) as request:
+            assert request.data.instrument == instrument
+    records = [SimpleNamespace(name=name) for name in ("Simulator", "FITS")]
+    butler = SimpleNamespace(query_dimension_records=lambda dimension, explain: records)
+    told = (
+        r"several instruments: FITS, Simulator; choose one by --instrument, or by --id instrument=\.\.\. of a driver$"
+    )
+    with pytest.raises(UsageError, match=told):
+        only(butler, "instrument")
+
+
 def test_others_have_no_visits_to_select(border_survey):
     with (
         pytest.raises(UsageError, match="forcedPhotCoaddDia has no visits to be selected"),
@@ -147,7 +167,11 @@ class Given:
     def get(self, ref):
         if not isinstance(ref, SimpleNamespace):
             return ref
-        return SimpleNamespace(ref=ref, dataId=ref.dataId, get=lambda: ref.table)
+
+        def read(component=None, parameters=None):
+            return ref.table.colnames if component else ref.table[(parameters or {}).get("columns", ref.table.colnames)]
+
+        return SimpleNamespace(ref=ref, dataId=ref.dataId, get=read)
 
     def put(self, found, _):
         self.made = found
@@ -182,7 +206,8 @@ def test_the_template_tells_its_visits_band_by_band():
     assert associated([selected(1, 2), selected(3)], visits="coaddInputs") == [1, 2, 3]
     assert associated([selected(3)], visits="coaddInputs") == [3]
     assert associated([selected(1, 2)], visits="coaddInputs", onlyBands=["r"]) == [1, 2]
-    assert associated([selected()], visits="coaddInputs") == []
+    with pytest.raises(NoWorkFound, match=r"of the template's visits \(none\); there are those of visit 1, 2, 3, 99,"):
+        associated([selected()], visits="coaddInputs")
     with pytest.raises(InputError, match=r"no template_visits tells .* --selectId visit="):
         associated([], visits="coaddInputs")
 
@@ -193,7 +218,21 @@ def test_visits_that_were_not_in_the_template_are_associated_when_asked_for():
     assert associated([], onlyVisits=[3, 99]) == [3, 99]
     assert associated([], onlyDetectors=[1]) == [2]
     assert associated([], onlyBands=["u"]) == [3]
-    assert associated([], onlyBands=["z"]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked_for"),
+    [
+        ({"onlyBands": ["z"]}, "band z"),
+        ({"onlyVisits": [7], "onlyDetectors": [0]}, "visit 7, detector 0"),
+        ({"onlyVisits": [*range(4, 24)]}, r"visit 4, 5, 6, 7, 8, 9, 10, 11 \.\.\. \(20 in all\)"),
+    ],
+)
+def test_a_selection_that_holds_nothing_is_told(settings, asked_for):
+    """It is no work, with what was asked for and what there is: empty tables were written and called done."""
+    there = r"there are those of visit 1, 2, 3, 99, detector 0, 1, band r, u$"
+    with pytest.raises(NoWorkFound, match=f"^no DIA sources here are of {asked_for}; {there}"):
+        associated([], **settings)
 
 
 def forced(visit, ids, fluxes, unit="nJy"):
@@ -269,8 +308,16 @@ def test_the_drivers_run_one_after_the_other(survey, capsys):
     assert drive("associationDriver", [*rerun, *ids]) == 0
     assert drive("forcedPhotCcdDiaDriver", [*rerun, "--id", "visit=1^2", "detector=0"]) == 0
     assert drive("forcedPhotCoaddDiaSrc", [*rerun, "--id", "visit=1"]) == 0
+    assert drive("forcedPhotCoaddDia", [*rerun, "--id", "tract=0", "filter=r"]) == 0
+    assert drive("forcedPhotCoaddDiaDriver", [*rerun, "--id", "tract=1", "filter=r"]) == 0
+    assert drive("combineDiaForced", [*rerun, "--id", "tract=0^1", "filter=u^g^r^i^z^y"]) == 0
+    assert drive("forcedPhotCcdTemplateDia", [*rerun, "--id", "visit=1", "detector=0"]) == 0
     told = capsys.readouterr()
     assert "failed" not in told.out
+    others = [str(survey.root), "--rerun", "objects:others", "--cores", "1"]
+    assert drive("associationDriver", [*others, "--id", "tract=0^1", "--selectId", "visit=99"]) == 0
+    nothing = r"no work: \d+ associate: no DIA sources here are of visit 99; there are those of visit 1"
+    assert re.search(nothing, capsys.readouterr().out)
     with open_repository(survey.root) as butler:
         butler = butler.clone(collections="rerun/objects")
         tables = [butler.get(ref) for ref in butler.query_datasets("dia_object")]
@@ -284,3 +331,50 @@ def test_the_drivers_run_one_after_the_other(survey, capsys):
         on_template = butler.get("dia_source_forced_template", key)
         sources = butler.get("dia_source", key)
         assert on_template["detect_isPrimary"].sum() == len(sources)
+        check_fluxes_on_coadds(butler, tables)
+        check_light_curves(butler)
+        check_template_on_difference(butler.get("template_object_forced_source", key))
+
+
+def by_patch(butler, name):
+    """Tables by tract and patch."""
+    return {(ref.dataId["tract"], ref.dataId["patch"]): butler.get(ref) for ref in butler.query_datasets(name)}
+
+
+def check_fluxes_on_coadds(butler, dia_objects):
+    """Every object of either tract, by either driver, has one row on the template of its patch."""
+    on_coadds = by_patch(butler, "dia_object_forced_template")
+    assert {tract for tract, _ in on_coadds} == {0, 1}
+    ids = [int(id) for table in on_coadds.values() for id in table["diaObjectId"]]
+    assert sorted(ids) == sorted(int(id) for table in dia_objects for id in table["diaObjectId"])
+
+
+def check_light_curves(butler):
+    """Those of a patch are the rows of its objects on all detectors, each once; the summary has their mean."""
+    detectors = [butler.get(ref) for ref in butler.query_datasets("dia_object_forced_source_detector")]
+    rows = {(int(row["diaObjectId"]), int(row["visit"]), int(row["detector"])) for one in detectors for row in one}
+    curves, summaries = (by_patch(butler, name) for name in ("dia_object_forced_source", "dia_object_summary"))
+    found = []
+    for place, objects in by_patch(butler, "dia_object").items():
+        assert summaries[place]["diaObjectId"].tolist() == objects["diaObjectId"].tolist()
+        curve = curves[place]
+        assert set(curve["diaObjectId"].tolist()) <= set(objects["diaObjectId"].tolist())
+        found += zip(*(curve[name].tolist() for name in ("diaObjectId", "visit", "detector")), strict=True)
+        for row in summaries[place]:
+            n = int(((curve["diaObjectId"] == row["diaObjectId"]) & ~curve["psfFlux_flag"]).sum())
+            assert row["dp_r_fpFluxNdata"] == n
+            assert np.isfinite(row["r_fpFluxMean"]) == (n > 0)
+    assert len(found) == len(set(found))
+    assert set(found) == rows
+
+
+def check_template_on_difference(fluxes):
+    """Each star of the template on the detector has one primary row, and is not there on the difference: the median
+    of n pulls of width 1 is within 4 of its errors, 1.25 / sqrt(n), of nothing.
+    """
+    primary = fluxes[fluxes["detect_isPrimary"]]
+    ra, dec, _ = stars()
+    assert len(primary) >= are_on(BOX, wcs_of(*ACROSS), ra=ra, dec=dec).sum() > 10
+    assert (primary["template_psfFlux"] > 0).all()
+    pulls = np.asarray(primary["psfFlux"] / primary["psfFluxErr"])[~np.asarray(primary["psfFlux_flag"])]
+    assert abs(np.median(pulls)) < 4 * 1.25 / np.sqrt(len(pulls))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from diapipe.catalogs.dia_objects import need_columns, ordered_bands
 from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.catalogs.source_batch import SourceBatch
 from diapipe.catalogs.tables import stacked
-from diapipe.errors import InputError
+from diapipe.errors import InputError, NoWorkError
 from diapipe.images.patch_area import PatchArea
 from diapipe.images.sky_map import SkyMap
 from diapipe.numerics.arrays import BoolArray, IntArray
@@ -28,6 +28,7 @@ from diapipe.tasks.connections import PLAIN, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.filter_dia_sources import FilterDiaSourcesTask
 from diapipe.tasks.named_connections import NamedConnections
+from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.retargetable import choice
 
 _PATCH = ("skymap", "tract", "patch")
@@ -46,6 +47,9 @@ NEEDED = ("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "ra", "d
 
 REJECTED = ("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "ra", "dec", "psfFlux", "psfFluxErr", "snr")
 """Of a source that was left out."""
+
+MOST_TOLD = 8
+"""Visits, detectors or bands that a sentence lists."""
 
 
 class AssociateConnections(NamedConnections, dimensions=_PATCH):
@@ -138,12 +142,20 @@ class AssociateTask(PipelineTask):
         self.makeSubtask("associator")
 
     def runQuantum(self, butlerQC: Any, inputRefs: Any, outputRefs: Any) -> None:
-        """Read the tables of the detectors, write those of the patch."""
+        """Read the tables of the detectors, write those of the patch; no work where the selection leaves none."""
         dataId = butlerQC.quantum.dataId
-        refs = [ref for ref in sorted(inputRefs.diaSources, key=lambda ref: ref.run) if self._takes(ref.dataId)]
+        there = sorted(inputRefs.diaSources, key=lambda ref: ref.run)
+        visits = None
         if self.config.visits == "coaddInputs":
             visits = _coadd_inputs([butlerQC.get(ref) for ref in inputRefs.templateVisits])
-            refs = [ref for ref in refs if (ref.dataId["instrument"], ref.dataId["visit"]) in visits]
+        refs = [
+            ref
+            for ref in there
+            if self._takes(ref.dataId) and (visits is None or (ref.dataId["instrument"], ref.dataId["visit"]) in visits)
+        ]
+        with no_work_found(self.metadata):
+            if not refs:
+                raise NoWorkError(self._none_of([ref.dataId for ref in there], visits))
         handles = [butlerQC.get(ref) for ref in refs]
         runs = dict.fromkeys(handle.ref.run for handle in handles)
         found = self.run(
@@ -215,8 +227,20 @@ class AssociateTask(PipelineTask):
 
     def _takes(self, dataId: Any) -> bool:
         """Whether the sources of an image are wanted."""
-        wanted = (("visit", "onlyVisits"), ("detector", "onlyDetectors"), ("band", "onlyBands"))
-        return all(not getattr(self.config, name) or dataId[key] in getattr(self.config, name) for key, name in wanted)
+        return all(dataId[key] in only for key, only in self._wanted().items())
+
+    def _wanted(self) -> dict[str, Sequence[Any]]:
+        """By key of a data ID the values to take, where not all are."""
+        only = {"visit": self.config.onlyVisits, "detector": self.config.onlyDetectors, "band": self.config.onlyBands}
+        return {key: values for key, values in only.items() if values}
+
+    def _none_of(self, there: Sequence[Any], visits: Collection[tuple[str, int]] | None) -> str:
+        """The sentence on a selection that holds none of the images that there are: what was asked for, and those."""
+        asked = [f"{key} {_few(values)}" for key, values in self._wanted().items()]
+        if visits is not None:
+            asked.append(f"the template's visits ({_few(visit for _, visit in visits) or 'none'})")
+        found = ", ".join(f"{key} {_few(dataId[key] for dataId in there)}" for key in ("visit", "detector", "band"))
+        return f"no DIA sources here are of {', '.join(asked)}; there are those of {found}"
 
     def _checked(self, table: Table) -> Table:
         """The same, if it can be associated; sources that no patch can have are told."""
@@ -261,6 +285,13 @@ def _coadd_inputs(tables: Sequence[Table]) -> set[tuple[str, int]]:
             "= all, or choose visits: --selectId visit=... for associationDriver.py"
         )
     return set[tuple[str, int]]().union(*map(selected_visits, tables))
+
+
+def _few(values: Iterable[Any]) -> str:
+    """The values in order, each once; of many the first and the number of all."""
+    found = sorted(set(values))
+    more = f" ... ({len(found)} in all)" if len(found) > MOST_TOLD else ""
+    return ", ".join(map(str, found[:MOST_TOLD])) + more
 
 
 def _when(table: Table) -> tuple[float, int, int]:

@@ -175,7 +175,7 @@ def request_for(name: str, asked: Asked) -> Iterator[RunRequest]:
             steps=driver.steps or labels,
             output=output,
             inputs=inputs,
-            data=DataSelection(where=where),
+            data=DataSelection(where=where, instrument=_one(ids, "instrument"), skymap=_one(ids, "skymap")),
             settings=Settings(
                 files=tuple(f"{label}:{file}" for label, file in zip(lines, files, strict=True)),
                 values=(*(f"{label}:coaddName={names}" for label in labels), *chosen),
@@ -198,6 +198,13 @@ def _where(config: Any, ids: Sequence[OldDataId]) -> str:
     if left_out:
         _LOG.warning("left out by ignoreCcdList: detector %s", ", ".join(map(str, left_out)))
     return condition(ids, left_out=left_out)
+
+
+def _one(ids: Sequence[OldDataId], key: str) -> str:
+    """The one value that all data IDs have of a key; empty where they do not."""
+    given = {tuple(found.get(key, ())) for found in ids}
+    values = given.pop() if len(given) == 1 else ()
+    return values[0] if len(values) == 1 else ""
 
 
 _BANDS = ("filter", "band")

@@ -33,6 +33,7 @@ from diapipe.tasks.repository.ingest_files import files_in
 from diapipe.tasks.repository.ingest_sorting import DATASET
 from diapipe.tasks.repository.instrument import register_camera
 from diapipe.tasks.running import status_of
+from diapipe.tasks.running.reasons import sentence_of
 
 ingest_module = sys.modules[ingest.__module__]
 RUN = "TestCam/raw"
@@ -466,6 +467,21 @@ def test_a_file_that_was_rewritten_is_told(root: Path, tmp_path: Path):
     Path(files[0]).write_bytes(whole)
     with kept(root) as butler:
         assert butler.get(DATASET, exposure=1, **where).info.visit == 1
+
+
+def test_a_file_that_was_cut_short_is_told(root: Path, tmp_path: Path):
+    """File, both sizes and what to do in one sentence, also as the reason of a task; the datastore's own words are on
+    integrity, and its address has our stamp.
+    """
+    [file] = write_night(tmp_path / "night", range(1, 2))
+    take(root, [file])
+    size = Path(file).stat().st_size
+    os.truncate(file, size - 2880)
+    with kept(root) as butler, pytest.raises(ValueError) as failure:
+        butler.get(DATASET, instrument="TestCam", exposure=1, detector=0, collections=RUN)
+    told = f"{file} has {size - 2880} bytes and not the {size} on record: it was changed after it was ingested: put"
+    assert str(failure.value.__cause__).startswith(told)
+    assert sentence_of(failure.value).startswith(told)
 
 
 def test_a_rewritten_file_is_forgotten_and_ingested_anew(root: Path, tmp_path: Path):

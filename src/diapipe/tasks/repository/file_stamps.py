@@ -38,6 +38,19 @@ def _stamp(path: str, size: int, _time: int) -> str:
     return digest.hexdigest()
 
 
+def check_size(path: str, *, found_bytes: int, recorded_bytes: int) -> None:
+    """Refuse a file that grew or was cut short; a negative size on record is that of no size.
+
+    Raises
+    ------
+    ReadError
+        With both sizes, and what to do.
+    """
+    if 0 <= recorded_bytes != found_bytes:
+        sizes = f"has {found_bytes} bytes and not the {recorded_bytes} on record"
+        raise ReadError(f"{path} {sizes}: it {CHANGED}", path=path)
+
+
 def check_same(path: str, stamp: str) -> None:
     """Refuse a file that is not the one of a stamp; "" is that of files from before there were stamps.
 

@@ -19,7 +19,7 @@ from diapipe.errors import WriteError
 from diapipe.images.box import Box
 from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
 from diapipe.tasks.repository.camera_files import ImageFile
-from diapipe.tasks.repository.file_stamps import check_same
+from diapipe.tasks.repository.file_stamps import check_same, check_size
 from diapipe.tasks.repository.stored_cameras import camera_for, stamp_in
 
 MOST_INPUTS = 100
@@ -92,6 +92,10 @@ class CameraFileFormatter(FormatterV2):
         check_same(path, stamp_in(self.file_descriptor.location.uri))
         image = self.image_file(path)
         return image.exposure(self.box) if component is None else image.part(component, self.box)
+
+    def _check_resource_size(self, uri: ResourcePath, recorded_size: int, resource_size: int) -> None:
+        """Refuse a file of another size in a sentence that says what to do: the datastore's own does not."""
+        check_size(uri.unquoted_path, found_bytes=resource_size, recorded_bytes=recorded_size)
 
     @classmethod
     def validate_extension(cls, location: Location) -> None:

@@ -181,7 +181,10 @@ def only(butler: Butler, dimension: str) -> str:
     if not names:
         command = {"instrument": "diapipe ingest", "skymap": "diapipe skymap"}[dimension]
         raise UsageError(f"the repository has no {dimension}; {command} makes one")
-    raise UsageError(f"the repository has several: {', '.join(names)}; choose by --{dimension}")
+    raise UsageError(
+        f"the repository has several {dimension}s: {', '.join(names)}; choose one by --{dimension}, or by "
+        f"--id {dimension}=... of a driver"
+    )
 
 
 def _nothing(pipeline: PipelineGraph, inputs: Iterable[str], run: str) -> PredictedQuantumGraphComponents:

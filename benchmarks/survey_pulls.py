@@ -245,7 +245,7 @@ def _stacked(tables: list[Table]) -> Table:
 
 def _of_light_curves(results: SurveyResults, truth: SurveyTruth, expected: list[Table]) -> Table:
     """Fluxes of the light curves of objects that are transients or variables."""
-    dia_objects, forced = map(results.patch_tables, ("dia_object_summary", "dia_object_forced_source"))
+    dia_objects, forced = results.objects_and_fluxes()
     rows = object_recovery(
         dia_objects=dia_objects, forced_sources=forced, expected=expected, found={}, fluxes=truth.fluxes
     ).epochs

@@ -81,7 +81,7 @@ def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress)
         found = matches(truth.without_trails(sources, visit, detector), changed)
         detectors.append(DetectorRecovery(visit=visit, detector=detector, band=band, found=found))
         changes.append(_with_outcome(changed, found))
-    dia_objects, forced_sources = map(results.patch_tables, ("dia_object_summary", "dia_object_forced_source"))
+    dia_objects, forced_sources = results.objects_and_fluxes()
     objects = object_recovery(
         dia_objects=dia_objects,
         forced_sources=forced_sources,

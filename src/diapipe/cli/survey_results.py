@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 from astropy.wcs import WCS
 
+from diapipe.errors import InputError
 from diapipe.images import Box, CoaddPatch, Difference, Exposure
 from diapipe.images.calibrated import calibrated
 from diapipe.images.sky import icrs_of
@@ -50,9 +51,20 @@ class SurveyResults:
         found: Difference = self.butler.get("difference_image", data_id, collections=OUTPUT)
         return found
 
-    def patch_tables(self, name: str) -> Table:
-        """The tables of all patches as one."""
-        return vstack([self.butler.get(ref) for ref in self._refs(name)], metadata_conflicts="silent")
+    def objects_and_fluxes(self) -> tuple[Table, Table]:
+        """The objects of all patches and their forced fluxes, each once, as `diapipe export` has them.
+
+        Raises
+        ------
+        InputError
+            If the run made none.
+        """
+        from diapipe.tasks.survey_tables import tables_of
+
+        found = tables_of(self.butler, OUTPUT)
+        if found.dia_objects is None or found.forced_sources is None:
+            raise InputError(f"{OUTPUT} holds no objects with forced fluxes; `diapipe run` makes them")
+        return found.dia_objects, found.forced_sources
 
     def n_quanta(self) -> dict[str, int]:
         """How many there are of the main products."""

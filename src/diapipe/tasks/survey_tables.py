@@ -50,13 +50,19 @@ def survey_tables(repo: str, *, output: str) -> SurveyTables:
     """
     with open_repository(repo) as butler:
         collection = _collection(butler, repo, output)
-        objects, *others = ([*_tables(butler, collection, names)] for names in DATASETS)
-    tables = [*objects, *(table for tables in others for table in tables)]
-    if not tables:
+        found = tables_of(butler, collection)
+    if not found.named():
         raise InputError(
             f"{collection} of {repo} holds no dia_object, dia_source_associated or dia_object_forced_source; "
             "`diapipe run` makes them"
         )
+    return found
+
+
+def tables_of(butler: Butler, collection: str) -> SurveyTables:
+    """The same of a collection; those that it does not hold are missing."""
+    objects, *others = ([*_tables(butler, collection, names)] for names in DATASETS)
+    tables = [*objects, *(table for tables in others for table in tables)]
     return SurveyTables.of(_of_one_patch(tables, objects))
 
 

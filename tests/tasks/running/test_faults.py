@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from lsst.daf.butler import Butler, QuantumProvenanceData
 from lsst.daf.butler._rubin.temporary_for_ingest import TemporaryForIngest
 from lsst.resources import ResourcePath
@@ -186,6 +187,26 @@ def test_a_disk_that_is_really_full(toy_survey, tmp_path, n_bytes_left):
         assert again.exit_status == 0
         assert [n_registered(repo, name) for name in KEPT[:2]] == [N, N]
         assert not strays(repo)
+
+
+def test_a_table_that_found_no_room_is_made_by_the_next_run(repo, monkeypatch):
+    """The butler registers a dataset type though the disk was too full for its table: the run says so, and the next one
+    makes the table, where every command failed from then on.
+    """
+
+    def full(*_: object, **__: object) -> None:
+        raise OperationalError("CREATE TABLE", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlalchemy.schema.Table, "create", full)
+        with pytest.raises(WriteError, match=r"took no new tables, as where the disk is full; what was done is kept"):
+            run(repo, steps=("visits",))
+    heard = Heard()
+    again = run_survey(request(repo, steps=("visits",)), heard)
+    assert any("made in the database, which an earlier run had no room for" in said for said in heard.sentences)
+    assert again.exit_status == 0
+    assert n_registered(repo, "visit_image") == N
+    assert not strays(repo)
 
 
 def test_a_database_that_takes_no_more_loses_nothing(repo, monkeypatch):

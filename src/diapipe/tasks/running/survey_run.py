@@ -17,9 +17,10 @@ from lsst.utils.packages import Packages
 from sqlalchemy.exc import OperationalError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from diapipe.errors import UsageError, WriteError
+from diapipe.errors import UsageError, WriteError, counted
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running.camera_changes import camera_changes, remember_cameras
+from diapipe.tasks.running.dataset_tables import make_lacking_tables, register_dataset_types
 from diapipe.tasks.running.execution import execute
 from diapipe.tasks.running.graph import MissingInputError, check_there_is, named, plan
 from diapipe.tasks.running.journal import Journal
@@ -90,6 +91,8 @@ class _Run:
         if self._executor is execute and not self._output.runs:
             self._pool.start()  # there is work for certain: workers import while it is planned
         pipelines = {step: self._pipeline(step) for step in self._request.steps}
+        if n := make_lacking_tables(self._butler):
+            self._watcher.say(f"{counted(n, 'table')} made in the database, which an earlier run had no room for")
         check_there_is(self._butler, self._request.data)
         self._output.refuse_other_camera()
         self._recover()
@@ -232,7 +235,7 @@ class _Run:
 
     def _open_run(self, graph: PredictedQuantumGraph) -> None:
         """Make the RUN, the chain, the dataset types, and keep configurations and versions."""
-        graph.pipeline_graph.register_dataset_types(self._butler)
+        register_dataset_types(self._butler, graph.pipeline_graph)
         if not self._summary.run:
             remember_cameras(self._butler, self._journal, self._output.instruments())
             self._output.add(self._run)

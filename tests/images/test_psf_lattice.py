@@ -80,3 +80,10 @@ def test_a_psf_that_leaps_has_no_weight_where_it_is_undefined():
     """As a smooth one has none where all nodes are undefined."""
     lattice = PsfLattice.around(Leaping(left=400.0), x=np.array([10.0, 450.0]), y=np.array([100.0, 100.0]), box=BOX)
     np.testing.assert_array_equal(lattice.weights.sum(axis=1), [0, 1])
+
+
+def test_a_psf_that_leaps_is_asked_for_nowhere_but_on_the_image():
+    """A place that is none, as the WCS gives it on the other side of the sky, is no question to a PSF model."""
+    x, y = np.array([100.0, np.nan, 100.0, 1e300, -60.0]), np.array([60.0, 100.0, np.nan, 60.0, 1000.0])
+    lattice = PsfLattice.around(Leaping(), x=x, y=y, box=BOX)
+    np.testing.assert_array_equal(lattice.weights.sum(axis=1), [1, 0, 0, 0, 0])

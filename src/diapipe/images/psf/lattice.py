@@ -51,7 +51,7 @@ class PsfLattice:
             for where the PSF is not smooth.
         """
         if not psf.is_smooth:
-            return cls._at_each(psf, x, y)
+            return cls._at_each(psf, x, y, box)
         column, across = _cells(x, box.x0 - 0.5, box.width)
         row, down = _cells(y, box.y0 - 0.5, box.height)
         corners = [(j, i) for j in (0, 1) for i in (0, 1)]
@@ -74,12 +74,13 @@ class PsfLattice:
         return cls(nodes, index, np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
 
     @classmethod
-    def _at_each(cls, psf: Psf, x: FloatArray, y: FloatArray) -> PsfLattice:
-        """A node at every position, for a PSF that is not smooth."""
+    def _at_each(cls, psf: Psf, x: FloatArray, y: FloatArray, box: Box) -> PsfLattice:
+        """A node at every position, for a PSF that is not smooth; undefined where no stamp meets the image."""
         nodes, weights = np.zeros((len(x), psf.size, psf.size)), np.zeros((len(x), 4))
-        for k, (u, v) in enumerate(zip(x, y, strict=True)):
+        beside_x, beside_y = np.abs(x - box.x_center) - 0.5 * box.width, np.abs(y - box.y_center) - 0.5 * box.height
+        for k in np.flatnonzero(np.maximum(beside_x, beside_y) <= psf.size):
             with suppress(PsfUndefinedError):
-                nodes[k], weights[k, 0] = psf.kernel_image(x=float(u), y=float(v)), 1.0
+                nodes[k], weights[k, 0] = psf.kernel_image(x=float(x[k]), y=float(y[k])), 1.0
         return cls(nodes, np.repeat(np.arange(len(x))[:, None], 4, axis=1), weights)
 
     def of(self, which: BoolArray | IntArray) -> PsfLattice:

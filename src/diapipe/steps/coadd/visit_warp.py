@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from astropy.wcs import WCS
 
-from diapipe.errors import InputError, NoOverlapError
+from diapipe.errors import InputError, NoOverlapError, PsfUndefinedError
 from diapipe.images import Box, ChebyshevField, Exposure, MaskedImage, MaskPlane, PhotoCalib, WeightMap, calibrated
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf import Psf
@@ -17,7 +17,7 @@ from diapipe.images.sky import between, box_around, outline_between
 from diapipe.numerics.arrays import BoolArray
 from diapipe.numerics.holes import MAX_GAP
 from diapipe.numerics.noise import mean_correlation
-from diapipe.steps.coadd.bridges import bridged
+from diapipe.steps.coadd.bridges import bridged, widest_gap
 from diapipe.steps.warp import AbstractWarp, WienerWarp, empty, through
 
 MARGIN_PX = 8
@@ -122,9 +122,20 @@ def _on_patch(detector: VisitDetector, box: Box, wcs: WCS, warp: AbstractWarp, n
     if wanted is None:
         return None
     source = calibrated(detector.read(wanted))
-    source = replace(source, masked_image=bridged(source.masked_image, n_threads=n_threads))
+    pixels = bridged(source.masked_image, widest=_widest_gap(source), n_threads=n_threads)
+    source = replace(source, masked_image=pixels)
     layer, _ = through(pixel_map, source, box=part, wcs=wcs, warp=warp, n_threads=n_threads)
     return layer if layer.masked_image.usable().any() else None
+
+
+def _widest_gap(source: Exposure) -> int:
+    """Pixels of the widest gap that its neighbours tell, by the PSF in the middle; 0 where none is known."""
+    if source.psf is None:
+        return 0
+    try:
+        return widest_gap(source.psf.sigma_at(x=source.box.x_center, y=source.box.y_center))
+    except PsfUndefinedError:
+        return 0
 
 
 def _joined(layers: list[Exposure], name: str) -> Exposure:

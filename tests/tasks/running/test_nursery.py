@@ -68,3 +68,25 @@ forkserver._forkserver._forkserver_authkey = b"key"
 assert not fork_here()
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@needs_proc
+def test_threads_may_end_while_they_are_counted():
+    """Of 3,000 looks at a process whose threads come and go, thirty met one that was listed and gone."""
+    script = """
+import threading, benchmarks
+from diapipe.tasks.running.nursery import _is_alone
+looked = threading.Event()
+def come_and_go():
+    while not looked.is_set():
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+threading.Thread(target=come_and_go).start()
+try:
+    for _ in range(2000):
+        _is_alone()
+finally:
+    looked.set()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import warnings
+from contextlib import suppress
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
@@ -92,5 +93,9 @@ def _is_alone() -> bool:
     threads = Path("/proc/self/task")
     if not threads.is_dir():
         return False
-    others = [thread / "comm" for thread in threads.iterdir() if thread.name != str(os.getpid())]
-    return {name.read_text().strip() for name in others} <= HARMLESS_THREADS
+    names = set[str]()
+    for thread in threads.iterdir():
+        if thread.name != str(os.getpid()):
+            with suppress(OSError):  # it has ended meanwhile
+                names.add((thread / "comm").read_text().strip())
+    return names <= HARMLESS_THREADS

@@ -1,54 +1,95 @@
-"""``diapipe inject``: two images with sources of known truth put into them."""
+"""``diapipe inject``: sources of known truth put into two images, or into the visits of a survey."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from diapipe.cli.inject_survey import SURVEY_ONLY, inject_survey, survey_options
 from diapipe.cli.options import FILE, detector_constants, talk
+
+if TYPE_CHECKING:
+    from diapipe.recipe import Recipe
 
 FILES = ("science.fits", "template.fits", "injected.parquet")
 """What the command leaves in a folder."""
 MADE_BY = "diapipe inject"
 
 
-@click.command(short_help="Put sources of known truth into SCIENCE and TEMPLATE.")
-@click.argument("science", type=FILE)
-@click.argument("template", type=FILE)
-@click.option("--out", type=FILE, required=True, help="Folder for the images and the truth; made if it does not exist.")
+@click.command(short_help="Put sources of known truth into two images, or into a survey.")
+@click.argument("place", metavar="SCIENCE|REPO")
+@click.argument("template", type=FILE, required=False)
 @click.option("--config", type=FILE, help="TOML file; its section [inject] says how many of which kind.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same sources.  [default: 1]")
+@click.option("--out", type=FILE, help="Of images: folder for them and the truth; made if it does not exist.")
 @detector_constants("science")
 @detector_constants("template")
-@click.option("--overwrite", is_flag=True, help="Replace files in the folder that an earlier run did not make.")
+@click.option("--overwrite", is_flag=True, help="Of images: replace files that an earlier run did not make.")
+@survey_options
 @talk
+@click.pass_context
 def inject(
-    science: Path,
-    template: Path,
-    out: Path,
+    context: click.Context,
+    /,
+    place: str,
+    template: Path | None,
     config: Path | None,
     seed: int | None,
-    overwrite: bool,
     quiet: bool,
     verbose: bool,
     **options: Any,
-) -> None:
-    """Put sources of known truth into SCIENCE and TEMPLATE: transients with and without hosts, variable stars, trails.
+) -> int:
+    """Put sources of known truth into SCIENCE and TEMPLATE, or into all visits of the survey in the repository REPO.
 
-    They are the image's own PSF, with the photons they bring; some are put into the template, so that they fade.
+    They are transients with and without hosts, variable stars and trails: the image's own PSF, with the photons they
+    bring. Of two images some are put into the template, so that they fade.
+
+    A survey must have been run. The injected visits are differenced as it was, and what was found is compared with
+    what was put in, in an output of its own; the survey's results stay as they are. The same command continues an
+    interrupted run.
     """
+    from diapipe.cli.recipes import merged, read_settings, recipe_of
+
+    settings = {} if config is None else read_settings(config)
+    recipe = recipe_of(merged(settings, {"inject": {"seed": seed}}))
+    if template is not None:
+        _refuse(context, SURVEY_ONLY, why="two images have none")
+        _inject_pair(Path(place), template, recipe, quiet=quiet, **options)
+        return 0
+    if Path(place).is_file() and Path(place).suffix != ".yaml":
+        raise click.UsageError(f"{place} is a file, and one image needs the other: give SCIENCE and TEMPLATE")
+    _refuse(context, {name for name in options if name not in SURVEY_ONLY}, why="a survey needs none")
+    return inject_survey(place, recipe.inject, quiet=quiet, **{name: options[name] for name in SURVEY_ONLY})
+
+
+def _refuse(context: click.Context, names: Collection[str], *, why: str) -> None:
+    """Refuse options that do nothing here."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{given[0]} cannot be used here: {why}")
+
+
+def _inject_pair(
+    science: Path, template: Path, recipe: Recipe, *, out: Path | None, overwrite: bool, quiet: bool, **options: Any
+) -> None:
+    """Two images."""
     from diapipe.cli.first_use import compilation_announced
     from diapipe.cli.landing import check_free, landing
     from diapipe.cli.pair import image_file
     from diapipe.cli.progress import progress_for
-    from diapipe.cli.recipes import merged, read_settings, recipe_of
     from diapipe.flow import with_injections
     from diapipe.io import write_exposure, write_parquet
 
-    settings = {} if config is None else read_settings(config)
-    recipe = recipe_of(merged(settings, {"inject": {"seed": seed}}))
+    if out is None:
+        raise click.UsageError("two images need --out, a folder for what is made of them")
     images = [
         image_file(path, options, kind=kind, prefix=prefix)
         for path, kind, prefix in ((science, "science", ""), (template, "template", "template_"))

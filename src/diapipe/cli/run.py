@@ -38,8 +38,12 @@ template_choice: Decorator = several(
     click.option("--exclude-from-template", default="", metavar="LIST", help="Visits kept out of the template."),
 )
 
+cores: Decorator = click.option(
+    "--cores", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="all of the machine"
+)
+
 how_to_run: Decorator = several(
-    click.option("--cores", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="all of the machine"),
+    cores,
     click.option("--output", default="default", show_default=True, help="Name of the collection of results."),
     click.option("--input", "inputs", default="", metavar="NAMES", help="Collections to read besides the output's."),
     click.option("--preset", "presets", multiple=True, metavar="NAME", help="Configuration that comes with diapipe."),
@@ -81,21 +85,27 @@ def run_steps(
     executor_of: Callable[[RunRequest], Callable[..., str]] | None = None,
 ) -> int:
     """Run some steps with the options of the command line, on workers of this process or by another executor."""
+    return run_request(request_of(repo, steps, **options), quiet=bool(options["quiet"]), executor_of=executor_of)
+
+
+def run_request(
+    request: RunRequest, *, quiet: bool, executor_of: Callable[[RunRequest], Callable[..., str]] | None = None
+) -> int:
+    """Do what is asked for, tell of it, and return the exit status."""
     from diapipe.cli.run_progress import watcher_for
     from diapipe.cli.run_summary import tell
     from diapipe.tasks.running import run_survey
     from diapipe.tasks.running.nursery import fork_here
 
-    request = request_of(repo, steps, **options)
     other: dict[str, Any] = {"executor": executor_of(request)} if executor_of else {}
     if executor_of is None:
         return_freed_memory()
         fork_here()
     logging.getLogger("lsst").addHandler(logging.NullHandler())  # the watcher tells what a person wants to know
-    with watcher_for(quiet=bool(options["quiet"]), n_workers=request.n_workers) as watcher:
+    with watcher_for(quiet=quiet, n_workers=request.n_workers) as watcher:
         summary = run_survey(request, watcher, **other)
-    if not options["quiet"] or summary.exit_status:
-        tell(summary, repo=repo)
+    if not quiet or summary.exit_status:
+        tell(summary, repo=request.repo)
     return summary.exit_status
 
 
@@ -150,9 +160,9 @@ def request_of(
     )
 
 
-def survey_pipeline() -> str:
-    """The pipeline that comes with diapipe."""
-    return str(files_of("diapipe.tasks.pipelines") / "survey.yaml")
+def survey_pipeline(name: str = "survey") -> str:
+    """A pipeline that comes with diapipe."""
+    return str(files_of("diapipe.tasks.pipelines") / f"{name}.yaml")
 
 
 def _words(text: str) -> list[str]:

@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from diapipe.cli.grade_table import show_grade
+from diapipe.cli.inject_survey import INJECTED
 from diapipe.cli.options import FILE, talk
+from diapipe.cli.validate_survey import FILES, validate_survey
 
 if TYPE_CHECKING:
-    from diapipe.report.validation import GradeRow
     from diapipe.steps.validate import Validation
-
-FILES = ("validation.json", "completeness.parquet", "accuracy.parquet")
-"""What the command adds to a result."""
-_WIDE = 130
-"""Columns of a table that goes into a file or a pipe."""
 
 
 @click.command(short_help="Judge a result by what is true.")
-@click.argument("folder", type=FILE)
-@click.option("--truth", type=FILE, help="Table of what is true; injected.parquet in FOLDER unless given.")
+@click.argument("place", metavar="FOLDER|REPO")
+@click.option("--truth", type=FILE, help="Of a folder: table of what is true.  [default: its injected.parquet]")
 @click.option("--truth-is-all", is_flag=True, help="Nothing else changed, as in a simulation: the rest is false.")
+@click.option("--output", help="Of a survey: collection that diapipe inject filled.  [default: injected]")
+@click.option("--out", type=FILE, help="Of a survey: folder for the numbers.  [default: validation]")
 @talk
-def validate(folder: Path, truth: Path | None, truth_is_all: bool, quiet: bool, verbose: bool) -> None:
-    """Judge the result in FOLDER, of diapipe subtract, by what is true.
+def validate(
+    place: str,
+    truth: Path | None,
+    truth_is_all: bool,
+    output: str | None,
+    out: Path | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Judge the result in FOLDER, of diapipe subtract, or the survey in the repository REPO by what is true.
 
-    The table needs the columns x and y (pixels of the science image) and flux (science minus template, in the unit of
-    its pixels); kind, trail_length and trail_angle if it has them. Writes validation.json, completeness.parquet and
-    accuracy.parquet into FOLDER, and the grade beside what others published on the terminal.
+    A survey is judged by what `diapipe inject REPO` put into its visits: over all of it, by band and by visit.
+
+    A folder is judged by a table with the columns x and y (pixels of the science image) and flux (science minus
+    template, in the unit of its pixels); kind, trail_length and trail_angle if it has them.
+
+    Writes validation.json, completeness.parquet and accuracy.parquet, into FOLDER or where --out says, and the grade
+    beside what others published on the terminal.
     """
+    if _is_repository(place):
+        if truth is not None:
+            raise click.UsageError("--truth cannot be used here: a survey is judged by what was put into its visits")
+        found = validate_survey(
+            place, output=output or INJECTED, out=out or Path("validation"), truth_is_all=truth_is_all, quiet=quiet
+        )
+    else:
+        if output is not None or out is not None:
+            raise click.UsageError("--output and --out cannot be used here: they are of a survey in a repository")
+        found = _validate_folder(Path(place), truth, truth_is_all=truth_is_all, quiet=quiet)
+    if verbose and not quiet:
+        _show_causes(found)
+
+
+def _is_repository(place: str) -> bool:
+    """Whether a word names a repository: a folder with a butler.yaml, that file, or an address."""
+    return (Path(place) / "butler.yaml").is_file() or place.endswith(".yaml") or "://" in place
+
+
+def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:
+    """Judge a result of two images."""
     from diapipe.io import read_difference, read_parquet, write_parquet, write_text
     from diapipe.report.folder import read_summary
     from diapipe.report.validation import grade_rows, validation_sentence
@@ -51,24 +82,9 @@ def validate(folder: Path, truth: Path | None, truth_is_all: bool, quiet: bool, 
     write_parquet(found.accuracy, folder / FILES[2])
     if not quiet:
         click.echo(validation_sentence(found.numbers))
-        _show(grade_rows(found.numbers))
-        if verbose:
-            _show_causes(found)
+        show_grade(grade_rows(found.numbers))
         click.echo(f"Numbers: {folder / FILES[0]}")
-
-
-def _show(rows: list[GradeRow]) -> None:
-    """The grade as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
-    table = Table(title="The grade: what was reached beside published figures", title_justify="left")
-    for heading in ("", "whose figure", "wanted", "here", "met"):
-        table.add_column(heading)
-    for row in rows:
-        table.add_row(row.name, row.source, row.limit, row.value, row.verdict)
-    console.print(table)
+    return found
 
 
 def _show_causes(found: Validation) -> None:

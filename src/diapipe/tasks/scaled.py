@@ -36,7 +36,7 @@ def scaled(exposure: Exposure, visit_summary: Table) -> Exposure:
     NoWorkError
         If the visit could not be put on the scale.
     """
-    calib = _final_scale(exposure.info, visit_summary)
+    calib = final_scale(exposure.info, visit_summary)
     if exposure.unit != "nJy":
         field = None if exposure.photo_calib is None else exposure.photo_calib.field
         return replace(exposure, photo_calib=PhotoCalib(calib.mean, calib.error, field))
@@ -53,7 +53,7 @@ def scaled_sources(sources: Table, exposure: Exposure, visit_summary: Table) -> 
     exposure, visit_summary
         As for `scaled`.
     """
-    factor = _final_scale(exposure.info, visit_summary).mean
+    factor = final_scale(exposure.info, visit_summary).mean
     fluxes = [name for name in sources.colnames if sources[name].unit == "nJy"]
     if exposure.unit != "nJy" or factor == 1.0 or not fluxes:
         return sources
@@ -63,7 +63,7 @@ def scaled_sources(sources: Table, exposure: Exposure, visit_summary: Table) -> 
     return found
 
 
-def _final_scale(info: ObservationInfo, visit_summary: Table) -> PhotoCalib:
+def final_scale(info: ObservationInfo, visit_summary: Table) -> PhotoCalib:
     """What one count of an image is worth, by its row."""
     rows = (np.asarray(visit_summary["id"]) == info.detector) & (np.asarray(visit_summary["visit"]) == info.visit)
     if rows.sum() != 1:

@@ -49,7 +49,7 @@ def survey_tables(repo: str, *, output: str) -> SurveyTables:
         If the output holds none of the tables.
     """
     with open_repository(repo) as butler:
-        collection = _collection(butler, repo, output)
+        collection = output_collection(butler, repo, output)
         found = tables_of(butler, collection)
     if not found.named():
         raise InputError(
@@ -95,14 +95,20 @@ def template_visits(repo: str, *, output: str) -> tuple[int, ...]:
         If there is no such repository or output.
     """
     with open_repository(repo) as butler:
-        found = _tables(butler, _collection(butler, repo, output), ("template_visits",))
+        found = _tables(butler, output_collection(butler, repo, output), ("template_visits",))
         tables = [table.rows for table in found]
     chosen = {int(visit) for table in tables for visit in table["visit"][np.asarray(table["selected"])]}
     return tuple(sorted(chosen))
 
 
-def _collection(butler: Butler, repo: str, output: str) -> str:
-    """The full name of an output."""
+def output_collection(butler: Butler, repo: str, output: str) -> str:
+    """The full name of an output, or of any collection.
+
+    Raises
+    ------
+    UsageError
+        If the repository has none of that name.
+    """
     known = set(butler.collections.query("*"))
     for name in (f"{CHAINS}/{output}", output):
         if name in known:

@@ -2,15 +2,18 @@
 
 from diapipe.steps.validate.causes import CAUSES, causes_of, expected_noise_density
 from diapipe.steps.validate.grading import BARS, Bar, Graded, grade
+from diapipe.steps.validate.grouping import NO_VISIT, SurveyValidation, validate_groups
 from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table
 from diapipe.steps.validate.validation import Validation, validate
 
 __all__ = [
     "BARS",
     "CAUSES",
+    "NO_VISIT",
     "Bar",
     "Graded",
     "Judged",
+    "SurveyValidation",
     "Validation",
     "causes_of",
     "expected_noise_density",
@@ -19,4 +22,5 @@ __all__ = [
     "seen_on",
     "truth_table",
     "validate",
+    "validate_groups",
 ]

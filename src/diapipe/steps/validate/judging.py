@@ -60,7 +60,7 @@ class Judged:
         NaN without a WCS.
     n_expected_noise
         Sources that Gaussian noise alone makes on the usable pixels.
-    name, band
+    name, band, visit
         Of the difference.
     """
 
@@ -71,6 +71,7 @@ class Judged:
     n_expected_noise: float
     name: str
     band: str
+    visit: int = 0
 
 
 def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold_sigma: float) -> Judged:
@@ -119,6 +120,7 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
         n_expected_noise=n_usable * expected_noise_density(psf, **middle, threshold=threshold_sigma),
         name=exposure.name,
         band=exposure.info.band,
+        visit=exposure.info.visit,
     )
 
 

@@ -1,0 +1,97 @@
+"""How good a survey is: over all of it, band by band, visit by visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.table import Table, vstack
+
+from diapipe.steps.validate.judging import Judged
+from diapipe.steps.validate.validation import Validation, validate
+
+NO_VISIT = -1
+"""Visit of the rows that are of many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SurveyValidation:
+    """What injected truth tells of the differences of a survey.
+
+    Attributes
+    ----------
+    whole
+        Of all of them.
+    bands, visits
+        Of those of a band, and of a visit.
+    band_of
+        Of each visit.
+    """
+
+    whole: Validation
+    bands: Mapping[str, Validation]
+    visits: Mapping[int, Validation]
+    band_of: Mapping[int, str]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For JSON: `Validation.plain` of all, and the numbers of each band and visit in ``bands`` and ``visits``."""
+        return self.whole.plain | {
+            "bands": {band: found.numbers for band, found in self.bands.items()},
+            "visits": {str(v): {"band": self.band_of[v]} | found.numbers for v, found in self.visits.items()},
+        }
+
+    @property
+    def completeness(self) -> Table:
+        """The tables of all, of each band and of each visit, one below the other, with ``band`` and ``visit``.
+
+        The band is "" in the rows of all, the visit `NO_VISIT` in those of all and of a band.
+        """
+        return self._together("completeness")
+
+    @property
+    def accuracy(self) -> Table:
+        """Likewise."""
+        return self._together("accuracy")
+
+    def _together(self, which: str) -> Table:
+        groups = [("", NO_VISIT, self.whole)]
+        groups += [(band, NO_VISIT, found) for band, found in self.bands.items()]
+        groups += [(self.band_of[visit], visit, found) for visit, found in self.visits.items()]
+        parts = []
+        for band, visit, found in groups:
+            rows: Table = getattr(found, which)
+            rows = Table(rows, copy=True)
+            rows.add_columns(
+                [np.full(len(rows), band), np.full(len(rows), visit)], names=["band", "visit"], indexes=[0, 0]
+            )
+            parts.append(rows)
+        return vstack(parts, metadata_conflicts="silent")
+
+
+def validate_groups(judged: Sequence[Judged], *, truth_is_all: bool = False) -> SurveyValidation:
+    """Put together what the differences of a survey tell.
+
+    Parameters
+    ----------
+    judged, truth_is_all
+        As for `validate`.
+
+    Raises
+    ------
+    InputError
+        If nothing was judged.
+    """
+    by_band: dict[str, list[Judged]] = {}
+    by_visit: dict[int, list[Judged]] = {}
+    for one in sorted(judged, key=lambda one: (one.visit, one.name)):
+        by_band.setdefault(one.band, []).append(one)
+        by_visit.setdefault(one.visit, []).append(one)
+    return SurveyValidation(
+        whole=validate(judged, truth_is_all=truth_is_all),
+        bands={band: validate(by_band[band], truth_is_all=truth_is_all) for band in sorted(by_band)},
+        visits={visit: validate(some, truth_is_all=truth_is_all) for visit, some in by_visit.items()},
+        band_of={visit: some[0].band for visit, some in by_visit.items()},
+    )

@@ -1,0 +1,128 @@
+"""A survey's run with injected sources: configured as the survey was run, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lsst.daf.butler import Butler, MissingDatasetTypeError
+
+from diapipe.errors import InputError, UsageError
+from diapipe.steps.inject import Injection
+from diapipe.steps.validate import Judged
+from diapipe.tasks.characterize import WITH_METADATA
+from diapipe.tasks.fields import target_of
+from diapipe.tasks.inject_sources import InjectSourcesConfig
+from diapipe.tasks.injected_names import INJECTED, on_injected
+from diapipe.tasks.repository import open_repository
+from diapipe.tasks.running import RunRequest, Settings
+from diapipe.tasks.running.outputs import own_runs
+from diapipe.tasks.survey_tables import output_collection
+from diapipe.tasks.validate_sources import SOURCES, VALIDATION, judged_of
+
+STEP = "injected"
+"""Subset of the pipeline ``injected.yaml``."""
+_INJECT, _DIFFERENCE, _VALIDATE = "injectSources", "imageDifference", "validateSources"
+
+
+@contextmanager
+def injected_run(request: RunRequest, *, survey: str, recipe: Injection) -> Iterator[RunRequest]:
+    """A request with the settings and the inputs of an injection, while its configuration file is there.
+
+    Parameters
+    ----------
+    request
+        Of the pipeline ``injected.yaml``. The image difference is set as it was for the survey.
+    survey
+        Output that holds the results of the survey, or any collection.
+    recipe
+        Which sources; nothing fades.
+
+    Raises
+    ------
+    UsageError
+        If there is no such survey, or the output holds results of something else than injections.
+    """
+    with open_repository(request.repo) as butler:
+        inputs = output_collection(butler, request.repo, survey)
+        _refuse_real(butler, request.chain, inputs)
+        config: Any = _config(butler, _DIFFERENCE, [inputs])
+    values = [
+        f"{_INJECT}:{name}={getattr(recipe, target.parameter)}"
+        for name, field in InjectSourcesConfig._fields.items()
+        if (target := target_of(field)) is not None
+    ]
+    with TemporaryDirectory() as folder:
+        files = []
+        if config is not None:
+            on_injected(config)
+            path = Path(folder) / f"{_DIFFERENCE}.py"
+            config.save(str(path))
+            files.append(f"{_DIFFERENCE}:{path}")
+            values.append(f"{_VALIDATE}:thresholdSigma={config.detection.thresholdValue}")
+            values += [f"{label}:coaddName={config.coaddName}" for label in (_INJECT, _VALIDATE)]
+        yield replace(request, inputs=(inputs,), settings=Settings(values=tuple(values), files=tuple(files)))
+
+
+def judged_survey(repo: str, *, output: str) -> tuple[list[Judged], int]:
+    """What became of the sources that were put into a survey.
+
+    Parameters
+    ----------
+    repo
+        A repository.
+    output
+        Name of the output of `diapipe inject`.
+
+    Returns
+    -------
+    tuple
+        What was judged, a difference each; and the number of images that sources were put into.
+
+    Raises
+    ------
+    UsageError
+        If there is no such output.
+    InputError
+        If nothing of it was judged.
+    """
+    with open_repository(repo) as butler:
+        chain = output_collection(butler, repo, output)
+        runs = own_runs(butler, chain)
+        found = []
+        for ref in _refs(butler, VALIDATION, runs):
+            sources = butler.get(SOURCES, ref.dataId, collections=runs)
+            found.append(judged_of(butler.get(ref, parameters=WITH_METADATA), sources))
+        n_injected = len(_refs(butler, f"{INJECTED}source", runs))
+    if not found:
+        raise InputError(f"{chain} of {repo} holds no {VALIDATION}; `diapipe inject {repo}` makes them")
+    return found, n_injected
+
+
+def _refs(butler: Butler, name: str, runs: list[str]) -> list[Any]:
+    """All datasets of a type in some runs, by visit and detector; none where it is not known."""
+    try:
+        refs = butler.query_datasets(name, collections=runs, explain=False, limit=None) if runs else []
+    except MissingDatasetTypeError:
+        return []
+    return sorted(refs, key=lambda ref: (ref.dataId["visit"], ref.dataId["detector"]))
+
+
+def _refuse_real(butler: Butler, chain: str, inputs: str) -> None:
+    """Refuse to write into results of the survey itself."""
+    runs = own_runs(butler, chain)
+    if chain == inputs or (runs and _config(butler, _INJECT, runs) is None):
+        raise UsageError(f"{chain} holds results without injected sources; give another --output, to keep them apart")
+
+
+def _config(butler: Butler, label: str, collections: list[str]) -> Any:
+    """The configuration that a task was run with; None where it was not."""
+    try:
+        ref = butler.find_dataset(f"{label}_config", collections=collections)
+    except MissingDatasetTypeError:
+        return None
+    return None if ref is None else butler.get(ref)

@@ -1,0 +1,137 @@
+"""ValidateSourcesTask: what became of the sources that were put into a visit image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
+from lsst.pipe.base.connectionTypes import Input, Output
+
+from diapipe.images import Difference
+from diapipe.steps.detect import MatchedFilter
+from diapipe.steps.validate import Judged, judge, truth_table
+from diapipe.tasks.connections import DIFFERENCE, TABLE
+from diapipe.tasks.dataset_names import coadd_name
+from diapipe.tasks.fields import OptionConfig, option
+from diapipe.tasks.image_difference_config import ImageDifferenceConfig
+from diapipe.tasks.injected_names import INJECTED
+from diapipe.tasks.named_connections import NamedConnections
+
+_VISIT = ("instrument", "visit", "detector")
+_AS_FOUND: Any = ImageDifferenceConfig
+_OF_DIFFERENCE = "DIFFERENCE"
+"""Key of a table's metadata: what `Judged` knows of the difference, beside the rows."""
+_KNOWN = ("area_deg2", "pixel_scale_arcsec", "n_expected_noise", "name", "band", "visit")
+VALIDATION, SOURCES = "source_validation", "source_validation_sources"
+"""Datasets with a row for each true change, and for each source of the difference."""
+
+
+class ValidateSourcesConnections(NamedConnections, dimensions=_VISIT, defaultTemplates={"fakesType": INJECTED}):
+    """Datasets of a validation."""
+
+    difference: Any = Input(
+        doc="Science with injected sources minus template.",
+        name="{fakesType}difference_image",
+        storageClass=DIFFERENCE,
+        dimensions=_VISIT,
+    )
+    diaSources: Any = Input(
+        doc="What was found on it.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=_VISIT
+    )
+    injectedSources: Any = Input(
+        doc="What was put in.", name="{fakesType}source", storageClass=TABLE, dimensions=_VISIT
+    )
+    validation: Any = Output(
+        doc="A row for each injected source, with what was found at its place.",
+        name=VALIDATION,
+        storageClass=TABLE,
+        dimensions=_VISIT,
+    )
+    validationSources: Any = Output(
+        doc="A row for each source of the difference: whether it was put in, and its likeliest cause if not.",
+        name=SOURCES,
+        storageClass=TABLE,
+        dimensions=_VISIT,
+    )
+
+
+class ValidateSourcesConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=ValidateSourcesConnections):
+    """Config of a validation."""
+
+    coaddName: Any = coadd_name()
+    thresholdSigma: Any = option(
+        MatchedFilter,
+        "threshold_sigma",
+        default=_AS_FOUND().detection.thresholdValue,
+        doc="Threshold that the sources were found with: thresholdValue of the difference's detection.",
+    )
+
+
+class ValidateSourcesTask(PipelineTask):
+    """Compare the sources of a difference with what was put in."""
+
+    config: Any
+    ConfigClass = ValidateSourcesConfig
+    _DefaultName = "validateSources"
+
+    def run(self, difference: Difference, diaSources: Table, injectedSources: Table) -> Struct:
+        """Compare.
+
+        Parameters
+        ----------
+        difference, diaSources
+            Of an injected image.
+        injectedSources
+            As `InjectSourcesTask` writes them.
+
+        Returns
+        -------
+        Struct
+            ``validation`` and ``validationSources``: the tables of `diapipe.steps.validate.Judged`, with ``visit``,
+            ``detector`` and ``band`` in each row.
+
+        Raises
+        ------
+        InputError
+            If the difference has no PSF, or a table misses a column.
+        """
+        truth = truth_table(_as_added(injectedSources, difference), difference, name="the table of injected sources")
+        judged = judge(difference, diaSources, truth, threshold_sigma=self.config.thresholdSigma)
+        self.metadata["nTrue"] = len(judged.truth)
+        self.metadata["nFound"] = int(np.count_nonzero(judged.truth["is_good"]))
+        return Struct(
+            validation=_told(judged.truth, judged, difference),
+            validationSources=_told(judged.sources, judged, difference),
+        )
+
+
+def judged_of(validation: Table, sources: Table) -> Judged:
+    """What the task wrote, as it was judged.
+
+    Parameters
+    ----------
+    validation, sources
+        As the task wrote them, the first read with `diapipe.tasks.characterize.WITH_METADATA`.
+    """
+    return Judged(truth=validation, sources=sources, **validation.meta[_OF_DIFFERENCE])
+
+
+def _told(rows: Table, judged: Judged, difference: Difference) -> Table:
+    """Rows with where they belong, and with what is known of the difference as a whole."""
+    table, info = Table(rows, copy=True), difference.exposure.info
+    for name, value in (("visit", info.visit), ("detector", info.detector), ("band", info.band)):
+        table[name] = np.full(len(table), value)
+    table.meta = {_OF_DIFFERENCE: {name: getattr(judged, name) for name in _KNOWN}}
+    return table
+
+
+def _as_added(injected: Table, difference: Difference) -> Table:
+    """What was added to the pixels, in their unit: what a count is worth is asked of nobody here."""
+    if difference.exposure.unit == "nJy":
+        return injected
+    table = Table(injected, copy=True)
+    for name in ("flux", "static_flux"):
+        table[name] = np.asarray(injected[name], dtype=np.float64) / np.asarray(injected["nJyPerCount"])
+    return table

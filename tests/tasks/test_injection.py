@@ -165,6 +165,17 @@ def test_the_grade_is_told(survey, numbers, capsys):
     assert "does not explain" in said
 
 
+def test_the_page_needs_no_other_file(numbers):
+    """The grade, both figures, and a row of each band and visit; nothing is fetched."""
+    page = (numbers / "validation.html").read_text()
+    assert "S/N of 50% completeness" in page
+    assert page.count("<svg") == 2
+    for name in ("r", "1 (r)", "2 (r)"):
+        assert f'<th scope="row">{name}</th>' in page
+    assert "src=" not in page
+    assert "href=" not in page
+
+
 def test_results_of_the_survey_are_never_written_into(survey, injected, capsys):
     """The collection that is read is not that which is written."""
     words = ["inject", str(survey.root), "--input", "diapipe/injected", "--quiet"]

@@ -1,0 +1,75 @@
+"""The page of a survey's validation: the grade, figures, every band and visit; one HTML file that needs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diapipe.report.numbers import MISSING
+from diapipe.report.page import environment
+from diapipe.report.validation import (
+    Numbers,
+    completeness_against_snr,
+    grade_rows,
+    pulls_against_snr,
+    validation_sentence,
+)
+
+HEADINGS = ("", "found of S/N > 6", "50% at S/N", "flux bias, S/N > 20", "width of pulls")
+"""What is told of a band or a visit, by `part_rows`."""
+
+
+def render_validation_page(plain: Mapping[str, Any], *, title: str) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    plain
+        Of `diapipe.steps.validate.SurveyValidation`.
+    title
+        What was validated.
+    """
+    return (
+        environment()
+        .get_template("validation.html.jinja")
+        .render(
+            title=title,
+            sentence=validation_sentence(plain),
+            rows=grade_rows(plain),
+            completeness=completeness_against_snr(plain["completeness_bins"]),
+            pulls=pulls_against_snr(plain["accuracy_bins"]),
+            headings=HEADINGS,
+            parts={"Bands": part_rows(plain["bands"]), "Visits, the least complete first": visit_rows(plain["visits"])},
+        )
+    )
+
+
+def part_rows(parts: Mapping[str, Numbers]) -> list[tuple[str, ...]]:
+    """A row for each part, as `HEADINGS` says."""
+    return [(name, *_cells(numbers)) for name, numbers in parts.items()]
+
+
+def visit_rows(visits: Mapping[str, Numbers]) -> list[tuple[str, ...]]:
+    """A row for each visit with its band, the least complete first."""
+    ordered = sorted(visits.items(), key=lambda visit: _share(visit[1]))
+    return part_rows({f"{visit} ({numbers['band']})": numbers for visit, numbers in ordered})
+
+
+def _share(numbers: Numbers) -> float:
+    """What was found of what is bright enough; 1 where nothing is."""
+    value = numbers["completeness"]["all"]["value"]
+    return 1.0 if value is None else float(value)
+
+
+def _cells(numbers: Numbers) -> tuple[str, ...]:
+    share = numbers["completeness"]["all"]
+    return (
+        f"{share['n_of']} of {share['n']}",
+        _number(numbers["half_complete"]["value"], ".1f"),
+        _number(numbers["bright"].get("bias"), "+.3f"),
+        _number(numbers["hostless"].get("pull_sigma"), ".2f"),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return MISSING if value is None else f"{value:{form}}"

@@ -84,3 +84,11 @@ def test_sampled_image_is_zero_outside(rng):
     expected = np.zeros(x.shape)
     expected[4:11, 4:13] = image
     np.testing.assert_allclose(sampled_at(image, x=x, y=y), expected, atol=1e-8)
+
+
+def test_several_images_are_sampled_as_each(rng):
+    """With a plain and a stretched kernel, at positions of any shape."""
+    images, (x, y) = rng.normal(size=(3, 9, 11)), rng.uniform(-5, 14, (2, 4, 5))
+    for interpolant in (Interpolant(blur_px=0.3), Interpolant(stretch=1.7)):
+        each = [sampled_at(image, interpolant, x=x, y=y) for image in images]
+        np.testing.assert_array_equal(sampled_at(images, interpolant, x=x, y=y), each)

@@ -60,3 +60,10 @@ def test_weights_have_unit_sum(fraction):
 def test_a_matrix_shifts_one_way_as_its_transpose_shifts_back(shift):
     """The interpolant is even: moving by -s is the transpose of moving by s."""
     np.testing.assert_allclose(shift_matrix(15, -shift), shift_matrix(15, shift).T, atol=1e-12)
+
+
+def test_several_stamps_are_shifted_as_each(rng):
+    """To the rounding of a product of matrices."""
+    stamps = rng.normal(size=(3, 9, 11))
+    each = [shift_stamp(stamp, dx=0.3, dy=-1.2) for stamp in stamps]
+    np.testing.assert_allclose(shift_stamp(stamps, dx=0.3, dy=-1.2), each, atol=1e-14)

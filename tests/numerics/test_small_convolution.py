@@ -19,3 +19,10 @@ def test_full_convolution_is_the_double_sum(rng, dtype):
     found = convolved_in_full(image, kernel)
     assert found.dtype == dtype
     np.testing.assert_allclose(found, expected, atol=100 * np.finfo(dtype).eps)
+
+
+def test_several_images_are_convolved_as_each(rng):
+    """With one kernel."""
+    images, kernel = rng.normal(size=(3, 7, 12)), rng.normal(size=(5, 4))
+    each = [convolved_in_full(image, kernel) for image in images]
+    np.testing.assert_allclose(convolved_in_full(images, kernel), each, atol=1e-13)

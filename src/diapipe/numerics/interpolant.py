@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.jit import inlined, jit
 
 LOBES = 3
@@ -195,12 +195,12 @@ def _weights_of_many(
 
 
 def sampled_at(image: FloatArray, interpolant: Interpolant = LANCZOS, *, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Values of a small image at positions; what lies outside it is zero.
+    """Values of small images at positions; what lies outside them is zero.
 
     Parameters
     ----------
     image
-        Shape (height, width), all finite.
+        One or several, shape (..., height, width), all finite.
     interpolant
         How to interpolate.
     x, y
@@ -209,14 +209,29 @@ def sampled_at(image: FloatArray, interpolant: Interpolant = LANCZOS, *, x: Floa
     Returns
     -------
     FloatArray
-        Shape of ``x``.
+        Shape (..., *x.shape).
     """
     margin = interpolant.n_taps
-    padded = np.pad(np.asarray(image, dtype=np.float64), margin)
-    left, along_x = interpolant.weights(np.clip(x, -margin / 2, image.shape[1] - 1 + margin / 2))
-    bottom, along_y = interpolant.weights(np.clip(y, -margin / 2, image.shape[0] - 1 + margin / 2))
-    taps = np.arange(interpolant.n_taps) + margin
-    rows, columns = bottom[..., None].astype(np.intp) + taps, left[..., None].astype(np.intp) + taps
-    return np.asarray(
-        np.einsum("...j,...i,...ji->...", along_y, along_x, padded[rows[..., None], columns[..., None, :]])
-    )
+    before, (height, width) = image.shape[:-2], image.shape[-2:]
+    padded = np.pad(np.asarray(image, dtype=np.float64).reshape(-1, height, width), [(0, 0), *[(margin, margin)] * 2])
+    left, along_x = interpolant.weights(np.clip(x, -margin / 2, width - 1 + margin / 2).ravel())
+    bottom, along_y = interpolant.weights(np.clip(y, -margin / 2, height - 1 + margin / 2).ravel())
+    values = np.empty((len(padded), len(left)))
+    _sum_taps(padded, bottom.astype(np.int64) + margin, left.astype(np.int64) + margin, along_y, along_x, values)
+    return values.reshape(*before, *x.shape)
+
+
+@jit
+def _sum_taps(
+    images: FloatArray, row: IntArray, column: IntArray, along_y: FloatArray, along_x: FloatArray, values: FloatArray
+) -> None:
+    """Weighted sums of the taps from ``row``, ``column`` on."""
+    for i in range(len(images)):
+        for k in range(len(row)):
+            total = 0.0
+            for r in range(along_y.shape[1]):
+                along, taps = 0.0, images[i, row[k] + r]
+                for c in range(along_x.shape[1]):
+                    along += along_x[k, c] * taps[column[k] + c]
+                total += along_y[k, r] * along
+            values[i, k] = total

@@ -105,15 +105,15 @@ def shift_matrix(size: int, shift: float) -> FloatArray:
 
 
 def shift_stamp(stamp: FloatArray, *, dx: float, dy: float) -> FloatArray:
-    """Move an image by a sub-pixel amount with a windowed sinc; what lies outside the stamp is zero.
+    """Move images by a sub-pixel amount with a windowed sinc; what lies outside the stamp is zero.
 
     Parameters
     ----------
     stamp
-        Shape (height, width).
+        One or several, shape (..., height, width).
     dx, dy
         Shift in pixels: a peak at column c moves to c + dx.
     """
     if dx == 0.0 and dy == 0.0:
         return stamp.copy()
-    return shift_matrix(stamp.shape[0], dy) @ stamp @ shift_matrix(stamp.shape[1], dx).T
+    return shift_matrix(stamp.shape[-2], dy) @ stamp @ shift_matrix(stamp.shape[-1], dx).T

@@ -12,12 +12,14 @@ from scipy import fft
 def convolved_in_full[T: np.floating[Any]](image: NDArray[T], kernel: NDArray[T]) -> NDArray[T]:
     """Image ⊗ kernel wherever the two overlap, by FFT; each axis as long as both together, less one.
 
+    Of several images, shape (n, height, width), each is convolved.
+
     ``scipy.signal`` has the same, at the price of a second and a half for its import.
     """
-    shape = tuple(n + m - 1 for n, m in zip(image.shape, kernel.shape, strict=True))
+    shape = tuple(n + m - 1 for n, m in zip(image.shape[-2:], kernel.shape, strict=True))
     sizes = tuple(fft.next_fast_len(n, real=True) for n in shape)
     product = fft.irfft2(fft.rfft2(image, sizes) * fft.rfft2(kernel, sizes), sizes)
-    return np.asarray(product[: shape[0], : shape[1]])
+    return np.asarray(product[..., : shape[0], : shape[1]])
 
 
 def convolved_within[T: np.floating[Any]](stamps: NDArray[T], kernels: NDArray[np.floating[Any]]) -> NDArray[T]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +13,25 @@ from diapipe.numerics.shifting import shift_stamp
 
 SIGMA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 """FWHM of a Gaussian of unit sigma, 2.35482."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PsfLayer:
+    """Images that change little by little, and how much of each a PSF has at given positions, which may leap.
+
+    Attributes
+    ----------
+    shares
+        Of every image at the positions, shape (n, n_images); 0 where the layer is not.
+    usual
+        Shares that make a PSF of unit sum, the same wherever they are asked for; shape (n_images,).
+    images_at
+        The images at x, y, shape (n_images, size, size); `PsfUndefinedError` where there are none.
+    """
+
+    shares: FloatArray
+    usual: FloatArray
+    images_at: Callable[[float, float], FloatArray]
 
 
 class Psf(ABC):
@@ -35,6 +56,19 @@ class Psf(ABC):
         PsfUndefinedError
             If the PSF is not defined there.
         """
+
+    def layers(self, *, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """What the PSF at each position is the sum of: itself where it is smooth; None where nothing smooth is known.
+
+        Where it is undefined it has no share of anything.
+        """
+        if not self.is_smooth:
+            return self._layers(x, y)
+        return [PsfLayer(np.ones((len(x), 1)), np.ones(1), lambda u, v: self.kernel_image(x=u, y=v)[None])]
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """`layers` of a PSF that leaps."""
+        return None
 
     def image_at(self, *, x: float, y: float) -> FloatArray:
         """The PSF as a star at ``(x, y)`` draws it around the nearest pixel: the kernel image, moved."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from diapipe.errors import InputError, PsfUndefinedError
-from diapipe.images.psf.base import Psf
+from diapipe.images.psf.base import Psf, PsfLayer
 from diapipe.images.weight_map import WeightMap
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.shifting import shift_stamp
@@ -33,8 +34,9 @@ class BlendedPart:
     dy: float = 0.0
 
     def stamp(self, kernel_image: FloatArray, size: int) -> FloatArray:
-        """The image of its PSF on a stamp of the blend."""
-        image = np.pad(kernel_image, (size - len(kernel_image)) // 2)
+        """The image of its PSF, or several, on a stamp of the blend."""
+        margin = (size - kernel_image.shape[-1]) // 2
+        image = np.pad(kernel_image, [(0, 0)] * (kernel_image.ndim - 2) + [(margin, margin)] * 2)
         return image if self.dx == 0.0 and self.dy == 0.0 else shift_stamp(image, dx=self.dx, dy=self.dy)
 
 
@@ -97,3 +99,23 @@ class BlendedPsf(Psf):
                 f"none of the {len(self.parts)} images of the blend has a PSF at ({x:.1f}, {y:.1f})"
             ) from undefined
         return np.asarray(total / total.sum(), dtype=np.float64)
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """Those of all parts, with the weights that these have at the positions."""
+        every = [part.psf.layers(x=x, y=y) for part in self.parts]
+        known = [layers for layers in every if layers is not None]
+        if len(known) < len(every):
+            return None
+        weights = np.stack([part.weight.at(x=x, y=y) for part in self.parts])
+        weights[:, ~weights.any(axis=0)] = 1.0
+        weights *= [np.any([layer.shares.any(axis=1) for layer in layers], axis=0) for layers in known]
+        total = weights.sum(axis=0)
+        weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
+        parts = zip(self.parts, known, weights, strict=True)
+        return [self._layer(part, layer, weight) for part, layers, weight in parts for layer in layers]
+
+    def _layer(self, part: BlendedPart, inner: PsfLayer, weight: FloatArray) -> PsfLayer:
+        def images_at(x: float, y: float) -> FloatArray:
+            return part.stamp(inner.images_at(x, y), self.size)
+
+        return PsfLayer(inner.shares * weight[:, None], inner.usual, images_at)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diapipe.errors import InputError, PsfUndefinedError
 from diapipe.images.box import Box
-from diapipe.images.psf.base import Psf
-from diapipe.numerics.arrays import FloatArray
+from diapipe.images.psf.base import Psf, PsfLayer
+from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.interpolant import Interpolant, sampled_at
 
 _INTERPOLANT = Interpolant()
@@ -57,6 +58,12 @@ class CoaddComponent:
         """Where a position of the coadd lies on this image."""
         u, v = np.linalg.solve(self.matrix, np.array([x, y]) - self.offset)
         return float(u), float(v)
+
+    def covers(self, *, x: FloatArray, y: FloatArray) -> BoolArray:
+        """Whether it has pixels at positions of the coadd."""
+        u, v = np.linalg.solve(self.matrix, np.stack([x, y]) - self.offset[:, None])
+        box = self.box
+        return np.asarray((box.x0 - 0.5 <= u) & (u < box.x1 - 0.5) & (box.y0 - 0.5 <= v) & (v < box.y1 - 0.5))
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """Its PSF at a position of its own, as the coadd's pixels see it; unit sum, shape (size, size)."""
@@ -107,15 +114,33 @@ class CoaddPsf(Psf):
         PsfUndefinedError
             If no component with a weight covers it.
         """
-        size = self.size
-        total, weight = np.zeros((size, size)), 0.0
+        total, weight = np.zeros((self.size, self.size)), 0.0
         for part in self.components:
             u, v = part.position_of(x=x, y=y)
             if part.weight > 0 and part.box.contains_point(x=u, y=v):
-                stamp = part.kernel_image(x=u, y=v)
-                margin = (size - len(stamp)) // 2
-                total[margin : size - margin, margin : size - margin] += part.weight * stamp
+                total += part.weight * self._stamp(part, u, v)
                 weight += part.weight
         if weight == 0.0:
             raise PsfUndefinedError(f"none of the coadd's {len(self.components)} images covers ({x:.1f}, {y:.1f})")
         return total / weight
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """The PSF of each component, where it covers the positions; None if one leaps."""
+        if not all(part.psf.is_smooth for part in self.components):
+            return None
+        weights = np.array([part.weight * part.covers(x=x, y=y) for part in self.components])
+        total = weights.sum(axis=0)
+        shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0.0)
+        return [self._layer(part, share) for part, share in zip(self.components, shares, strict=True)]
+
+    def _layer(self, part: CoaddComponent, share: FloatArray) -> PsfLayer:
+        def images_at(x: float, y: float) -> FloatArray:
+            u, v = part.position_of(x=x, y=y)
+            return self._stamp(part, u, v)[None]
+
+        return PsfLayer(share[:, None], np.ones(1), images_at)
+
+    def _stamp(self, part: CoaddComponent, u: float, v: float) -> FloatArray:
+        """The PSF of a component at a position of its own, on a stamp of the coadd."""
+        image = part.kernel_image(x=u, y=v)
+        return np.pad(image, (self.size - len(image)) // 2)

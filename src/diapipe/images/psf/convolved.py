@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from diapipe.images.kernel import SpatialKernel
-from diapipe.images.psf.base import Psf
+from diapipe.images.psf.base import Psf, PsfLayer
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.small_convolution import convolved_in_full
 
@@ -43,6 +44,18 @@ class ConvolvedPsf(Psf):
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """The convolved image at a position; its sum is one, less what lies outside the stamp."""
-        image = convolved_in_full(self.psf.kernel_image(x=x, y=y), self.kernel.image_at(x=x, y=y))
-        margin = self.kernel.half
-        return np.asarray(image[margin : margin + self.size, margin : margin + self.size], dtype=np.float64)
+        return self._seen(self.psf.kernel_image(x=x, y=y), x, y)
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """Those before the convolution, through the kernel."""
+        inner = self.psf.layers(x=x, y=y)
+        return None if inner is None else [self._layer(layer) for layer in inner]
+
+    def _layer(self, inner: PsfLayer) -> PsfLayer:
+        return replace(inner, images_at=lambda x, y: self._seen(inner.images_at(x, y), x, y))
+
+    def _seen(self, images: FloatArray, x: float, y: float) -> FloatArray:
+        """One or several images through the kernel, on their own stamps."""
+        wide, margin = convolved_in_full(images, self.kernel.image_at(x=x, y=y)), self.kernel.half
+        inside = slice(margin, margin + self.size)
+        return np.asarray(wide[..., inside, inside], dtype=np.float64)

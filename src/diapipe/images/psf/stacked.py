@@ -10,10 +10,14 @@ import numpy as np
 from diapipe.errors import InputError, PsfUndefinedError
 from diapipe.images.box import Box
 from diapipe.images.fields import ImageField, field_terms
-from diapipe.images.psf.base import Psf
+from diapipe.images.psf.base import Psf, PsfLayer
 from diapipe.images.weight_map import WeightMap
-from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, RealArray
+from diapipe.numerics.image_basis import image_basis
 from diapipe.numerics.polynomials import n_terms
+
+BASIS_TOLERANCE = 1e-3
+"""Norm of what may be left out of any of a stack's images, over that of its PSF; fluxes feel its square."""
 
 SAMPLES = 6
 """Positions along each axis of a box at which a PSF is drawn before a polynomial goes through its pixels."""
@@ -105,10 +109,25 @@ class StackedPsf(Psf):
             raise PsfUndefinedError(f"the PSF of the stack has sum {total:.3g} at ({x:.1f}, {y:.1f}); it must be 1")
         return np.asarray(image / total, dtype=np.float64)
 
-    def _terms(self, box: Box, x: float, y: float) -> FloatArray:
+    def _terms(self, box: Box, x: RealArray | float, y: RealArray | float) -> FloatArray:
         """Terms of a part's polynomial, clamped to its region."""
-        u, v = min(max(x, box.x0 - 0.5), box.x1 - 0.5), min(max(y, box.y0 - 0.5), box.y1 - 0.5)
+        u, v = np.clip(x, box.x0 - 0.5, box.x1 - 0.5), np.clip(y, box.y0 - 0.5, box.y1 - 0.5)
         return field_terms(box, self.order, x=u, y=v)
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """One: the few images of which those of all parts are sums, the same everywhere."""
+        n_parts, n_terms = self.images.shape[:2]
+        basis, shares = image_basis(self.images.reshape(n_parts * n_terms, self.size, self.size), BASIS_TOLERANCE)
+        shares, sums = shares.reshape(n_parts, n_terms, -1), self.images.sum(axis=(2, 3))
+        weights = [WeightMap(own, self.x0, self.y0, self.step).at(x=x, y=y) for own in self.weights]
+        total, found = np.sum(weights, axis=0), np.zeros((len(x), len(basis)))
+        for box, weight, share, own in zip(self.boxes, weights, shares, sums, strict=True):
+            weight = np.divide(weight, total, out=np.full(len(x), 1.0 / n_parts), where=total > 0.0)
+            here = np.flatnonzero(weight)
+            terms = self._terms(box, x[here], y[here])
+            found[here] += (weight[here] / (own @ terms))[:, None] * (terms.T @ share)
+        found[~np.isfinite(found).all(axis=1)] = 0.0
+        return [PsfLayer(found, (shares[:, 0] / sums[:, :1]).mean(axis=0), lambda u, v: basis)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images.pixel_map import PixelMap
-from diapipe.images.psf.base import Psf
-from diapipe.numerics.arrays import FloatArray
+from diapipe.images.psf.base import Psf, PsfLayer
+from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.interpolant import LANCZOS, Interpolant, sampled_at
+from diapipe.numerics.shifting import shift_stamp
+
+_PHASES = 0.0, 0.5
+"""Sub-pixel phases that layers have at once: the blur of their mean is the mean blur, but for its higher harmonics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,17 +65,41 @@ class WarpedPsf(Psf):
         PsfUndefinedError
             If the position has none on the source image.
         """
+        image = self._resampled(lambda u, v: self.psf.kernel_image(x=u, y=v), x, y)
+        return np.asarray(image / image.sum())
+
+    def _layers(self, x: FloatArray, y: FloatArray) -> Sequence[PsfLayer] | None:
+        """Those of the source image, resampled."""
+        source_x, source_y = self.pixel_map.at(x=np.floor(x + 0.5), y=np.floor(y + 0.5))
+        known = np.isfinite(source_x) & np.isfinite(source_y)
+        inner = self.psf.layers(x=np.where(known, source_x, 0.0), y=np.where(known, source_y, 0.0))
+        return None if inner is None else [self._layer(layer, known) for layer in inner]
+
+    def _layer(self, inner: PsfLayer, known: BoolArray) -> PsfLayer:
+        def images_at(x: float, y: float) -> FloatArray:
+            images = np.mean([self._resampled(inner.images_at, x, y, phase) for phase in _PHASES], axis=0)
+            return np.asarray(images / (inner.usual @ images.sum(axis=(1, 2))))
+
+        return PsfLayer(inner.shares * known[:, None], inner.usual, images_at)
+
+    def _resampled(
+        self, images_at: Callable[[float, float], FloatArray], x: float, y: float, phase: float = 0.0
+    ) -> FloatArray:
+        """One or several images of the source, as the target pixel nearest to ``(x, y)`` and those around it see it.
+
+        As if the source's pixels lay ``phase`` of one lower along both axes.
+        """
         x_pixel, y_pixel = math.floor(x + 0.5), math.floor(y + 0.5)
         source_x, source_y = (float(value) for value in self.pixel_map.at(x=x_pixel, y=y_pixel))
         if not (math.isfinite(source_x) and math.isfinite(source_y)):
             raise PsfUndefinedError(f"({x:.1f}, {y:.1f}) lies nowhere on the image that the PSF comes from")
-        star = self.psf.image_at(x=source_x, y=source_y)
+        across, up = source_x - math.floor(source_x + 0.5) + phase, source_y - math.floor(source_y + 0.5) + phase
+        star = shift_stamp(images_at(source_x, source_y), dx=across, dy=up)
         half = self.size // 2
         offset = np.arange(-half, half + 1, dtype=np.float64)
         dx, dy = np.meshgrid(offset, offset)
         affine = self.pixel_map.affine_at(x=x_pixel, y=y_pixel)
         middle = self.psf.size // 2
-        column = middle + source_x - math.floor(source_x + 0.5) + affine[0, 0] * dx + affine[0, 1] * dy
-        row = middle + source_y - math.floor(source_y + 0.5) + affine[1, 0] * dx + affine[1, 1] * dy
-        image = sampled_at(star, self.interpolant, x=column, y=row)
-        return image / image.sum()
+        column = middle + across + affine[0, 0] * dx + affine[0, 1] * dy
+        row = middle + up + affine[1, 0] * dx + affine[1, 1] * dy
+        return sampled_at(star, self.interpolant, x=column, y=row)

@@ -86,9 +86,9 @@ def layers_of(
     if static is None:
         return of_difference, of_science, None
     if isinstance(static, Exposure) and static.psf is not None:
-        own = PsfLattice.around(static.psf, x=x, y=y, box=box)
+        own = PsfLattice.around(static.psf, x=x, y=y, box=box).drawn
     elif difference.convolved == "science" and science is not None and science.psf is not None:
-        own = PsfLattice.around(ConvolvedPsf(science.psf, difference.kernel), x=x, y=y, box=box)
+        own = PsfLattice.around(ConvolvedPsf(science.psf, difference.kernel), x=x, y=y, box=box).drawn
         psf_sum = difference.kernel.sum
     if own is None:
         return of_difference, of_science, None

@@ -25,4 +25,4 @@ class Sources:
 
 def lattice_of(psf: Psf, planes: Planes, sources: Sources) -> PsfLattice:
     """The PSF around the sources."""
-    return PsfLattice.around(psf, x=sources.x + planes.box.x0, y=sources.y + planes.box.y0, box=planes.box)
+    return PsfLattice.around(psf, x=sources.x + planes.box.x0, y=sources.y + planes.box.y0, box=planes.box).drawn

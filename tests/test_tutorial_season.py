@@ -149,24 +149,31 @@ def test_template_and_difference_are_the_light_in_the_circle(season):
 
 def test_magnitudes_are_drawn_and_exported(season):
     """The star's own amplitude, without the light beside it, from the outburst to the night after: the circle sees
-    1.40 mag. A picture, and tables.
+    1.40 mag. A picture, and tables. Of the fluxes the one on frame 29 alone is flagged, as the page says: no other
+    frame has a streak or a bad pixel there, so that none of the others may be lost.
     """
     curve = season["variable"]
     magnitude, _ = curve.magnitudes()
     at = {int(visit): value for visit, value in zip(curve.visit, magnitude, strict=True)}
     assert at[172] - at[91] > 1.4
-    assert re.search(r"variable.png: object \d+, 1[23] good of 13 fluxes in I", season["said"])
+    assert re.search(r"variable.png: object \d+, 12 good of 13 fluxes in I", season["said"])
+    assert curve.visit[curve.flag].tolist() == [29]
     assert (season["folder"] / "variable.png").stat().st_size > 10_000
     assert len(Table.read(season["folder"] / "tables" / "dia_object.csv")) == len(season["objects"])
 
 
 def test_what_varies_is_found(season):
-    """A quarter of the objects passes the page's criteria; among them are the variable and four of the five binaries
-    whose periods the whole season tells (docs/real-data.md).
+    """The variable and, of the five binaries whose periods the whole season tells (docs/real-data.md), four: found on
+    31, 27, 18, 14 and 15 of its 87 frames, they have two sources on thirteen with the binomials' 0.97, 0.95, 0.78, 0.64
+    and 0.68, which is 4.0 of them.
+
+    A constant object passes the page's χ² > 5 on twelve degrees of freedom once in 10^7; what passes is there on all
+    frames. On all 87 it were 14, real and false, and on thirteen of them no more are expected, to one error of
+    counting.
     """
     varying = season["varying"]
     assert season["number"] in set(varying["diaObjectId"])
-    assert len(varying) < 0.25 * len(season["objects"])
+    assert len(varying) <= min(14 + np.sqrt(14), 0.25 * len(season["objects"]))
     found = 0
     for ra, dec in BINARIES:
         off = np.hypot((varying["ra"] - ra) * np.cos(np.radians(dec)), varying["dec"] - dec)
@@ -175,13 +182,20 @@ def test_what_varies_is_found(season):
 
 
 def test_constant_stars_are_constant(season):
-    """Errors are right to a tenth, and as much again for what the stars of a frame share, scale and match, of which 13
-    frames are a small sample; fluxes follow the seeing by less than 2% of the light for each px.
+    """What the stars of a frame share, scale and match, is drawn once a frame: were it all of their errors, the width
+    of thirteen draws would be known to 1/sqrt(2 * 13) = 0.2, which is the bound for all stars together.
+
+    Below an S/N of 40 noise is most of it, and the width is 1 to three of its errors, which are those of the jackknife,
+    each frame left out in turn. Fluxes follow the seeing by less than 2% of the light for each px.
     """
     with results(str(season["folder"] / "season")) as butler:
-        told = steadiness(constant_stars(butler))
+        stars = constant_stars(butler)
+    told, n = steadiness(stars), len(np.unique(stars["visit"]))
+    without = np.array([steadiness(stars[stars["visit"] != visit]).faint for visit in np.unique(stars["visit"])])
+    error = np.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
     assert told.n_stars > 50
     assert 0.8 < told.about_zero < 1.2
+    assert abs(told.faint - 1.0) < min(3.0 * error, 0.2)
     assert told.slope_per_px < 0.02
 
 

@@ -167,7 +167,7 @@ def test_what_varies_is_found(season):
     31, 27, 18, 14 and 15 of its 87 frames, they have two sources on thirteen with the binomials' 0.97, 0.95, 0.78, 0.64
     and 0.68, which is 4.0 of them.
 
-    A constant object passes the page's χ² > 5 on twelve degrees of freedom once in 10^7; what passes is there on all
+    A constant object passes the page's χ² > 5 on twelve degrees of freedom twice in 10^8; what passes is there on all
     frames. On all 87 it were 14, real and false, and on thirteen of them no more are expected, to one error of
     counting.
     """

@@ -16,7 +16,7 @@ from diapipe.numerics.arrays import Float32Array, FloatArray, RealArray
 from diapipe.numerics.image_basis import image_basis
 from diapipe.numerics.polynomials import n_terms
 
-BASIS_TOLERANCE = 1e-3
+BASIS_TOLERANCE = 3e-3
 """Norm of what may be left out of any of a stack's images, over that of its PSF; fluxes feel its square."""
 
 SAMPLES = 6

@@ -11,7 +11,7 @@ from diapipe.images.fields import ImageField
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf import BlendedPart, BlendedPsf, CoaddComponent, CoaddPsf, ConvolvedPsf, WarpedPsf
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.images.psf.stacked import PsfPart, StackedPsf, stacked_psf
+from diapipe.images.psf.stacked import BASIS_TOLERANCE, PsfPart, StackedPsf, stacked_psf
 
 BOX = Box(0, 400, 0, 400)
 
@@ -130,7 +130,9 @@ def test_a_lattice_of_layers_leaps_where_the_psf_does(name, rng):
     images = np.einsum("nk,nkij->nij", whole.weights, whole.nodes[whole.index])
     assert np.abs(flux_errors(images[known], truth[known])).max() > 0.05
     height, norm = lattice.peaks()
-    np.testing.assert_allclose(height[known], truth[known].max(axis=(1, 2)), rtol=5e-3)
+    left_out = BASIS_TOLERANCE * norm[known]  # in one pixel at most, and fluxes do not feel it
+    blurred = 2 * 2e-3 * height[known]  # a blur that changes a flux by a part lowers the height by twice that
+    assert (np.abs(height[known] - truth[known].max(axis=(1, 2))) < left_out + blurred).all()
     np.testing.assert_array_equal(np.isfinite(norm), known)
 
 

@@ -6,9 +6,11 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from lsst.daf.butler import Butler
 
 from diapipe.cli.old_drivers import drive
 from diapipe.tasks.drive import DRIVERS
@@ -52,11 +54,21 @@ def files_of_the_page(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def repository_of_the_page(border_survey, tmp_path_factory):
+    """A copy of a small survey in which the page's reader has made the rerun ``first``."""
+    root = tmp_path_factory.mktemp("reruns") / "repo"
+    shutil.copytree(border_survey.root, root, symlinks=True)
+    with Butler.from_config(str(root), writeable=True) as butler:
+        butler.collections.register("rerun/first")
+    return root
+
+
 @pytest.mark.parametrize(("name", "words"), COMMANDS, ids=lambda words: words[:60])
-def test_a_command_of_the_page_is_understood(name, words, border_survey, files_of_the_page, capsys):
+def test_a_command_of_the_page_is_understood(name, words, repository_of_the_page, files_of_the_page, capsys):
     """Its options, its data, its configuration files: all but the run."""
     given = shlex.split(words)
-    given[0] = str(border_survey.root)
+    given[0] = str(repository_of_the_page)
     with contextlib.chdir(files_of_the_page):
         assert drive(name, [*given, "--dry-run"]) == 0
     told = capsys.readouterr().out

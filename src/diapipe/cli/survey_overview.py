@@ -19,6 +19,7 @@ from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, 
 from diapipe.cli.survey_results import SurveyResults
 from diapipe.cli.truth import Matches, Recovery, matches
 from diapipe.flow import difference_pair
+from diapipe.images.calibrated import calibrated
 from diapipe.io import write_text
 from diapipe.numerics.arrays import FloatArray
 from diapipe.recipe import Recipe
@@ -231,7 +232,8 @@ def _found_change(
 ) -> FoundChange:
     """One row of three cut-outs."""
     science = results.science(of.visit, of.detector)
-    difference = results.difference(of.visit, of.detector)
+    found = results.difference(of.visit, of.detector)
+    difference = replace(found, exposure=calibrated(found.exposure))
     pixels = science.masked_image.image
     content = PageContent(
         summary={},

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral
 
+import numpy as np
+
 from diapipe.errors import BoundsError, InputError
+from diapipe.numerics.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,10 @@ class Box:
     def contains_point(self, *, x: float, y: float) -> bool:
         """Whether the point lies on a pixel of this box."""
         return self.x0 - 0.5 <= x < self.x1 - 0.5 and self.y0 - 0.5 <= y < self.y1 - 0.5
+
+    def holds(self, x: FloatArray, y: FloatArray) -> BoolArray:
+        """Whether each of many points lies on a pixel of this box, as `contains_point` tells of one; shape of ``x``."""
+        return np.asarray((x >= self.x0 - 0.5) & (x < self.x1 - 0.5) & (y >= self.y0 - 0.5) & (y < self.y1 - 0.5))
 
     def intersect(self, other: Box) -> Box | None:
         """The pixels that both boxes hold, or None where there are none."""

@@ -65,7 +65,7 @@ def pixels_of_icrs(wcs: WCS, ra: FloatArray, dec: FloatArray) -> tuple[FloatArra
 def are_on(box: Box, wcs: WCS, *, ra: FloatArray, dec: FloatArray) -> BoolArray:
     """Whether ICRS positions in degrees lie on the pixels of a box; False for a position that is none."""
     x, y = pixels_of_icrs(wcs, ra, dec)
-    return np.asarray((x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5))
+    return box.holds(x, y)
 
 
 def in_frame(

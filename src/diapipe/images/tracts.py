@@ -151,9 +151,7 @@ class Tract:
         """Whether positions lie on pixels of the tract; the shape of ``ra_deg``."""
         ra, dec = np.atleast_1d(np.asarray(ra_deg, np.float64)), np.atleast_1d(np.asarray(dec_deg, np.float64))
         x, y = pixels_of_icrs(self.wcs, ra, dec)
-        box = self.box
-        inside = (x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5)
-        return np.asarray(inside.reshape(np.shape(ra_deg)))
+        return self.box.holds(x, y).reshape(np.shape(ra_deg))
 
     def distance_deg(self, *, ra_deg: float, dec_deg: float) -> float:
         """Angle between a position and the middle of the tract's box."""

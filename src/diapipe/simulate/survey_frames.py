@@ -22,7 +22,7 @@ from diapipe.simulate.smooth_fields import clamped_at
 from diapipe.simulate.survey_sky import SKY_MARGIN_PX, SurveySky
 from diapipe.simulate.survey_spec import SurveySpec
 from diapipe.simulate.survey_visits import Trail, Visit, on_detector, psf_on_detector
-from diapipe.simulate.truth import on_frame, planes_around
+from diapipe.simulate.truth import planes_around
 
 _TRAIL_STEP = 0.4  # of the FWHM: a line of points this close is smooth to 1e-3
 _STREAK_FWHM = 1.5
@@ -84,7 +84,7 @@ class _Optics:
 
     def __call__(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Where reference positions fall; NaN for those far away."""
-        near = on_frame(self.reference_box, x=x, y=y)
+        near = self.reference_box.holds(x, y)
         column, row = np.full((2, len(x)), np.nan)
         u, v = self.map.at(x=x[near], y=y[near])
         column[near], row[near] = u + clamped_at(self.dx, x=u, y=v), v + clamped_at(self.dy, x=u, y=v)
@@ -93,7 +93,7 @@ class _Optics:
     def points(self, points: Points) -> Points:
         """The sources that reach the frame, in its pixels."""
         x, y = self(points.x, points.y)
-        near = on_frame(self.box.dilated(SKY_MARGIN_PX), x=x, y=y)
+        near = self.box.dilated(SKY_MARGIN_PX).holds(x, y)
         return Points(x[near], y[near], points.flux[near], points.wing_flux[near])
 
 
@@ -227,7 +227,7 @@ def _change_table(
     flux = np.concatenate([c.flux(spec.bands.index(visit.band), visit.mjd_midpoint) for c in changing])
     x_sky, y_sky = np.concatenate([np.stack(c.position(visit.mjd_midpoint)) for c in changing], axis=1)
     x, y = optics(x_sky, y_sky)
-    there: BoolArray = on_frame(truth.box, x=x, y=y)
+    there: BoolArray = truth.box.holds(x, y)
     ra, dec = icrs_of(sky.wcs, x_sky[there], y_sky[there])
     x, y, n = x[there], y[there], int(there.sum())
     error = np.sqrt(psf.flux_variance(truth.variance, x=x, y=y)) * calib.mean

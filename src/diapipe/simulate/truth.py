@@ -20,7 +20,7 @@ from astropy import units
 from astropy.table import Table, vstack
 
 from diapipe.images import Box, MaskedImage, MaskPlane
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
 from diapipe.simulate.changes import Changes
 from diapipe.simulate.cosmic_rays import CosmicRays
 from diapipe.simulate.geometry import Geometry
@@ -69,7 +69,7 @@ def star_table(stars: Stars, geometry: Geometry, science: MaskedImage, template:
         is_variable=stars.is_variable,
         saturated=saturated,
     )
-    return _brightest_first(table[on_frame(geometry.science_box, x=stars.x, y=stars.y)])
+    return _brightest_first(table[geometry.science_box.holds(stars.x, stars.y)])
 
 
 def galaxy_table(galaxies: Galaxies, geometry: Geometry) -> Table:
@@ -87,13 +87,13 @@ def galaxy_table(galaxies: Galaxies, geometry: Geometry) -> Table:
         angle_rad=galaxies.angle_rad,
         sersic_index=galaxies.sersic_index,
     )
-    return _brightest_first(table[on_frame(geometry.science_box, x=galaxies.x, y=galaxies.y)])
+    return _brightest_first(table[geometry.science_box.holds(galaxies.x, galaxies.y)])
 
 
 def change_table(changes: Changes, psf: MoffatFieldPsf, variance: Float32Array, ceiling: MaskedImage) -> Table:
     """Transients and variable stars on the science frame; ``variance`` is that of the ideal difference."""
     error = np.full(len(changes.x), np.nan)
-    there = on_frame(ceiling.box, x=changes.x, y=changes.y)
+    there = ceiling.box.holds(changes.x, changes.y)
     error[there] = np.sqrt(psf.flux_variance(variance, x=changes.x[there], y=changes.y[there]))
     table = _table(
         x=changes.x,
@@ -121,11 +121,6 @@ def cosmic_ray_table(*, science: CosmicRays, template: CosmicRays) -> Table:
         for name, rays in (("science", science), ("template", template))
     ]
     return _numbered(vstack(tables))
-
-
-def on_frame(box: Box, *, x: FloatArray, y: FloatArray) -> BoolArray:
-    """Whether positions lie on a pixel of the box."""
-    return (x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5)
 
 
 def planes_around(mask: MaskArray, box: Box, *, x: FloatArray, y: FloatArray, half: int = 1) -> MaskArray:

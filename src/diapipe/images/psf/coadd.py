@@ -62,8 +62,7 @@ class CoaddComponent:
     def covers(self, *, x: FloatArray, y: FloatArray) -> BoolArray:
         """Whether it has pixels at positions of the coadd."""
         u, v = np.linalg.solve(self.matrix, np.stack([x, y]) - self.offset[:, None])
-        box = self.box
-        return np.asarray((box.x0 - 0.5 <= u) & (u < box.x1 - 0.5) & (box.y0 - 0.5 <= v) & (v < box.y1 - 0.5))
+        return self.box.holds(u, v)
 
     def kernel_image(self, *, x: float, y: float) -> FloatArray:
         """Its PSF at a position of its own, as the coadd's pixels see it; unit sum, shape (size, size)."""

@@ -12,10 +12,10 @@ from diapipe.catalogs.dia_objects import check_dia_objects, dia_forced_source_ta
 from diapipe.catalogs.ids import dia_source_ids
 from diapipe.catalogs.object_schema import DIA_FORCED_SOURCE
 from diapipe.errors import InputError
-from diapipe.images import Box, Difference, Exposure, ObservationInfo
+from diapipe.images import Difference, Exposure, ObservationInfo
 from diapipe.images.calibrated import flux_unit
 from diapipe.images.sky import pixels_of_icrs
-from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.force.force import Columns, force_on_pixels
 from diapipe.steps.force.options import Force
 from diapipe.steps.force.static_light import error_with_static_light
@@ -80,13 +80,13 @@ def forced_sources(
     x, y = pixels_of_icrs(exposure.wcs, ra, dec)
     box, ids = exposure.box, np.asarray(dia_objects["diaObjectId"])
     reach = 0 if exposure.psf is None else exposure.psf.size  # so far off the image light of a place may be on it
-    near = np.flatnonzero(_is_on(box.dilated(reach), x, y))
+    near = np.flatnonzero(box.dilated(reach).holds(x, y))
     near = near[np.argsort(ids[near])]
     x, y = x[near], y[near]
     found = force_on_pixels(exposure, x=x, y=y, options=options, n_threads=n_threads)
     columns = {name: values for name, values in found.items() if name in _KEPT}
     columns |= _on_science(science, exposure, x=x, y=y, options=options, n_threads=n_threads)
-    on_image = np.flatnonzero(_is_on(box, x, y))
+    on_image = np.flatnonzero(box.holds(x, y))
     rows, columns = near[on_image], {name: values[on_image] for name, values in columns.items()}
     if science is not None:
         columns["psfFluxErr"] = error_with_static_light(
@@ -97,11 +97,6 @@ def forced_sources(
     columns |= _identity(exposure.info, len(rows), now or Time.now())
     columns |= {"diaObjectId": ids[rows], "ra": ra[rows], "dec": dec[rows]}
     return dia_forced_source_table(columns, n=len(rows), flux_unit=flux_unit(exposure))
-
-
-def _is_on(box: Box, x: FloatArray, y: FloatArray) -> BoolArray:
-    """Whether places lie on the pixels of a box; those that are none do not."""
-    return np.asarray((x >= box.x0 - 0.5) & (x < box.x1 - 0.5) & (y >= box.y0 - 0.5) & (y < box.y1 - 0.5))
 
 
 def _on_science(

@@ -117,10 +117,6 @@ def _inject_pair(
 
 def _is_earlier(folder: Path) -> bool:
     """Whether the command filled the folder: its table says so."""
-    from diapipe.errors import ReadError
-    from diapipe.io import read_parquet
+    from diapipe.cli.landing import is_made_by
 
-    try:
-        return bool(read_parquet(folder / FILES[2]).meta.get("made_by") == MADE_BY)
-    except ReadError:
-        return False
+    return is_made_by(folder / FILES[2], MADE_BY)

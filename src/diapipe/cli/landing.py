@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diapipe.errors import UsageError, WriteError
+from diapipe.errors import ReadError, UsageError, WriteError
 
 OUR_FILES = (
     "difference.fits",
@@ -27,11 +27,26 @@ OUR_FILES = (
 
 def is_earlier_result(folder: Path) -> bool:
     """Whether diapipe filled the folder: its summary says so."""
+    return has_schema(folder / "summary.json", "diapipe-summary")
+
+
+def has_schema(path: Path, schema: str) -> bool:
+    """Whether a file is JSON whose ``schema`` begins like this."""
     try:
-        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and str(found.get("schema", "")).startswith("diapipe-summary")
+    return isinstance(found, dict) and str(found.get("schema", "")).startswith(schema)
+
+
+def is_made_by(path: Path, command: str) -> bool:
+    """Whether a file is a table that says that this command made it."""
+    from diapipe.io import read_parquet
+
+    try:
+        return bool(read_parquet(path).meta.get("made_by") == command)
+    except ReadError:
+        return False
 
 
 def check_free(

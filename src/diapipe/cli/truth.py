@@ -10,9 +10,9 @@ import numpy as np
 from astropy.table import Table
 from scipy.spatial import cKDTree
 
-from diapipe.errors import ReadError
+from diapipe.cli.landing import is_made_by
 from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage
-from diapipe.io import read_parquet, write_exposure, write_parquet
+from diapipe.io import write_exposure, write_parquet
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate import PairSpec, SimulatedPair, simulate_pair
@@ -58,10 +58,7 @@ def simulated(*, size: int, seed: int, **changes: float) -> SimulatedPair:
 
 def is_earlier_pair(folder: Path) -> bool:
     """Whether `write_truth` filled the folder: its table of the truth says so."""
-    try:
-        return bool(read_parquet(folder / "truth.parquet").meta.get("made_by") == MADE_BY)
-    except ReadError:
-        return False
+    return is_made_by(folder / "truth.parquet", MADE_BY)
 
 
 def write_truth(pair: SimulatedPair, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 from diapipe.cli.grade_table import show_grade
 from diapipe.cli.inject_survey import INJECTED
 from diapipe.cli.options import FILE, talk
-from diapipe.cli.validate_survey import FILES, validate_survey
+from diapipe.cli.validate_survey import FILES, validate_survey, write_numbers
 
 if TYPE_CHECKING:
     from diapipe.steps.validate import Validation
@@ -64,7 +63,7 @@ def _is_repository(place: str) -> bool:
 
 def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:
     """Judge a result of two images."""
-    from diapipe.io import read_difference, read_parquet, write_parquet, write_text
+    from diapipe.io import read_difference, read_parquet
     from diapipe.report.folder import read_summary
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.steps.summarize import plain
@@ -77,9 +76,7 @@ def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, qu
     table = truth_table(read_parquet(path), difference, name=str(path))
     threshold = float(summary["counts"]["threshold_sigma"])
     found = add_up([judge(difference, sources, table, threshold_sigma=threshold)], truth_is_all=truth_is_all)
-    write_text(folder / FILES[0], json.dumps(plain(found.plain), indent=1, allow_nan=False) + "\n")
-    write_parquet(found.completeness, folder / FILES[1])
-    write_parquet(found.accuracy, folder / FILES[2])
+    write_numbers(plain(found.plain), found, folder)
     if not quiet:
         click.echo(validation_sentence(found.numbers))
         show_grade(grade_rows(found.numbers))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from diapipe.cli.grade_table import show_grade, show_table
 
 if TYPE_CHECKING:
-    from diapipe.steps.validate import Validation
+    from diapipe.steps.validate import SurveyValidation, Validation
 
 FILES = ("validation.json", "completeness.parquet", "accuracy.parquet")
 """What is written: into a result of two images, or into a folder of a survey."""
@@ -26,7 +27,7 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
     """Put all visits together, write the numbers, and tell the grade; the validation of all."""
     from diapipe.cli.landing import check_free, landing
     from diapipe.errors import counted
-    from diapipe.io import write_parquet, write_text
+    from diapipe.io import write_text
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.report.validation_page import HEADINGS, part_rows, render_validation_page, visit_rows
     from diapipe.steps.summarize import plain
@@ -38,9 +39,7 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
     found = validate_groups(judged, truth_is_all=truth_is_all)
     numbers = {"schema": SCHEMA, "n_injected_images": n_injected, **plain(found.plain)}
     with landing(out, names=(*FILES, PAGE)) as folder:
-        write_text(folder / FILES[0], json.dumps(numbers, indent=1, allow_nan=False) + "\n")
-        write_parquet(found.completeness, folder / FILES[1])
-        write_parquet(found.accuracy, folder / FILES[2])
+        write_numbers(numbers, found, folder)
         write_text(folder / PAGE, render_validation_page(numbers, title=f"Validation of {output} in {repo}"))
     if not quiet:
         click.echo(validation_sentence(found.whole.numbers))
@@ -54,10 +53,17 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
     return found.whole
 
 
+def write_numbers(numbers: Mapping[str, Any], found: Validation | SurveyValidation, folder: Path) -> None:
+    """The three files of a validation."""
+    from diapipe.io import write_parquet, write_text
+
+    write_text(folder / FILES[0], json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+    write_parquet(found.completeness, folder / FILES[1])
+    write_parquet(found.accuracy, folder / FILES[2])
+
+
 def _is_earlier(folder: Path) -> bool:
     """Whether the command filled the folder."""
-    try:
-        found = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("schema") == SCHEMA
+    from diapipe.cli.landing import has_schema
+
+    return has_schema(folder / FILES[0], SCHEMA)

@@ -24,7 +24,7 @@ from diapipe.steps.associate import ASSOCIATORS, Association
 from diapipe.steps.summarize.objects import summarize_objects
 from diapipe.tasks.assemble_coadd import selected_visits
 from diapipe.tasks.associators import associatorRegistry
-from diapipe.tasks.connections import PLAIN, TABLE
+from diapipe.tasks.connections import DETECTOR, PLAIN, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.filter_dia_sources import FilterDiaSourcesTask
 from diapipe.tasks.named_connections import NamedConnections
@@ -32,7 +32,6 @@ from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.retargetable import choice
 
 _PATCH = ("skymap", "tract", "patch")
-_DETECTOR = ("instrument", "visit", "detector")
 
 COLUMNS = (
     *("diaSourceId", "visit", "detector", "band", "midpointMjdTai", "diaObjectId", "ssObjectId"),
@@ -62,7 +61,7 @@ class AssociateConnections(NamedConnections, dimensions=_PATCH):
         doc="Sources of each difference that touches the patch.",
         name="dia_source",
         storageClass=TABLE,
-        dimensions=_DETECTOR,
+        dimensions=DETECTOR,
         multiple=True,
         deferLoad=True,
     )

@@ -27,19 +27,17 @@ from diapipe.steps.characterize.psf import PsfModel
 from diapipe.steps.characterize.sources import SourceDetection
 from diapipe.steps.characterize.variance import Variance
 from diapipe.steps.clean import AMONG_STARS, Streaks, mask_streaks
-from diapipe.tasks.connections import EXPOSURE, TABLE
+from diapipe.tasks.connections import DETECTOR, EXPOSURE, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, options_of
 from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 
-_VISIT = ("instrument", "visit", "detector")
-
 WITH_METADATA = {"strip_astropy_meta_yaml": False}
 """Parameters with which the Butler reads a table together with its metadata."""
 
 
-class CharacterizeConnections(NamedConnections, dimensions=_VISIT):
+class CharacterizeConnections(NamedConnections, dimensions=DETECTOR):
     """Datasets of a characterized image."""
 
     exposures: Any = Input(
@@ -54,16 +52,16 @@ class CharacterizeConnections(NamedConnections, dimensions=_VISIT):
         doc="The image less its sky, with mask, variance, PSF and noise correlation, in the counts of the file.",
         name="visit_image",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     background: Any = Output(
-        doc="The sky that was taken out.", name="visit_image_background", storageClass=EXPOSURE, dimensions=_VISIT
+        doc="The sky that was taken out.", name="visit_image_background", storageClass=EXPOSURE, dimensions=DETECTOR
     )
     stars: Any = Output(
         doc="Its sources, with fluxes that can be compared from visit to visit.",
         name="single_visit_star",
         storageClass=TABLE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
 
     def __init__(self, *, config: Any = None) -> None:

@@ -15,7 +15,8 @@ from diapipe.tasks.named_connections import NamedConnections
 EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstropy", "StructuredDataDict"
 """Storage classes; those of LSST's compiled stack have other names."""
 
-_VISIT = ("instrument", "visit", "detector")
+DETECTOR = ("instrument", "visit", "detector")
+"""Dimensions of what belongs to an image."""
 _PATCH = ("skymap", "tract", "patch", "band")
 _NAMING = {"warpTypeSuffix": "", "fakesType": ""}
 _TEMPLATES = {**_NAMING, "coaddName": "template", "skyMapName": ""}
@@ -24,7 +25,7 @@ COADDS, SUBFILTERS, VISIT, READY = "coaddExposures", "dcrCoadds", "exposure", "t
 """Connections of which a template can be made; ``reads`` of the subtask getTemplate says which."""
 
 
-class SkyMapConnections(NamedConnections, dimensions=_VISIT, defaultTemplates=_NAMING):
+class SkyMapConnections(NamedConnections, dimensions=DETECTOR, defaultTemplates=_NAMING):
     """Coadds on the sky of a detector, of one sky map.
 
     The sky map is no dimension of the task: its metadata and log belong to the detector.
@@ -69,19 +70,25 @@ class SkyMapConnections(NamedConnections, dimensions=_VISIT, defaultTemplates=_N
         return super().adjustQuantum(inputs, outputs, label, data_id)
 
 
-class ImageDifferenceConnections(SkyMapConnections, dimensions=_VISIT, defaultTemplates=_TEMPLATES):
+class ImageDifferenceConnections(SkyMapConnections, dimensions=DETECTOR, defaultTemplates=_TEMPLATES):
     """Datasets of an image difference."""
 
-    exposure: Any = Input(doc="Science image.", name="{fakesType}visit_image", storageClass=EXPOSURE, dimensions=_VISIT)
+    exposure: Any = Input(
+        doc="Science image.", name="{fakesType}visit_image", storageClass=EXPOSURE, dimensions=DETECTOR
+    )
     calexpBackgroundExposure: Any = Input(
         doc="Sky that was taken out of the science image.",
         name="visit_image_background",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
         minimum=0,
     )
     selectSources: Any = Input(
-        doc="Sources of the science image.", name="single_visit_star", storageClass=TABLE, dimensions=_VISIT, minimum=0
+        doc="Sources of the science image.",
+        name="single_visit_star",
+        storageClass=TABLE,
+        dimensions=DETECTOR,
+        minimum=0,
     )
     visitSummary: Any = Input(
         doc="A row for each detector, with its final flux scale.",
@@ -94,7 +101,7 @@ class ImageDifferenceConnections(SkyMapConnections, dimensions=_VISIT, defaultTe
         doc="Finished template for the science image, for GetBuiltTemplateTask.",
         name="{fakesType}template_detector",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
         minimum=0,
     )
     refCatalog: Any = PrerequisiteInput(
@@ -104,40 +111,40 @@ class ImageDifferenceConnections(SkyMapConnections, dimensions=_VISIT, defaultTe
         doc="Finished difference, for doSubtract = False.",
         name="{fakesType}difference_image",
         storageClass=DIFFERENCE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     subtractedExposure: Any = Output(
         doc="Science minus matched template.",
         name="{fakesType}difference_image",
         storageClass=DIFFERENCE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     scoreExposure: Any = Output(
         doc="Score on which sources were found.",
         name="{fakesType}difference_score",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     warpedExposure: Any = Output(
         doc="Template on the science grid.",
         name="{fakesType}template_aligned",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     matchedExposure: Any = Output(
         doc="Template as it was subtracted.",
         name="{fakesType}template_matched",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     diaSources: Any = Output(
-        doc="Sources of the difference.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=_VISIT
+        doc="Sources of the difference.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=DETECTOR
     )
     kernelSrc: Any = Output(
         doc="Sources of the science image, with how well those of the kernel were subtracted.",
         name="{fakesType}difference_kernel_source",
         storageClass=TABLE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
 
     def __init__(self, *, config: Any = None) -> None:

@@ -16,11 +16,10 @@ from diapipe.catalogs.tables import stacked
 from diapipe.errors import NoWorkError
 from diapipe.images import Difference, Exposure
 from diapipe.steps.force import Force, forced_sources
-from diapipe.tasks.connections import EXPOSURE, TABLE
+from diapipe.tasks.connections import DETECTOR, EXPOSURE, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import options_of
 from diapipe.tasks.forced_config import (
-    DETECTOR,
     ForcedPhotCcdConnections,
     OlderForcedConfig,
     refuse_missing,

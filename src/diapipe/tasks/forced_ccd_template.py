@@ -17,9 +17,8 @@ from diapipe.errors import InputError, NoWorkError
 from diapipe.images import Difference
 from diapipe.images.sky import are_on
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name, error_with_static_light
-from diapipe.tasks.connections import TABLE
+from diapipe.tasks.connections import DETECTOR, TABLE
 from diapipe.tasks.forced_config import (
-    DETECTOR,
     ForcedPhotCcdConnections,
     ForcedPhotConfig,
     copied_columns,

@@ -17,7 +17,7 @@ from diapipe.images import CoaddPatch, Exposure
 from diapipe.images.sky import are_on, box_around, pixels_of_icrs
 from diapipe.images.sky_map import SkyMap
 from diapipe.numerics.arrays import FloatArray, IntArray
-from diapipe.tasks.connections import COADDS, SUBFILTERS, TABLE, SkyMapConnections
+from diapipe.tasks.connections import COADDS, DETECTOR, SUBFILTERS, TABLE, SkyMapConnections
 from diapipe.tasks.difference_inputs import patches
 from diapipe.tasks.forced_config import ForcedPhotConfig, copied_columns
 from diapipe.tasks.no_work import no_work_found
@@ -25,21 +25,20 @@ from diapipe.tasks.no_work import no_work_found
 MARGIN_PX = 64
 """By which a cut-out reaches beyond the sources in it, so that their stamps, circles and rings are whole."""
 
-_DETECTOR = ("instrument", "visit", "detector")
 _FLUXES = ("psfFlux", "psfFluxErr", "apFlux", "apFluxErr")
 
 
-class ForcedPhotCoaddDiaSrcConnections(SkyMapConnections, dimensions=_DETECTOR):
+class ForcedPhotCoaddDiaSrcConnections(SkyMapConnections, dimensions=DETECTOR):
     """Datasets of forced photometry at DIA sources on the templates."""
 
     diaSources: Any = Input(
-        doc="Sources of the difference.", name="dia_source", storageClass=TABLE, dimensions=_DETECTOR
+        doc="Sources of the difference.", name="dia_source", storageClass=TABLE, dimensions=DETECTOR
     )
     forcedSources: Any = Output(
         doc="A row for each source on each template.",
         name="dia_source_forced_template",
         storageClass=TABLE,
-        dimensions=_DETECTOR,
+        dimensions=DETECTOR,
     )
 
     def __init__(self, *, config: Any = None) -> None:

@@ -17,13 +17,11 @@ from diapipe.images import Exposure, ObservationInfo
 from diapipe.images.sky import icrs_of
 from diapipe.images.sky_map import SkyMap
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, Force, LocalBackground, force_catalog
-from diapipe.tasks.connections import DIFFERENCE, PLAIN
+from diapipe.tasks.connections import DETECTOR, DIFFERENCE, PLAIN
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, idle, option, options_of
 from diapipe.tasks.idle_subtask import IdleSubtask
 from diapipe.tasks.named_connections import NamedConnections
-
-DETECTOR = ("instrument", "visit", "detector")
 
 OLD_IDS = {"diaObjectId": "dia_object_id", "diaSourceId": "dia_source_id", "objectId": "template_id"}
 """What ``dia_pipe`` called the identifiers of what was measured."""

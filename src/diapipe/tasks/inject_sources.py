@@ -13,7 +13,7 @@ from diapipe.images import Exposure
 from diapipe.images.calibrated import flux_scale
 from diapipe.steps.inject import Injection, choose, inject
 from diapipe.tasks.characterize import identified
-from diapipe.tasks.connections import EXPOSURE, TABLE
+from diapipe.tasks.connections import DETECTOR, EXPOSURE, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, options_of
 from diapipe.tasks.injected_names import INJECTED
@@ -22,18 +22,16 @@ from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.scaled import final_scale, scaled
 
-_VISIT = ("instrument", "visit", "detector")
 
-
-class InjectSourcesConnections(NamedConnections, dimensions=_VISIT, defaultTemplates={"fakesType": INJECTED}):
+class InjectSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultTemplates={"fakesType": INJECTED}):
     """Datasets of an injection."""
 
-    visitImage: Any = Input(doc="The image as it is.", name="visit_image", storageClass=EXPOSURE, dimensions=_VISIT)
+    visitImage: Any = Input(doc="The image as it is.", name="visit_image", storageClass=EXPOSURE, dimensions=DETECTOR)
     stars: Any = Input(
         doc="Its sources: hosts, and stars that are made to vary.",
         name="single_visit_star",
         storageClass=TABLE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     visitSummary: Any = Input(
         doc="A row for each detector, with its final flux scale.",
@@ -45,10 +43,10 @@ class InjectSourcesConnections(NamedConnections, dimensions=_VISIT, defaultTempl
         doc="The image with sources put into it, in its own unit.",
         name="{fakesType}visit_image",
         storageClass=EXPOSURE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     injectedSources: Any = Output(
-        doc="What was put in, fluxes in nJy.", name="{fakesType}source", storageClass=TABLE, dimensions=_VISIT
+        doc="What was put in, fluxes in nJy.", name="{fakesType}source", storageClass=TABLE, dimensions=DETECTOR
     )
 
 

@@ -12,14 +12,13 @@ from lsst.pipe.base.connectionTypes import Input, Output
 from diapipe.images import Difference
 from diapipe.steps.detect import MatchedFilter
 from diapipe.steps.validate import Judged, judge, truth_table
-from diapipe.tasks.connections import DIFFERENCE, TABLE
+from diapipe.tasks.connections import DETECTOR, DIFFERENCE, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.injected_names import INJECTED
 from diapipe.tasks.named_connections import NamedConnections
 
-_VISIT = ("instrument", "visit", "detector")
 _AS_FOUND: Any = ImageDifferenceConfig
 _OF_DIFFERENCE = "DIFFERENCE"
 """Key of a table's metadata: what `Judged` knows of the difference, beside the rows."""
@@ -28,32 +27,32 @@ VALIDATION, SOURCES = "source_validation", "source_validation_sources"
 """Datasets with a row for each true change, and for each source of the difference."""
 
 
-class ValidateSourcesConnections(NamedConnections, dimensions=_VISIT, defaultTemplates={"fakesType": INJECTED}):
+class ValidateSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultTemplates={"fakesType": INJECTED}):
     """Datasets of a validation."""
 
     difference: Any = Input(
         doc="Science with injected sources minus template.",
         name="{fakesType}difference_image",
         storageClass=DIFFERENCE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     diaSources: Any = Input(
-        doc="What was found on it.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=_VISIT
+        doc="What was found on it.", name="{fakesType}dia_source", storageClass=TABLE, dimensions=DETECTOR
     )
     injectedSources: Any = Input(
-        doc="What was put in.", name="{fakesType}source", storageClass=TABLE, dimensions=_VISIT
+        doc="What was put in.", name="{fakesType}source", storageClass=TABLE, dimensions=DETECTOR
     )
     validation: Any = Output(
         doc="A row for each injected source, with what was found at its place.",
         name=VALIDATION,
         storageClass=TABLE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
     validationSources: Any = Output(
         doc="A row for each source of the difference: whether it was put in, and its likeliest cause if not.",
         name=SOURCES,
         storageClass=TABLE,
-        dimensions=_VISIT,
+        dimensions=DETECTOR,
     )
 
 

@@ -30,7 +30,7 @@ def rows(found: Mapping[str, Recovery]) -> list[tuple[str, ...]]:
     cells = (
         ("changes above 5 sigma that were found", *(_share(p.n_found, p.n_true) for p in parts)),
         ("sources that are real, without dp_bad", *(_share(p.n_real, p.n_sources) for p in parts)),
-        (f"median flux error of the {bright} brightest", *(_number(100 * p.flux_bias, "+.2f", "%") for p in parts)),
+        (f"mean flux error of the {bright} brightest", *(_bias(p) for p in parts)),
         ("scatter of (flux - truth) / error", *(_number(p.pull_sigma, ".2f") for p in parts)),
     )
     return [(*row, best) for row, best in zip(cells, AT_BEST, strict=True)]
@@ -39,6 +39,12 @@ def rows(found: Mapping[str, Recovery]) -> list[tuple[str, ...]]:
 def _share(part: int, whole: int) -> str:
     """A count of a count, with the percentage."""
     return f"{part} of {whole}" + (f" = {100 * part / whole:.0f}%" if whole else "")
+
+
+def _bias(part: Recovery) -> str:
+    """What fluxes are too large by, with its error."""
+    bias = _number(100 * part.flux_bias, "+.2f")
+    return bias if bias == "-" else f"{bias} ± {100 * part.flux_bias_err:.2f}%"
 
 
 def _number(value: float, form: str, unit: str = "") -> str:

@@ -25,6 +25,7 @@ MATCH_RADIUS_PX = 3.0
 """A source and a true change closer than this are one."""
 THRESHOLD_SNR = 5.0
 BRIGHT_SNR = 10.0
+OUTLIER_SIGMA = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +38,11 @@ class Recovery:
         True changes above `THRESHOLD_SNR` on usable pixels, and those of them that were found.
     n_sources, n_real
         Sources without ``dp_bad``, and those of them that are true changes of any brightness.
-    n_bright, flux_bias, pull_sigma
-        Found changes above `BRIGHT_SNR`, and the median of their flux over the true flux, less one; the scatter of
-        (flux - true flux) / error of all that were found. NaN where there are too few.
+    n_bright, flux_bias, flux_bias_err
+        Found changes above `BRIGHT_SNR`, and the mean of their flux over the true flux, less one, by errors, with its
+        own: thirty fluxes of S/N 10 to 50 tell a scale to 0.7%, no better. NaN without any.
+    pull_sigma
+        Scatter of (flux - true flux) / error of all that were found; NaN where there are too few.
     """
 
     n_true: int
@@ -48,6 +51,7 @@ class Recovery:
     n_real: int
     n_bright: int
     flux_bias: float
+    flux_bias_err: float
     pull_sigma: float
 
 
@@ -136,15 +140,26 @@ def recovery(images: Sequence[Matches]) -> Recovery:
     found = wanted.astype(np.bool_) & np.isfinite(measured)
     bright = found & (snr > BRIGHT_SNR)
     pull = (measured[found] - flux[found]) / error[found]
+    bias, bias_err = _scale_error(flux[bright], measured[bright], error[bright])
     return Recovery(
         n_true=int(wanted.sum()),
         n_found=int(found.sum()),
         n_sources=len(real),
         n_real=int(real.sum()),
         n_bright=int(bright.sum()),
-        flux_bias=float(np.median(measured[bright] / flux[bright]) - 1) if bright.any() else float("nan"),
+        flux_bias=bias,
+        flux_bias_err=bias_err,
         pull_sigma=robust_sigma(pull) if len(pull) >= 5 else float("nan"),
     )
+
+
+def _scale_error(flux: FloatArray, measured: FloatArray, error: FloatArray) -> tuple[float, float]:
+    """By what part fluxes are too large, and its error; those that are wrong by `OUTLIER_SIGMA` do not count."""
+    one = np.abs(measured - flux) < OUTLIER_SIGMA * error
+    weight = (flux[one] / error[one]) ** 2
+    if not one.any():
+        return float("nan"), float("nan")
+    return float(np.average(measured[one] / flux[one] - 1.0, weights=weight)), float(weight.sum() ** -0.5)
 
 
 def _nearest(these: Table, those: Table) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

@@ -13,14 +13,11 @@ from scipy import special
 from scipy.spatial import cKDTree
 
 from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure
+from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate.pair import SimulatedPair
 from diapipe.steps.detect import MatchedFilter, detect
-
-LEAST_MATCH_RADIUS_PX = 2.5
-MATCH_RADIUS_FWHM = 0.5
-"""A source is a true change when its centroid lies this near to one, or that much of the science image's FWHM: at S/N 5
-centroids scatter by 0.12 FWHM along either axis.
-"""
+from diapipe.steps.validate import Judged, judge, truth_table
+from diapipe.steps.validate.judging import LEAST_RADIUS_PX, RADIUS_FWHM
 
 DETECTION_SIGMA = MatchedFilter().threshold_sigma
 
@@ -65,29 +62,25 @@ def grade(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Gr
     dia_sources
         What `diapipe.steps.measure.measure` made of it.
     """
-    truth = pair.transients
-    snr = np.abs(np.asarray(truth["snr_true"], dtype=np.float64))
-    usable = np.asarray(truth["mask"]) & int(UNUSABLE_DIFFERENCE) == 0
-    wanted = (snr >= 5.0) & usable
-    at = positions(truth)
-    found, radius = positions(dia_sources), match_radius_px(pair)
-    good = ~np.asarray(dia_sources["dp_bad"], dtype=bool)
-    is_real = _near(found, at[snr > 1.0], radius=radius)
-    rays = pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)]
-    is_ray = _near(found, positions(rays), radius=6.0) & ~is_real
-    judged = good & ~is_ray
-    detected, kept = _near(at, found, radius=radius), _near(at, found[good], radius=radius)
-    bias, pull, n = _flux_pulls(pair, dia_sources, good)
+    judged = judge_pair(pair, difference, dia_sources)
+    truth, sources = judged.truth, judged.sources
+    wanted = truth[is_wanted(truth)]
+    rays = _unmasked_rays(pair)
+    is_ray = _near(positions(sources), positions(rays), radius=6.0) & ~np.asarray(sources["is_true"])
+    good = ~np.asarray(sources["dp_bad"], dtype=bool)
+    is_real = np.asarray(sources["is_true"])[good & ~is_ray]
+    bias, pull, n = _flux_pulls(judged)
     bright, faint = star_chi2(pair, difference.exposure)
-    ceiling = float(_near(at, _ceiling_detections(pair), radius=radius)[wanted].mean())
+    ceiling = float(_near(positions(wanted), _ceiling_detections(pair), radius=match_radius_px(pair)).mean())
+    snr = np.abs(np.asarray(wanted["snr_ideal"]))
     return Grade(
-        completeness=float(kept[wanted].mean()),
+        completeness=float(np.mean(wanted["is_good"])),
         ceiling_completeness=ceiling,
-        attainable_completeness=min(1.0, ceiling + _gain(snr[wanted], signal_to_noise_ratio(pair))),
-        purity=float(is_real[judged].mean()),
-        n_false=int(np.count_nonzero(~is_real[judged])),
+        attainable_completeness=min(1.0, ceiling + _gain(snr, signal_to_noise_ratio(pair))),
+        purity=float(is_real.mean()),
+        n_false=int(np.count_nonzero(~is_real)),
         n_sources=int(np.count_nonzero(good)),
-        n_lost_to_cut=int(np.count_nonzero(detected[wanted] & ~kept[wanted])),
+        n_lost_to_cut=int(np.count_nonzero((wanted["diaSourceId"] != 0) & ~wanted["is_good"])),
         blanked=blanked(pair, difference.exposure),
         chi2_bright=bright,
         chi2_faint=faint,
@@ -104,10 +97,26 @@ def positions(table: Table) -> Array:
     return np.column_stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)])
 
 
+def judge_pair(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Judged:
+    """What became of the true changes; ``snr_ideal`` is their S/N on the ideal difference."""
+    truth = truth_table(pair.transients, difference, name="the truth")
+    truth["snr_ideal"] = pair.transients["snr_true"]
+    return judge(difference, dia_sources, truth, threshold_sigma=DETECTION_SIGMA)
+
+
+def is_wanted(truth: Table) -> Flags:
+    """Which changes the images themselves show above the threshold, whatever was made of them."""
+    return np.asarray((np.abs(np.asarray(truth["snr_ideal"])) >= DETECTION_SIGMA) & np.asarray(truth["is_known"]))
+
+
 def match_radius_px(pair: SimulatedPair) -> float:
-    """How near a source must be to a true change to be it."""
+    """How near a peak of the ideal difference must be to a true change to be it, as `judge` has it of sources."""
     fwhm_px = pair.spec.science_fwhm_arcsec / pair.spec.pixel_scale_arcsec
-    return max(LEAST_MATCH_RADIUS_PX, MATCH_RADIUS_FWHM * fwhm_px)
+    return max(LEAST_RADIUS_PX, RADIUS_FWHM * fwhm_px)
+
+
+def _unmasked_rays(pair: SimulatedPair) -> Table:
+    return pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)]
 
 
 def _near(these: Array, those: Array, *, radius: float) -> Flags:
@@ -158,7 +167,7 @@ def _sky(pair: SimulatedPair, difference: Exposure) -> Flags:
         bright = np.asarray(table["mag"]) < faintest
         _blot(sky, table[bright], reach)
     _blot(sky, pair.transients, reach)
-    _blot(sky, pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)], reach)
+    _blot(sky, _unmasked_rays(pair), reach)
     assert sky.shape == box.shape
     return sky
 
@@ -208,8 +217,7 @@ def star_chi2(pair: SimulatedPair, difference: Exposure, *, half: int = 6) -> tu
     everything = np.vstack([positions(stars), positions(pair.galaxies)])
     brightness = np.concatenate([flux, np.asarray(pair.galaxies["flux"], dtype=np.float64)])
     tree = cKDTree(everything)
-    rays = pair.cosmic_rays[~np.asarray(pair.cosmic_rays["masked"], dtype=bool)]
-    changes = cKDTree(np.vstack([positions(pair.transients), positions(rays)]))
+    changes = cKDTree(np.vstack([positions(pair.transients), positions(_unmasked_rays(pair))]))
     image = difference.masked_image
     good = image.usable(UNUSABLE_DIFFERENCE)
     chi2: tuple[list[float], list[float]] = ([], [])
@@ -224,28 +232,19 @@ def star_chi2(pair: SimulatedPair, difference: Exposure, *, half: int = 6) -> tu
     return float(np.mean(chi2[0] or [np.nan])), float(np.mean(chi2[1] or [np.nan]))
 
 
-def flux_pulls(pair: SimulatedPair, dia_sources: Table, good: Flags) -> tuple[Array, Array]:
-    """Fractional flux errors of true changes of S/N above 10, and pulls of all above 7, nearest source each."""
-    truth = pair.transients
-    calibration = pair.science.photo_calib
-    scale = 1.0 if calibration is None or dia_sources["psfFlux"].unit != "nJy" else calibration.mean
-    usable = np.asarray(truth["mask"]) & int(UNUSABLE_DIFFERENCE) == 0
-    snr = np.abs(np.asarray(truth["snr_true"], dtype=np.float64))
-    sources = dia_sources[good]
-    if len(sources) == 0:
-        return np.empty(0), np.empty(0)
-    distance, nearest = cKDTree(positions(sources)).query(positions(truth))
-    alone, _ = cKDTree(positions(truth)).query(positions(truth), k=2)
-    chosen = usable & (distance < match_radius_px(pair)) & (alone[:, 1] > 12)
-    true = np.asarray(truth["flux"], dtype=np.float64) * scale
-    flux = np.asarray(sources["psfFlux"], dtype=np.float64)[nearest]
-    error = np.asarray(sources["psfFluxErr"], dtype=np.float64)[nearest]
-    bright = chosen & (snr > 10.0)
-    return (flux / true - 1.0)[bright], ((flux - true) / error)[chosen & (snr > 7.0)]
+def flux_pulls(judged: Judged) -> tuple[Array, Array]:
+    """Fractional flux errors of true changes of S/N above 10, and pulls of all above 7, that no other is near to."""
+    truth = judged.truth
+    alone = cKDTree(positions(truth)).query(positions(truth), k=2)[0][:, 1] > 12 if len(truth) else np.zeros(0, bool)
+    kept = truth[alone & np.asarray(truth["is_good"]) & np.asarray(truth["is_known"])]
+    flux, true, error, snr = (
+        np.asarray(kept[name], dtype=np.float64) for name in ("measured", "flux", "measured_err", "snr_ideal")
+    )
+    return (flux / true - 1.0)[np.abs(snr) > 10.0], ((flux - true) / error)[np.abs(snr) > 7.0]
 
 
-def _flux_pulls(pair: SimulatedPair, dia_sources: Table, good: Flags) -> tuple[float, float, int]:
-    fractional, pulls = flux_pulls(pair, dia_sources, good)
+def _flux_pulls(judged: Judged) -> tuple[float, float, int]:
+    fractional, pulls = flux_pulls(judged)
     if len(pulls) < 2:
         return float("nan"), float("nan"), len(pulls)
-    return float(np.median(fractional)), float(0.741301 * np.subtract(*np.percentile(pulls, [75, 25]))), len(pulls)
+    return float(np.median(fractional)), robust_sigma(pulls), len(pulls)

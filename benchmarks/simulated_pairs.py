@@ -18,8 +18,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.grading import Grade, flux_pulls, grade
+from benchmarks.grading import Grade, flux_pulls, grade, judge_pair
 from diapipe.flow import difference_pair
+from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate.pair import simulate_pair
 from diapipe.simulate.spec import PairSpec
 
@@ -75,14 +76,14 @@ def _run_kind(depth: float, ratio: float, arguments: argparse.Namespace) -> None
         seconds = time.process_time() - begun
         one = grade(pair, result.difference, result.dia_sources)
         grades.append(one)
-        fraction, pull = flux_pulls(pair, result.dia_sources, ~np.asarray(result.dia_sources["dp_bad"], dtype=bool))
+        fraction, pull = flux_pulls(judge_pair(pair, result.difference, result.dia_sources))
         fractions.append(fraction)
         pulls.append(pull)
         _line(f"{depth:5.0f} {ratio:5.2f} {seed:4d}", one.row(), seconds)
     mean = {name: float(np.nanmean([g.row()[name] for g in grades])) for name in grades[0].row()}
     fraction, pull = np.concatenate(fractions), np.concatenate(pulls)
     mean["flux_bias"] = float(np.median(fraction))
-    mean["pull_sigma"] = float(0.741301 * np.subtract(*np.percentile(pull, [75, 25])))
+    mean["pull_sigma"] = robust_sigma(pull)
     _line(f"{depth:5.0f} {ratio:5.2f} mean", mean, float("nan"))
     error = 1.2533 * np.std(np.clip(fraction, -0.3, 0.3)) / np.sqrt(len(fraction))
     sys.stdout.write(f"      {len(fraction)} fluxes at S/N > 10: median {np.median(fraction):+.3%} +- {error:.3%};")

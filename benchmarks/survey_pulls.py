@@ -31,8 +31,8 @@ from scipy.spatial import cKDTree
 from benchmarks.forced_pulls import with_added
 from diapipe.cli.survey_files import SurveyFolder, claim, write_survey
 from diapipe.cli.survey_objects import object_recovery
-from diapipe.cli.survey_recovery import SurveyTruth
 from diapipe.cli.survey_results import SurveyResults
+from diapipe.cli.survey_truth import SurveyTruth
 from diapipe.images import Difference, Exposure
 from diapipe.images.sky import icrs_of, pixels_of_icrs
 from diapipe.simulate import SurveySpec, simulate_survey

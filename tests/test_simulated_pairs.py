@@ -118,7 +118,7 @@ def assert_fluxes_and_errors_are_honest(ratio: float, fields: tuple[Graded, ...]
         np.concatenate(parts)
         for parts in zip(
             *(
-                grading.flux_pulls(f.pair, f.result.dia_sources, ~np.asarray(f.result.dia_sources["dp_bad"], bool))
+                grading.flux_pulls(grading.judge_pair(f.pair, f.result.difference, f.result.dia_sources))
                 for f in fields
             ),
             strict=True,

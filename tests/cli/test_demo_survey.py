@@ -137,7 +137,7 @@ def test_a_small_survey_from_raw_files_to_light_curves(tmp_path, capsys, monkeyp
     words = ["demo", "--out", str(tmp_path / "demo"), "--cores", "1"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "How the truth was recovered" in said
+    assert "Rubin DP1" in said
     assert "objects seen twice are real" in said
     for name in ("index.html", "repo/butler.yaml", "reference_stars.parquet", "survey.json"):
         assert (tmp_path / "demo" / name).exists(), name

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from astropy.table import Table
 
 from diapipe.cli.first_use import compilation_announced
+from diapipe.cli.grade_table import show_grade
 from diapipe.cli.landing import check_free, landing
 from diapipe.cli.pair import ImageFile, PairRequest, run_pair
 from diapipe.cli.products import ProductChoice
-from diapipe.cli.recovery_table import show
-from diapipe.cli.truth import TRUTH_FILES, is_earlier_pair, matches, recovery, simulated, write_truth
+from diapipe.cli.truth import TRUTH_FILES, is_earlier_pair, simulated, write_truth
+from diapipe.flow import DifferenceResult
 from diapipe.recipe import Recipe
+from diapipe.report.validation import grade_rows, validation_sentence
+from diapipe.steps.validate import judge, truth_table, validate
 
 
 def demonstrate_pair(*, out: Path, seed: int, size: int, overwrite: bool, quiet: bool, verbose: bool) -> None:
@@ -39,4 +43,14 @@ def demonstrate_pair(*, out: Path, seed: int, size: int, overwrite: bool, quiet:
             )
         )
     if not quiet:
-        show({"here": recovery([matches(result.dia_sources, pair.transients)])})
+        _compare(result, pair.transients)
+
+
+def _compare(result: DifferenceResult, changes: Table) -> None:
+    """Say how the truth was recovered."""
+    truth = truth_table(changes, result.difference, name="the truth")
+    threshold = result.detections.threshold_sigma
+    judged = judge(result.difference, result.dia_sources, truth, threshold_sigma=threshold)
+    numbers = validate([judged], truth_is_all=True).numbers
+    click.echo(validation_sentence(numbers))
+    show_grade(grade_rows(numbers))

@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from diapipe.cli.first_use import compilation_announced, compiled_meanwhile
+from diapipe.cli.grade_table import show_grade, show_table
 from diapipe.cli.progress import progress_for
-from diapipe.cli.recovery_table import show
 from diapipe.cli.survey_files import NOTE, SurveyFolder, claim, is_survey, write_survey
 from diapipe.errors import UsageError
 from diapipe.simulate import SurveySpec, simulate_survey
@@ -76,6 +76,8 @@ def _compare(folder: SurveyFolder, spec: SurveySpec, seed: int, talk: _Talk) -> 
     """Say how the truth was recovered, make the pages, say what to look at."""
     from diapipe.cli.survey_overview import compare, next_steps, write_pages
     from diapipe.cli.survey_results import SurveyResults
+    from diapipe.report.validation import grade_rows, validation_sentence
+    from diapipe.report.validation_page import HEADINGS, part_rows
     from diapipe.tasks.repository import open_repository
 
     with open_repository(folder.repository) as butler, progress_for(quiet=talk.is_quiet) as progress:
@@ -86,7 +88,10 @@ def _compare(folder: SurveyFolder, spec: SurveySpec, seed: int, talk: _Talk) -> 
     if talk.is_quiet:
         return
     click.echo()
-    show({f"band {band}": found for band, found in comparison.by_band.items()})
+    found = comparison.validation
+    click.echo(validation_sentence(found.whole.numbers))
+    show_grade(grade_rows(found.whole.numbers))
+    show_table("By band", HEADINGS, part_rows({band: part.numbers for band, part in found.bands.items()}))
     click.echo(comparison.objects.sentence)
     click.echo(f"\nLook at the survey:  {folder.root / 'index.html'}")
     click.echo(f"The truth:           {folder.truth('objects').parent}")

@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from diapipe.catalogs.light_curve import LightCurve, light_curve
 from diapipe.cli.survey_objects import ObjectRecovery
-from diapipe.cli.survey_recovery import SurveyTruth
+from diapipe.cli.survey_truth import SurveyTruth
 from diapipe.numerics.arrays import FloatArray
 from diapipe.report import ObjectCurve
 from diapipe.report.light_curves import light_curve_figure

@@ -10,7 +10,6 @@ import numpy as np
 from astropy.table import Table, join, vstack
 
 from diapipe.catalogs.matching import match_sky
-from diapipe.images import UNUSABLE_DIFFERENCE
 from diapipe.numerics.arrays import FloatArray, IntArray
 from diapipe.numerics.stats import median, robust_sigma
 
@@ -119,13 +118,12 @@ def object_recovery(
 
 def _epochs(forced_sources: Table, pairs: Table, expected: Table) -> Table:
     """Forced fluxes beside true ones, where both can be trusted."""
-    usable = (np.asarray(expected["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
-    true = expected[usable & np.asarray(expected["is_known"])]
+    true = expected[np.asarray(expected["is_known"])]
     good = ~np.asarray(forced_sources["psfFlux_flag"]) & ~np.asarray(forced_sources["dp_badPixel"])
     forced = forced_sources["diaObjectId", "visit", "detector", "band", "x", "y", "psfFlux", "psfFluxErr"][good]
     of_objects = join(forced, pairs, "diaObjectId")
     keys = ["object_id", "visit", "detector"]
-    rows = join(of_objects, true[*keys, "flux", "snr_true"], keys)
+    rows = join(of_objects, true[*keys, "flux"], keys)
     rows["pull"] = (np.asarray(rows["psfFlux"], np.float64) - rows["flux"]) / np.asarray(rows["psfFluxErr"], np.float64)
     return rows
 

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from diapipe.cli import recovery_table
 from diapipe.cli.products import ProductChoice, write_products
 from diapipe.cli.survey_curves import SurveyCurves
 from diapipe.cli.survey_files import SurveyFolder
 from diapipe.cli.survey_objects import ObjectRecovery, object_recovery
-from diapipe.cli.survey_recovery import DetectorRecovery, SurveyTruth, by_band, changes_of
 from diapipe.cli.survey_results import SurveyResults
-from diapipe.cli.truth import Matches, Recovery, matches
+from diapipe.cli.survey_truth import SurveyTruth, changes_of
 from diapipe.flow import difference_pair
 from diapipe.images.calibrated import calibrated
 from diapipe.io import write_text
@@ -25,10 +23,14 @@ from diapipe.numerics.arrays import FloatArray
 from diapipe.recipe import Recipe
 from diapipe.report import FoundChange, PageContent, SurveyField, SurveyPage, render_survey_page
 from diapipe.report.cutouts import cutout_sheet, cutout_side
+from diapipe.report.validation_page import HEADINGS, part_rows
 from diapipe.simulate import SimulatedSurvey
+from diapipe.steps.detect import MatchedFilter
 from diapipe.steps.template import template_for
+from diapipe.steps.validate import Judged, SurveyValidation, judge, truth_table, validate_groups
 
 _N_CHANGES = 12
+_WANTED_SNR = MatchedFilter().threshold_sigma
 _VISIT_HEADINGS = ("visit", "band", "MJD", "seeing", "sky", "depth (5σ)", "zero point", "true zero point", "used for")
 
 type Progress = Callable[[str], None]
@@ -40,10 +42,10 @@ class Comparison:
 
     Attributes
     ----------
-    detectors
+    judged
         One by one.
-    changes
-        The true changes of each, on the sky: ra, dec, snr, found, in the order of ``detectors``.
+    validation
+        All of them.
     template_visits
         Visits that the template is made of.
     truth
@@ -52,18 +54,13 @@ class Comparison:
         Objects and forced fluxes of all patches, and what is true of them.
     """
 
-    detectors: Sequence[DetectorRecovery]
-    changes: Sequence[Table]
+    judged: Sequence[Judged]
+    validation: SurveyValidation
     template_visits: frozenset[int]
     truth: SurveyTruth
     dia_objects: Table
     forced_sources: Table
     objects: ObjectRecovery
-
-    @property
-    def by_band(self) -> dict[str, Recovery]:
-        """Summed over each band."""
-        return by_band(self.detectors)
 
 
 def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress) -> Comparison:
@@ -72,27 +69,26 @@ def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress)
     tables = {name: folder.read_truth(name) for name in ("fluxes", "objects", "trails")}
     truth = SurveyTruth(**tables, template_weights=weights)
     of_template = frozenset(visit for visits in weights.values() for visit in visits)
-    detectors, changes, expected = [], [], []
+    judged, expected = [], []
     progress("compare with the truth")
     for visit, detector, band, difference, sources in results.differences():
         if visit in of_template:
             continue
         expected.append(truth.expected(difference, visit, detector, band))
-        changed = changes_of(expected[-1])
-        found = matches(truth.without_trails(sources, visit, detector), changed)
-        detectors.append(DetectorRecovery(visit=visit, detector=detector, band=band, found=found))
-        changes.append(_with_outcome(changed, found))
+        changed = truth_table(changes_of(expected[-1]), difference, name=f"the truth of visit {visit}")
+        found = truth.without_trails(sources, visit, detector)
+        judged.append(judge(difference, found, changed, threshold_sigma=_WANTED_SNR))
     dia_objects, forced_sources = results.objects_and_fluxes()
     objects = object_recovery(
         dia_objects=dia_objects,
         forced_sources=forced_sources,
         expected=expected,
-        found=Counter(number for table in changes for number in table["object_id"][table["found"]].tolist()),
+        found=Counter(number for one in judged for number in _found(one)["object_id"].tolist()),
         fluxes=truth.fluxes,
     )
     return Comparison(
-        detectors=detectors,
-        changes=changes,
+        judged=judged,
+        validation=validate_groups(judged, truth_is_all=True),
         template_visits=of_template,
         truth=truth,
         dia_objects=dia_objects,
@@ -101,10 +97,16 @@ def compare(results: SurveyResults, folder: SurveyFolder, *, progress: Progress)
     )
 
 
-def _with_outcome(changes: Table, compared: Matches) -> Table:
-    """Those changes that should be found, and whether they were."""
-    changes["found"] = np.isfinite(compared.measured)
-    return changes[compared.is_wanted]
+def _wanted(judged: Judged) -> Table:
+    """True changes that should be found."""
+    rows = judged.truth
+    return rows[np.asarray(rows["is_usable"]) & (np.abs(np.asarray(rows["snr_true"])) > _WANTED_SNR)]
+
+
+def _found(judged: Judged) -> Table:
+    """Those of them that were."""
+    rows = _wanted(judged)
+    return rows[np.asarray(rows["is_good"], dtype=np.bool_)]
 
 
 def write_pages(
@@ -124,7 +126,6 @@ def write_pages(
     field = SurveyField(
         tracts=tracts, patches=patches, detectors=results.detector_outlines(), places=_places(comparison)
     )
-    bands = comparison.by_band
     curves = SurveyCurves(
         recovery=comparison.objects,
         dia_objects=comparison.dia_objects,
@@ -135,8 +136,8 @@ def write_pages(
     page = SurveyPage(
         title=title,
         sentences=_sentences(results, comparison),
-        headings=("", *(f"band {band}" for band in bands), "at best"),
-        recovery=recovery_table.rows(bands),
+        headings=HEADINGS,
+        recovery=part_rows({band: found.numbers for band, found in comparison.validation.bands.items()}),
         field=field,
         object_headings=curves.headings(),
         objects=curves.rows(),
@@ -177,7 +178,7 @@ def _sentences(results: SurveyResults, comparison: Comparison) -> list[str]:
         f"{n['visit_image']} images were characterized and put on one photometric scale; {n['template_coadd']} "
         f"coadds in two tracts that overlap were made of visits {visits[0]} to {visits[-1]}; {n['difference_image']} "
         "images were differenced.",
-        f"The table compares the {len(comparison.detectors)} differences of the later visits, of which the template "
+        f"The table compares the {len(comparison.judged)} differences of the later visits, of which the template "
         "holds nothing, with what was simulated.",
     ]
 
@@ -185,9 +186,9 @@ def _sentences(results: SurveyResults, comparison: Comparison) -> list[str]:
 def _places(comparison: Comparison) -> dict[str, FloatArray]:
     """Where true changes were found and missed, by position, once for each difference."""
     both = {"found": [np.zeros((0, 2))], "missed": [np.zeros((0, 2))]}
-    for table in comparison.changes:
+    for table in map(_wanted, comparison.judged):
         at = np.stack([np.asarray(table["ra"]), np.asarray(table["dec"])], axis=1)
-        found = np.asarray(table["found"], dtype=np.bool_)
+        found = np.asarray(table["is_good"], dtype=np.bool_)
         both["found"].append(at[found])
         both["missed"].append(at[~found])
     return {name: np.concatenate(parts) for name, parts in both.items()}
@@ -220,16 +221,14 @@ def _gallery(results: SurveyResults, comparison: Comparison) -> list[FoundChange
     chosen = sorted(
         (
             (-float(row["snr_true"]), index, float(row["x"]), float(row["y"]), float(row["flux"]))
-            for index, table in enumerate(comparison.changes)
-            for row in table[np.asarray(table["found"], dtype=np.bool_) & (np.asarray(table["kind"]) != "variable")]
+            for index, table in enumerate(map(_found, comparison.judged))
+            for row in table[np.asarray(table["kind"]) != "variable"]
         ),
     )[: 4 * _N_CHANGES : 4]
-    return [_found_change(results, comparison.detectors[index], x, y, flux, -snr) for snr, index, x, y, flux in chosen]
+    return [_found_change(results, comparison.judged[index], x, y, flux, -snr) for snr, index, x, y, flux in chosen]
 
 
-def _found_change(
-    results: SurveyResults, of: DetectorRecovery, x: float, y: float, flux: float, snr: float
-) -> FoundChange:
+def _found_change(results: SurveyResults, of: Judged, x: float, y: float, flux: float, snr: float) -> FoundChange:
     """One row of three cut-outs."""
     science = results.science(of.visit, of.detector)
     found = results.difference(of.visit, of.detector)
@@ -252,9 +251,8 @@ def _single_pages(
 ) -> list[tuple[str, str]]:
     """For each band the page of the difference in which most was found; texts and addresses."""
     links = []
-    for band in comparison.by_band:
-        of_band = [found for found in comparison.detectors if found.band == band]
-        best = max(of_band, key=lambda found: int(np.isfinite(found.found.measured).sum()))
+    for band in comparison.validation.bands:
+        best = max((one for one in comparison.judged if one.band == band), key=lambda one: len(_found(one)))
         place = f"visit{best.visit:04d}-detector{best.detector}"
         progress(f"make the page of visit {best.visit}, detector {best.detector}")
         science = replace(results.science(best.visit, best.detector), name=place)

@@ -15,7 +15,7 @@ from diapipe.report.validation import (
     validation_sentence,
 )
 
-HEADINGS = ("", "found of S/N > 6", "50% at S/N", "flux bias, S/N > 20", "width of pulls")
+HEADINGS = ("", "found of S/N > 6", "50% at S/N", "real of S/N > 6", "flux error, S/N > 10", "width of pulls")
 """What is told of a band or a visit, by `part_rows`."""
 
 
@@ -62,13 +62,23 @@ def _share(numbers: Numbers) -> float:
 
 
 def _cells(numbers: Numbers) -> tuple[str, ...]:
-    share = numbers["completeness"]["all"]
     return (
-        f"{share['n_of']} of {share['n']}",
+        _count(numbers["completeness"]["all"]),
         _number(numbers["half_complete"]["value"], ".1f"),
-        _number(numbers["bright"].get("bias"), "+.3f"),
+        _count(numbers.get("purity", {}).get("snr > 6")),
+        _scale(numbers["flux_scale"]),
         _number(numbers["hostless"].get("pull_sigma"), ".2f"),
     )
+
+
+def _count(share: Numbers | None) -> str:
+    return MISSING if share is None else f"{share['n_of']} of {share['n']}"
+
+
+def _scale(found: Numbers) -> str:
+    if found["bias"] is None:
+        return MISSING
+    return f"{100 * found['bias']:+.2f} ± {100 * found['bias_err']:.2f}%"
 
 
 def _number(value: float | None, form: str) -> str:

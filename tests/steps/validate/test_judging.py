@@ -19,7 +19,7 @@ from diapipe.images import (
     PhotoCalib,
     SpatialKernel,
 )
-from diapipe.steps.validate import causes_of, expected_noise_density, judge, seen_on
+from diapipe.steps.validate import causes_of, expected_noise_density, judge, seen_on, truth_table
 
 SIGMA, VARIANCE = 2.0, 4.0
 BOX = Box(10, 210, 20, 220)
@@ -101,6 +101,17 @@ def test_what_is_too_faint_explains_nothing():
     for snr, explains in ((0.9, False), (1.1, True)):
         judged = _judged(_difference(), _found([50.0], [60.0]), _truth([(50.0, 60.0, snr * error, "hostless")]))
         assert judged.sources["is_true"].tolist() == [explains]
+
+
+def test_what_is_unknown_is_not_wanted_and_explains_what_is_found():
+    """Of unknown flux, NaN, or on pixels that the truth's own mask calls spoilt: no completeness, no false source."""
+    table = _truth([(50.0, 60.0, np.nan, "hostless"), (100.0, 100.0, 900.0, "hostless"), (150.0, 90.0, 900.0, "star")])
+    table["is_known"], table["mask"] = [False, True, True], [0, int(MaskPlane.CR), int(MaskPlane.DETECTED)]
+    difference = _difference()
+    truth = truth_table(table, difference, name="the truth")
+    judged = _judged(difference, _found([50.0, 100.0], [60.0, 100.0]), truth)
+    assert judged.truth["is_usable"].tolist() == [False, False, True]
+    assert judged.sources["is_true"].tolist() == [True, True]
 
 
 def test_trail_is_found_at_its_end_and_measured_as_a_trail():

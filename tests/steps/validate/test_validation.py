@@ -76,6 +76,21 @@ def test_completeness_is_that_of_the_draw():
     assert kinds["hosted"]["n"] + kinds["hostless"]["n"] == kinds["all"]["n"]
 
 
+def test_scale_of_fluxes_comes_with_its_error():
+    """Over 100 samples the error of the mean is true: pulls of mean 0 and width 1, of sigma 0.1 and 0.07. One flux that
+    is wrong altogether changes nothing.
+    """
+    pulls = []
+    for seed in range(100):
+        judged = _judged(200, seed=seed, bias=0.003)
+        brightest = np.argmax(np.nan_to_num(judged.truth["measured"]))
+        judged.truth["measured"][brightest] *= 3.0
+        found = validate([judged]).numbers["flux_scale"]
+        pulls.append((found["bias"] - 0.003) / found["bias_err"])
+    assert abs(np.mean(pulls)) < 4 * 0.1
+    assert abs(np.std(pulls) - 1.0) < 4 * 0.07
+
+
 def test_unusable_places_do_not_count():
     """Where pixels tell nothing, nothing can be missed."""
     judged = _judged()

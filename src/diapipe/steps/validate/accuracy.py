@@ -18,6 +18,9 @@ HOST_EDGES = np.array([-np.inf, 0.1, 1.0, 10.0, np.inf])
 """Bins of static light over the flux of the change."""
 BRIGHT_MAG = 21.0
 """Rubin tells the accuracy of fluxes above this brightness."""
+SCALE_SNR = 10.0
+"""The scale of fluxes is told by those above this."""
+_OUTLIER_SIGMA = 5.0
 _FEWEST = 5
 _MEDIAN_ERROR = 1.2533
 """Standard error of a median of n Gaussian values, times the root of n and over their sigma."""
@@ -47,6 +50,7 @@ def accuracy_numbers(truth: Table, snr: FloatArray, mag: FloatArray | None) -> d
     if mag is not None:
         found[f"brighter_{BRIGHT_MAG:g}"] = _known(_accuracy(truth[points & (mag < BRIGHT_MAG)]))
     return found | {
+        "flux_scale": _known(_flux_scale(truth[points & (snr > SCALE_SNR)])),
         "hostless": _known(_accuracy(truth[counted & ~hosted])),
         "hosted": _known(_accuracy(truth[counted & hosted])),
     }
@@ -98,6 +102,20 @@ def _accuracy(rows: Table) -> dict[str, float]:
         "dy_arcsec": float(np.median(dy)),
         "position_sigma_arcsec": float(np.hypot(robust_sigma(dx), robust_sigma(dy)) / np.sqrt(2.0)),
     }
+
+
+def _flux_scale(rows: Table) -> dict[str, float]:
+    """By what part fluxes are too large: the mean by errors and its error, without those that are wrong altogether.
+
+    The median of few says less: of thirty of S/N 10 to 50 it has an error of 1%, the mean by errors one of 0.7%.
+    """
+    flux, measured, error = (np.asarray(rows[name], dtype=np.float64) for name in ("flux", "measured", "measured_err"))
+    one = np.abs(measured - flux) < _OUTLIER_SIGMA * error
+    weight = (flux[one] / error[one]) ** 2
+    if not one.any():
+        return {"n": 0, "bias": np.nan, "bias_err": np.nan}
+    mean = float(np.average(measured[one] / flux[one] - 1.0, weights=weight))
+    return {"n": int(np.count_nonzero(one)), "bias": mean, "bias_err": float(weight.sum() ** -0.5)}
 
 
 def _known(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -26,6 +26,7 @@ _CORE_PX = 2
 _ARCSEC = 3600.0
 _TRUTH_COLUMNS = (
     "injectionId",
+    "object_id",
     "kind",
     "is_faded",
     "ra",
@@ -48,9 +49,9 @@ class Judged:
     ----------
     truth
         Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_usable`` (no unusable
-        pixel within two), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found, without ``dp_bad``),
-        ``measured``, ``measured_err`` (the flux of the source; of its trail where something trailed), ``dx``, ``dy``
-        (pixels, found less true). Fluxes are in the unit of the DIA sources.
+        pixel within two, and its flux is known), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found,
+        without ``dp_bad``), ``measured``, ``measured_err`` (the flux of the source; of its trail where something
+        trailed), ``dx``, ``dy`` (pixels, found less true). Fluxes are in the unit of the DIA sources.
     sources
         ``diaSourceId``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and ``cause``, as
         `causes_of` tells it.
@@ -60,7 +61,7 @@ class Judged:
         NaN without a WCS.
     n_expected_noise
         Sources that Gaussian noise alone makes on the usable pixels.
-    name, band, visit
+    name, band, visit, detector
         Of the difference.
     """
 
@@ -72,6 +73,7 @@ class Judged:
     name: str
     band: str
     visit: int = 0
+    detector: int = 0
 
 
 def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold_sigma: float) -> Judged:
@@ -85,7 +87,8 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
         Found on it.
     truth
         ``x``, ``y`` (parent pixels), ``flux`` (science minus template, in the unit of the difference's pixels) and
-        ``kind``; ``trail_length`` and ``trail_angle`` where something trailed.
+        ``kind``; ``trail_length`` and ``trail_angle`` where something trailed; ``is_known`` False where something is
+        there of which nobody knows how bright it is: none must find it, and who does has found something true.
     threshold_sigma
         That sources were searched with.
 
@@ -104,7 +107,8 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
     near = pairs.all_pairs(at_truth, at_sources, radius=float(radius.max(initial=0.0)))
     near = near.select(near.distance <= radius[near.first])
     is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)
-    is_true[near.second[np.abs(np.asarray(seen["snr_true"]))[near.first] > SEEN_SNR]] = True
+    explains = (np.abs(np.asarray(seen["snr_true"])) > SEEN_SNR) | ~_is_known(seen)
+    is_true[near.second[explains[near.first]]] = True
     _add_outcome(seen, dia_sources, near)
     sources = dia_sources[list(_SOURCE_COLUMNS)]
     sources["is_true"] = is_true
@@ -121,6 +125,7 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
         name=exposure.name,
         band=exposure.info.band,
         visit=exposure.info.visit,
+        detector=exposure.info.detector,
     )
 
 
@@ -132,7 +137,8 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
     Parameters
     ----------
     table
-        ``x``, ``y``, ``flux``; ``kind``, ``trail_length``, ``trail_angle`` and ``static_flux`` where it has them.
+        ``x``, ``y``, ``flux``; where it has them ``kind``, ``trail_length``, ``trail_angle``, ``static_flux``,
+        ``is_known``, and ``mask``: planes under each place, of which unusable ones make it unknown.
     difference
         That it is true of.
     name
@@ -155,6 +161,9 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
                 kept[column] = np.asarray(kept[column], dtype=np.float64) / scale
     if "kind" not in kept.colnames:
         kept["kind"] = np.full(len(kept), HOSTLESS)
+    kept["is_known"] = _is_known(table)
+    if "mask" in table.colnames:
+        kept["is_known"] &= (np.asarray(table["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
     return kept
 
 
@@ -176,7 +185,8 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     _, error = static_light(planes, source_profiles(_psf_of(difference), seen))
     flux = np.asarray(seen["flux"], dtype=np.float64)
     seen["snr_true"] = flux / error
-    seen["is_usable"] = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
+    clean = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
+    seen["is_usable"] = np.asarray(clean, dtype=np.bool_) & _is_known(seen)
     scale = flux_scale(difference.exposure, x=x, y=y)
     for name in ("flux", "static_flux"):
         if name in seen.colnames:
@@ -217,6 +227,13 @@ def _fluxes(seen: Table, dia_sources: Table, found: IntArray) -> tuple[FloatArra
     fitted = (np.asarray(seen["kind"])[there] == TRAILED) & np.isfinite(trail) & np.isfinite(its_error)
     fitted &= ~np.asarray(dia_sources["trail_flag"], dtype=np.bool_)[index]
     return np.where(fitted, trail, flux), np.where(fitted, its_error, error)
+
+
+def _is_known(truth: Table) -> BoolArray:
+    """Of each row whether its flux is known."""
+    if "is_known" not in truth.colnames:
+        return np.ones(len(truth), np.bool_)
+    return np.asarray(truth["is_known"], dtype=np.bool_)
 
 
 def _is_clean(difference: Difference, x: float, y: float) -> bool:

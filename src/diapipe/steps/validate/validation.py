@@ -27,9 +27,9 @@ class Validation:
     numbers
         Plain values for JSON: ``completeness`` above `GOOD_SNR` of all and by kind, ``half_complete`` and
         ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50%), ``purity``, ``n_unexplained`` and
-        ``unexplained_per_deg2`` by cause, ``expected_noise`` (sources by noise alone), and biases, scatters and pulls
-        of ``bright``, ``hostless`` and ``hosted`` points. Shares are ``value``, ``low``, ``high``, ``n_of``, ``n``;
-        None is what the data do not tell.
+        ``unexplained_per_deg2`` by cause, ``expected_noise`` (sources by noise alone), biases, scatters and pulls
+        of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part fluxes are too large. Shares
+        are ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not tell.
     completeness
         A row for each kind (and ``all``) and bin: ``by`` (snr or mag), ``kind``, ``from``, ``to``, ``n``, ``n_found``,
         ``completeness``, ``low``, ``high``.

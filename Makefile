@@ -1,5 +1,5 @@
 # The commands of CI one by one, for an environment with '.[pipeline,test]' installed. `.ci/run` does them all in a fresh one.
-.PHONY: check style format types layers test fast ci
+.PHONY: check style format types layers test fast docs ci
 
 check: style types layers test
 
@@ -22,6 +22,9 @@ test:
 
 fast:
 	python -m pytest -m "not slow and not e2e and not realdata"
+
+docs:
+	sphinx-build -W --keep-going -b html docs docs/_build/html
 
 ci:
 	.ci/run

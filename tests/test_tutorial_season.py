@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,13 @@ from astropy.table import Table
 from benchmarks.moa_field import MOA, epochs, magnitudes
 from benchmarks.moa_season import WIDE_PX, against_aperture, constant_stars, in_circle, steadiness, variable
 from benchmarks.moa_season import season as results
+from tests.tutorials import PAGES, read_through
 
 from diapipe.tasks.repository import open_repository
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = (ROOT / "docs" / "tutorials" / "season.md").read_text()
+PAGE = (PAGES / "season.md").read_text()
 EXAMPLES = ROOT / "docs" / "examples"
-BLOCKS = re.compile(r"^```(bash|py)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 BINARIES = (
     (273.88071, -25.28746),
@@ -40,33 +37,11 @@ pytestmark = [
 ]
 
 
-def run_shell(block: str, folder: Path) -> str:
-    """A block of shell, which stops at the first command that fails."""
-    diapipe = f'diapipe() {{ "{sys.executable}" -m diapipe "$@"; }}\n'
-    scripts = Path(sys.executable).parent
-    environment = os.environ | {"MOA": str(MOA), "EXAMPLES": str(EXAMPLES), "OPENBLAS_NUM_THREADS": "1"}
-    environment["PATH"] = f"{scripts}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", diapipe + block], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def season(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the Python of the page holds at its end, and what its commands said."""
-    folder = tmp_path_factory.mktemp("season")
-    names: dict[str, Any] = {}
-    said = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for language, block in BLOCKS.findall(PAGE):
-            if language == "bash":
-                said.append(run_shell(block, folder))
-            else:
-                exec(compile(block, "season.md", "exec"), names)
-    return names | {"said": "".join(said), "folder": folder}
+    read = read_through("season.md", tmp_path_factory.mktemp("season"), MOA=str(MOA), EXAMPLES=str(EXAMPLES))
+    return {**read.names, "said": read.said, "folder": read.folder}
 
 
 def test_the_commands_say_what_the_page_says(season):

@@ -138,3 +138,17 @@ def test_an_earlier_result_is_known_by_its_summary(tmp_path):
     assert not is_earlier_result(tmp_path)
     (tmp_path / "summary.json").write_text('{"schema": "diapipe-summary/1"}')
     assert is_earlier_result(tmp_path)
+
+
+def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path):
+    """Nothing of the earlier folder stays, nothing is half new, and folders not made again go."""
+    names = ("page.html", "data", "cutouts")
+    for number in ("first", "second"):
+        with landing(tmp_path / "out", names=names) as aside:
+            (aside / "data").mkdir()
+            (aside / "data" / f"{number}.js").write_text(number)
+            if number == "first":
+                (aside / "cutouts").mkdir()
+                (aside / "cutouts" / "a.png").write_text("")
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["data", "second.js"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -69,7 +69,7 @@ def test_the_page_is_well_formed_and_accessible(page):
 def test_the_page_needs_nothing_from_outside(page):
     """No address but of what the page carries in itself, and no file beside it."""
     assert "http" not in page
-    assert re.findall(r'(?:src|href)="(?!data:image/png;base64,)', page) == []
+    assert re.findall(r'(?:src|href)="(?!data:image/png;base64,|#)', page) == []
     assert re.findall(r"url\((?!data:image/png;base64,|#clip)", page) == []
     assert "@import" not in page
     assert len(page) < 3_000_000

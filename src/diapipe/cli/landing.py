@@ -124,12 +124,15 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _move(aside: Path, out: Path, *, names: tuple[str, ...]) -> None:
-    """Put the new files in the place of the old ones."""
+    """Put the new files and folders in the place of the old ones, which go with the hidden folder."""
     fresh = sorted(path.name for path in aside.iterdir())
+    earlier = aside / ".earlier"
+    earlier.mkdir()
+    for name in {*names, *fresh}:
+        if (out / name).is_dir() or (name not in fresh and (out / name).exists()):
+            (out / name).rename(earlier / name)
     for name in fresh:
         os.replace(aside / name, out / name)
-    for name in set(names) - set(fresh):
-        (out / name).unlink(missing_ok=True)
 
 
 def _sentence(out: Path, error: OSError) -> str:

@@ -1,14 +1,15 @@
-"""Cut-outs of sources: science, template, difference side by side, all in one picture."""
+"""Cut-outs of sources: science, template, difference side by side, drawn many at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from diapipe.errors import InputError
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, MaskedImage
-from diapipe.images.box import pixel_of
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.report.content import PageContent
 from diapipe.report.png import ByteArray, data_url, encode_png
@@ -17,7 +18,9 @@ from diapipe.report.stretch import AsinhStretch, grey_palette
 MIN_SIDE_PX, MAX_SIDE_PX = 31, 51
 """Side of a cut-out: ten FWHM, within these."""
 _FWHM_PER_SIDE = 10.0
+_CORE_HALF_PX = 5
 _SAMPLE = 100_000
+_AT_A_TIME = 100  # what is worked on stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,46 @@ class CutoutSheet:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnCutouts:
+    """Cut-outs of n sources as palette entries.
+
+    Attributes
+    ----------
+    planes
+        What stands side by side: science, template, difference, those that are at hand.
+    entries
+        Shape (n, side, len(planes) * side), the lowest row of the image first.
+    """
+
+    planes: tuple[str, ...]
+    entries: ByteArray
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of one cut-out."""
+        return int(self.entries.shape[1])
+
+    def ordered(self, index: IntArray) -> DrawnCutouts:
+        """The cut-outs of these sources, in this order."""
+        return DrawnCutouts(self.planes, self.entries[index])
+
+    @staticmethod
+    def joined(parts: Sequence[DrawnCutouts]) -> DrawnCutouts:
+        """Cut-outs of several images one after the other; InputError unless all are of one shape."""
+        shapes = {(part.planes, part.side) for part in parts}
+        if len(shapes) != 1:
+            raise InputError(f"cut-outs of one list need the same planes and side, not {sorted(shapes)}")
+        return DrawnCutouts(parts[0].planes, np.concatenate([part.entries for part in parts]))
+
+    def stacked(self) -> ByteArray:
+        """All as one picture, the first source at the top; row 0 is drawn at the bottom."""
+        return self.entries[::-1].reshape(len(self) * self.side, -1)
+
+
 def cutout_side(fwhm_px: float | None) -> int:
     """Side of the cut-outs for a PSF, odd."""
     side = int(np.clip(round(_FWHM_PER_SIDE * (fwhm_px or 4.0)), MIN_SIDE_PX, MAX_SIDE_PX))
@@ -37,58 +80,96 @@ def cutout_side(fwhm_px: float | None) -> int:
 
 
 def cutout_sheet(content: PageContent, *, x: FloatArray, y: FloatArray, side: int) -> CutoutSheet:
+    """The cut-outs of sources at positions (parent coordinates), in one picture that a page carries in itself."""
+    drawn = draw_cutouts(content, x=x, y=y, side=side)
+    picture = drawn.stacked() if len(drawn) else np.zeros((side, len(drawn.planes) * side), np.uint8)
+    return CutoutSheet(data_url(encode_png(picture, grey_palette())), side, len(drawn), drawn.planes)
+
+
+def draw_cutouts(content: PageContent, *, x: FloatArray, y: FloatArray, side: int) -> DrawnCutouts:
     """Draw the cut-outs of sources at positions (parent coordinates), each source at a stretch of its own.
 
     The noise sets the black end of a source's stretch, the brightest pixel near its centre the white end; the three
-    cut-outs of one source share it.
+    cut-outs of one source share it. What lies beyond the image or is unusable is drawn as no data.
     """
     masked = content.difference.exposure.masked_image
-    planes = {"science": content.science, "template": content.matched_template, "difference": masked.image}
-    at_hand = {name: plane for name, plane in planes.items() if plane is not None}
-    skies = [0.0 if name == "difference" else median(thinned(plane, _SAMPLE)) for name, plane in at_hand.items()]
-    sheet = np.zeros((max(1, len(x)) * side, len(at_hand) * side), np.uint8)
-    for i in range(len(x)):
-        around = Box.around(x=float(x[i]), y=float(y[i]), half=side // 2)
-        stamps = [_stamp(p, masked.box, around) - np.float32(s) for p, s in zip(at_hand.values(), skies, strict=True)]
-        stamps[-1][_is_blank(masked, around)] = np.nan
-        sheet[i * side : (i + 1) * side] = _drawn(stamps, noise=_noise_at(content, float(x[i]), float(y[i])))
-    url = data_url(encode_png(sheet[::-1], grey_palette()))
-    return CutoutSheet(url, side, len(x), tuple(at_hand))
+    planes = {"science": content.science, "template": content.matched_template}
+    inputs = {name: plane for name, plane in planes.items() if plane is not None}
+    skies = {name: np.float32(median(thinned(plane, _SAMPLE))) for name, plane in inputs.items()}
+    entries = np.zeros((len(x), side, (len(inputs) + 1) * side), np.uint8)
+    for some in _portions(len(x)):
+        around = _Surroundings.of(masked.box, x[some], y[some], side)
+        stamps = [around.cut(plane) - skies[name] for name, plane in inputs.items()]
+        stamps.append(_usable(around, masked))
+        entries[some] = _drawn(np.concatenate(stamps, axis=2), noise=_noise(around, masked))
+    return DrawnCutouts((*inputs, "difference"), entries)
 
 
-def _stamp(plane: Float32Array, box: Box, around: Box) -> Float32Array:
-    """Pixels of ``around``; NaN where it sticks out of the image."""
-    inside = box.intersect(around)
-    stamp = np.full(around.shape, np.nan, np.float32)
-    if inside is not None:
-        stamp[inside.slices_in(around)] = plane[inside.slices_in(box)]
-    return stamp
+@dataclass(frozen=True, slots=True, eq=False)
+class _Surroundings:
+    """Squares of pixels around n sources: indices along both axes of the image, and which of them are on it."""
+
+    rows: IntArray
+    columns: IntArray
+    box: Box
+
+    @classmethod
+    def of(cls, box: Box, x: FloatArray, y: FloatArray, side: int) -> _Surroundings:
+        steps = np.arange(side) - side // 2
+        return cls(_pixels(y - box.y0)[:, None] + steps, _pixels(x - box.x0)[:, None] + steps, box)
+
+    def cut(self, plane: Float32Array) -> Float32Array:
+        """Pixels of a plane, shape (n, side, side); NaN beyond the image."""
+        rows, columns = self._nearest()
+        taken = plane[rows[:, :, None], columns[:, None, :]].astype(np.float32)
+        taken[((rows != self.rows)[:, :, None] | (columns != self.columns)[:, None, :])] = np.nan
+        return taken
+
+    def of_mask(self, mask: MaskArray) -> MaskArray:
+        """Bits of these pixels; beyond the image those of its nearest pixel."""
+        rows, columns = self._nearest()
+        return np.asarray(mask[rows[:, :, None], columns[:, None, :]])
+
+    def of_middle(self, plane: Float32Array) -> Float32Array:
+        """The pixel that holds each source, shape (n,), or the nearest of the image."""
+        rows, columns = self._nearest()
+        middle = rows.shape[1] // 2
+        return np.asarray(plane[rows[:, middle], columns[:, middle]])
+
+    def _nearest(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns, moved onto the image where they are off it."""
+        height, width = self.box.shape
+        return np.clip(self.rows, 0, height - 1), np.clip(self.columns, 0, width - 1)
 
 
-def _is_blank(masked: MaskedImage, around: Box) -> BoolArray:
-    """Pixels of ``around`` that the mask calls unusable."""
-    blank = np.zeros(around.shape, np.bool_)
-    inside = masked.box.intersect(around)
-    if inside is not None:
-        blank[inside.slices_in(around)] = (masked[inside].mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0
-    return blank
+def _pixels(coordinates: FloatArray) -> IntArray:
+    """The pixels that hold coordinates, as `pixel_of`; far off the image for a position that is not known."""
+    return np.floor(np.nan_to_num(coordinates, nan=-1e6) + 0.5).astype(np.int64)
 
 
-def _noise_at(content: PageContent, x: float, y: float) -> float:
-    """Noise of a pixel of the difference there."""
-    masked = content.difference.exposure.masked_image
-    row = min(max(pixel_of(y) - masked.box.y0, 0), masked.box.height - 1)
-    column = min(max(pixel_of(x) - masked.box.x0, 0), masked.box.width - 1)
-    variance = float(masked.variance[row, column])
-    return float(np.sqrt(variance)) if np.isfinite(variance) and variance > 0 else 1.0
+def _portions(n: int) -> Iterator[slice]:
+    return (slice(first, first + _AT_A_TIME) for first in range(0, n, _AT_A_TIME))
 
 
-def _drawn(stamps: list[Float32Array], *, noise: float) -> ByteArray:
-    """The cut-outs of one source, top row first."""
-    middle = stamps[0].shape[0] // 2
-    core = slice(max(0, middle - 5), middle + 6)
-    near = np.concatenate([np.abs(stamp[core, core]).ravel() for stamp in stamps])
-    near = near[np.isfinite(near)]
-    top = float(near.max()) / noise if len(near) else 0.0
-    stretch = AsinhStretch(sigma=noise, low_sigma=-max(4.0, 0.15 * top), high_sigma=max(8.0, 1.1 * top), soft_sigma=4.0)
-    return np.concatenate([stretch.indices(stamp)[::-1] for stamp in stamps], axis=1)
+def _usable(around: _Surroundings, masked: MaskedImage) -> Float32Array:
+    """Cut-outs of the difference; NaN where the mask calls a pixel unusable."""
+    stamps = around.cut(masked.image)
+    stamps[(around.of_mask(masked.mask) & np.int32(int(UNUSABLE_DIFFERENCE))) != 0] = np.nan
+    return stamps
+
+
+def _noise(around: _Surroundings, masked: MaskedImage) -> Float32Array:
+    """Noise of the difference in the middle of each, shape (n, 1, 1); 1 where it is not known."""
+    variance = around.of_middle(masked.variance)
+    known = np.isfinite(variance) & (variance > 0)
+    return np.sqrt(np.where(known, variance, 1.0), dtype=np.float32)[:, None, None]
+
+
+def _drawn(stamps: Float32Array, *, noise: Float32Array) -> ByteArray:
+    """Palette entries of cut-outs that stand side by side, shape (n, side, planes * side)."""
+    side = stamps.shape[1]
+    middle = np.arange(stamps.shape[2]) % side - side // 2
+    core = stamps[:, abs(middle[:side]) <= _CORE_HALF_PX][:, :, abs(middle) <= _CORE_HALF_PX]
+    top = np.nan_to_num(np.abs(core)).max(axis=(1, 2), keepdims=True) / noise
+    low, high = -np.maximum(4.0, 0.15 * top), np.maximum(8.0, 1.1 * top)
+    return AsinhStretch(sigma=noise, low_sigma=low, high_sigma=high, soft_sigma=4.0).indices(stamps)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from diapipe.report.words import listed_words, sentences, tiles
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 MAX_MARKS = 3000
 """Sources marked on the images; the most significant ones where there are more."""
@@ -42,27 +44,33 @@ def render_page(content: PageContent) -> str:
 
 def _values(content: PageContent) -> dict[str, Any]:
     """What the template of the page speaks of."""
-    summary, box = content.summary, content.difference.exposure.box
     index = listed(content.dia_sources)
     x, y = column(content.dia_sources, "x")[index], column(content.dia_sources, "y")[index]
     rows = rows_of(content.dia_sources, index)
+    return {
+        **values_of_pair(content),
+        "sheet": cutout_sheet(content, x=x, y=y, side=cutout_side(fwhm_px(content))),
+        "rows": rows,
+        "has_sky": bool(np.isfinite(column(content.dia_sources, "ra")).any()),
+        "listed_words": listed_words(
+            content.summary["counts"], n_good=sum(not row.is_bad for row in rows), n_bad=sum(row.is_bad for row in rows)
+        ),
+    }
+
+
+def values_of_pair(content: PageContent) -> dict[str, Any]:
+    """What the parts of a page say of a pair, but for its sources: headline, story, images, quality."""
+    summary = content.summary
     psf = summary["psf"]
     stamps = {name: plots.array_of(psf[name]["stamp"]) for name in _psfs_at_hand(psf)}
-    fwhm = psf["difference"]["fwhm_px"] if psf["difference"] else None
     return {
         "summary": summary,
         "sentences": sentences(summary),
         "tiles": tiles(summary),
         "pictures": triptych(content),
         "marks": _marks(content),
-        "mark_radius": max(6.0, 0.011 * max(box.shape)),
-        "box": box,
-        "sheet": cutout_sheet(content, x=x, y=y, side=cutout_side(fwhm)),
-        "rows": rows,
-        "has_sky": bool(np.isfinite(column(content.dia_sources, "ra")).any()),
-        "listed_words": listed_words(
-            summary["counts"], n_good=sum(not row.is_bad for row in rows), n_bad=sum(row.is_bad for row in rows)
-        ),
+        "mark_radius": max(6.0, 0.011 * max(content.difference.exposure.box.shape)),
+        "box": content.difference.exposure.box,
         "kernel": kernel_grid(content.difference.kernel),
         "psf_names": list(stamps),
         "psf": psf_strip(list(stamps.values())) if stamps else None,
@@ -72,6 +80,12 @@ def _values(content: PageContent) -> dict[str, Any]:
         "versions": summary.get("versions") or {},
         "seconds": _seconds(summary.get("seconds") or {}),
     }
+
+
+def fwhm_px(content: PageContent) -> float | None:
+    """Width of the difference's PSF, if it is known."""
+    psf = content.summary["psf"]["difference"]
+    return None if psf is None else float(psf["fwhm_px"])
 
 
 def without_lists(value: Any) -> Any:
@@ -137,6 +151,13 @@ def _seconds(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
     return [(stage, value, 100.0 * value / longest) for stage, value in seconds.items()]
 
 
+def asset(name: str) -> Markup:
+    """A style sheet or script that comes with the package, as it stands in a page or beside it."""
+    from markupsafe import Markup
+
+    return Markup(files("diapipe.report").joinpath("assets", name).read_text(encoding="utf-8"))
+
+
 def _template() -> Template:
     """The page's template, compiled once in a process."""
     return environment().get_template("page.html.jinja")
@@ -157,4 +178,5 @@ def environment() -> Environment:
         undefined=jinja2.StrictUndefined,
     )
     templates.filters.update(number=numbers.number, fixed=numbers.fixed, percent=numbers.percent)
+    templates.globals.update(asset=asset)
     return templates

@@ -67,10 +67,14 @@ def listed(dia_sources: Table) -> IntArray:
 
 def rows_of(dia_sources: Table, index: IntArray) -> list[Row]:
     """The listed sources, in the order of ``index``."""
-    names = ("x", "y", "ra", "dec", "psfFlux", "psfFluxErr", "snr", "dp_bad", "isNegative", "isDipole")
-    columns = {name: column(dia_sources, name)[index] for name in names}
-    remarks = _remarks(dia_sources, index)
-    return [_row(int(i), {name: float(c[k]) for name, c in columns.items()}, remarks[k]) for k, i in enumerate(index)]
+    names = ("x", "y", "ra", "dec", "psfFlux", "psfFluxErr", "snr", "dp_bad")
+    chosen = dia_sources[index]
+    columns = {name: column(chosen, name) for name in names}
+    kind, remarks = kinds(chosen), [", ".join(words) for words in flag_words(chosen)]
+    return [
+        _row(int(i), {name: float(c[k]) for name, c in columns.items()}, kind[k], remarks[k])
+        for k, i in enumerate(index)
+    ]
 
 
 def column(table: Table, name: str) -> FloatArray:
@@ -81,9 +85,14 @@ def column(table: Table, name: str) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _row(index: int, value: dict[str, float], remarks: str) -> Row:
+def kinds(dia_sources: Table) -> list[str]:
+    """What each source looks like: a dipole, negative or positive."""
+    dipole, negative = column(dia_sources, "isDipole") > 0, column(dia_sources, "isNegative") > 0
+    return [str(kind) for kind in np.where(dipole, "dipole", np.where(negative, "negative", "positive"))]
+
+
+def _row(index: int, value: dict[str, float], kind: str, remarks: str) -> Row:
     """Cells of one source."""
-    kind = "dipole" if value["isDipole"] else "negative" if value["isNegative"] else "positive"
     return Row(
         index=index,
         kind=kind,
@@ -99,11 +108,11 @@ def _row(index: int, value: dict[str, float], remarks: str) -> Row:
     )
 
 
-def _remarks(dia_sources: Table, index: IntArray) -> list[str]:
-    """What the pixel flags say, in words, each once."""
-    said: list[list[str]] = [[] for _ in index]
+def flag_words(dia_sources: Table) -> list[list[str]]:
+    """What the pixel flags say of each source, in words, each once."""
+    said: list[list[str]] = [[] for _ in range(len(dia_sources))]
     for name, word in _FLAG_WORDS.items():
-        for k in np.flatnonzero(column(dia_sources, name)[index] > 0) if name in dia_sources.colnames else ():
+        for k in np.flatnonzero(column(dia_sources, name) > 0) if name in dia_sources.colnames else ():
             if word not in said[k]:
                 said[k].append(word)
-    return [", ".join(words) for words in said]
+    return said

@@ -60,16 +60,16 @@ class AsinhStretch:
     Attributes
     ----------
     sigma
-        Noise of a pixel, positive.
+        Noise of a pixel, positive; like the next two a number, or an array that broadcasts with the image.
     low_sigma, high_sigma
         Values drawn black and white, in sigma.
     soft_sigma
         Where the stretch turns from linear to logarithmic, in sigma.
     """
 
-    sigma: float
-    low_sigma: float = -6.0
-    high_sigma: float = 150.0
+    sigma: float | RealArray
+    low_sigma: float | RealArray = -6.0
+    high_sigma: float | RealArray = 150.0
     soft_sigma: float = 3.0
 
     @classmethod
@@ -80,7 +80,7 @@ class AsinhStretch:
 
     def indices(self, image: RealArray) -> ByteArray:
         """Palette entries 1 to 255 of zero-sky pixels; 0 where there is no value."""
-        low, high = np.arcsinh([self.low_sigma / self.soft_sigma, self.high_sigma / self.soft_sigma])
+        low, high = (np.arcsinh(np.float32(end) / self.soft_sigma) for end in (self.low_sigma, self.high_sigma))
         scaled = np.arcsinh(np.asarray(image, dtype=np.float32) / np.float32(self.sigma * self.soft_sigma))
         return _to_entries((scaled - low) / (high - low))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from astropy import units
@@ -54,6 +55,33 @@ def table_of(
             _values(column, measured.get(column.name), n), unit=_unit(unit), description=column.description
         )
     return table
+
+
+def table_of_rows(schema: Iterable[Column], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The same of rows: what is not in one is NaN, 0, False or "".
+
+    Parameters
+    ----------
+    schema
+        Its columns.
+    rows
+        One mapping for each, by column name.
+
+    Raises
+    ------
+    InternalError
+        If a name is not in the schema.
+    """
+    columns = list(schema)
+    names = {name for row in rows for name in row}
+    nothing = {column.name: _nothing(np.dtype(column.dtype)) for column in columns}
+    given = {name: np.array([row.get(name, nothing.get(name)) for row in rows]) for name in names}
+    return table_of(columns, given, n=len(rows))
+
+
+def _nothing(kind: np.dtype[Any]) -> Any:
+    """What stands in a row that has no such entry."""
+    return np.full(kind.shape, np.nan) if kind.base.kind == "f" else np.zeros((), kind)[()]
 
 
 def stacked(tables: Sequence[Table], *, name: str) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.catalogs.schema import Column
-from diapipe.catalogs.tables import table_of
+from diapipe.catalogs.tables import table_of_rows
 from diapipe.images.photo_calib import ZERO_POINT_NJY
 from diapipe.numerics.arrays import FloatArray, RealArray
 
@@ -81,10 +81,7 @@ def visit_summary(rows: Iterable[Mapping[str, Any]]) -> Table:
         If a name is not in the schema.
     """
     listed = sorted((dict(row) for row in rows), key=lambda row: int(row["id"]))
-    names = {name for row in listed for name in row}
-    kinds = {column.name: np.dtype(column.dtype) for column in VISIT_SUMMARY}
-    columns = {name: np.array([row.get(name, _nothing(kinds.get(name))) for row in listed]) for name in names}
-    table = table_of(VISIT_SUMMARY, columns, n=len(listed))
+    table = table_of_rows(VISIT_SUMMARY, listed)
     table["zeroPoint"] = zero_point(np.asarray(table["nJyPerCount"]))
     table["magLim"] = magnitude_limit(
         psf_area=np.asarray(table["psfArea"]),
@@ -95,13 +92,6 @@ def visit_summary(rows: Iterable[Mapping[str, Any]]) -> Table:
     for column in VISIT_SUMMARY:
         table[column.name].unit, table[column.name].description = column.unit or None, column.description
     return table
-
-
-def _nothing(kind: np.dtype[Any] | None) -> Any:
-    """What stands in a row that has no such entry."""
-    if kind is None:
-        return np.nan
-    return np.full(kind.shape, np.nan) if kind.base.kind == "f" else np.zeros((), kind)[()]
 
 
 def zero_point(njy_per_count: RealArray) -> FloatArray:

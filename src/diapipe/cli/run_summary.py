@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
 from diapipe.cli.run_progress import duration
-from diapipe.errors import counted
 
 if TYPE_CHECKING:
     from diapipe.tasks.running import Outcome, RunSummary
 
-N_REASONS = 6
-"""Reasons told of each kind; `diapipe status --failed` tells all."""
-
-_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
-
 
 def tell(summary: RunSummary, *, repo: str) -> None:
     """Print the summary on stdout."""
+    from diapipe.tasks.running.outcome import reasons_of
+
     by_kind: dict[str, list[Outcome]] = {}
     for outcome in summary.outcomes:
         by_kind.setdefault(outcome.ended.value, []).append(outcome)
@@ -29,22 +23,6 @@ def tell(summary: RunSummary, *, repo: str) -> None:
         for line in reasons_of(by_kind.get(kind, [])):
             click.echo(f"{kind}: {line}")
     click.echo(sentence(summary, repo=repo))
-
-
-def reasons_of(outcomes: Iterable[Outcome]) -> list[str]:
-    """Reasons that differ in no more than numbers, each once with its count and an example, the most frequent first."""
-    alike: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in outcomes:
-        alike.setdefault((outcome.task, _NUMBER.sub("#", outcome.reason)), []).append(outcome)
-    groups = sorted(alike.values(), key=len, reverse=True)
-    lines = [
-        f"{len(group)} {group[0].task}: {group[0].reason or 'it does not say why'} "
-        f"({'such as ' if len(group) > 1 else ''}{group[0].data_id})"
-        for group in groups[:N_REASONS]
-    ]
-    if len(groups) > N_REASONS:
-        lines.append(f"and {counted(len(groups) - N_REASONS, 'other reason')}")
-    return lines
 
 
 def sentence(summary: RunSummary, *, repo: str) -> str:

@@ -8,7 +8,6 @@ import click
 
 from diapipe.cli.options import talk
 from diapipe.cli.run_progress import duration
-from diapipe.cli.run_summary import reasons_of
 from diapipe.errors import counted
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def _show(output: OutputStatus, *, failed: bool, no_work: bool) -> None:
     """One output: a table of its tasks, reasons, and the last runs."""
     from rich.console import Console
     from rich.table import Table
+
+    from diapipe.tasks.running.outcome import reasons_of
 
     table = Table(title=output.chain, title_justify="left", box=None, pad_edge=False)
     for heading in ("", "done", "no work", "failed"):

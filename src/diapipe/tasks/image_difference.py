@@ -31,6 +31,7 @@ from diapipe.tasks.metrics import with_metrics
 from diapipe.tasks.no_work import no_work_found
 from diapipe.tasks.plain_sources import given_difference, source_table_of_peaks
 from diapipe.tasks.products import datasets, write
+from diapipe.tasks.quality import quality
 from diapipe.tasks.rules import idle_settings
 from diapipe.tasks.run_log import RunLog
 from diapipe.tasks.stages import Made, Pair
@@ -143,6 +144,8 @@ class ImageDifferenceTask(PipelineTask):
             if self.config.doScaleDiffimVariance:
                 made = replace(made, difference=self._with_scaled_variance(made.difference))
             made = self._with_score(pair, self._cleaned(made))
+            for name, value in quality(made.difference, pair.science.stars, made.registration).items():
+                self.metadata[name] = value
             diaSources = None
             if self.config.doDetection:
                 detections = self._detected(made)

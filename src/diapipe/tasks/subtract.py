@@ -188,12 +188,13 @@ class PairSubtractTask(Task):
     def _judge(self, difference: Difference, science: Exposure, template: Exposure, match: Match) -> None:
         """Tell how deep the images are and what is left of the stars; refuse what is no subtraction."""
         images = {"science": science, "template": template, "difference": difference.exposure}
-        depths = limiting_magnitudes(
-            science, template, difference, widths={name: fwhm_of(image) for name, image in images.items()}
-        )
+        widths = {name: fwhm_of(image) for name, image in images.items()}
+        depths = limiting_magnitudes(science, template, difference, widths=widths)
         for name, key in (("science", "science"), ("template", "template"), ("difference", "diffim")):
             if depths[name] is not None:
                 self.metadata[f"{key}LimitingMagnitude"] = float(depths[name])
+            if (fwhm := widths[name]) is not None:
+                self.metadata[f"{key}Fwhm"] = fwhm
         found = footprint_ratios(difference, science, match)
         self.metadata["differenceFootprintRatioMean"] = found.mean
         self.metadata["differenceFootprintRatioStd"] = found.std

@@ -116,17 +116,32 @@ def output_collection(butler: Butler, repo: str, output: str) -> str:
     raise UsageError(f"{repo} has no output {output}; `diapipe status {repo}` shows those that it has")
 
 
-def _tables(butler: Butler, collection: str, names: tuple[str, ...]) -> Iterator[_OfPatch]:
-    """The tables of the first of these datasets that the collection holds, by any of its names."""
+def refs_of(butler: Butler, collection: str, name: str) -> list[DatasetRef]:
+    """All datasets of a type that a collection holds, under any of the names of that type, in one order.
+
+    Parameters
+    ----------
+    butler
+        Of the repository.
+    collection
+        Full name.
+    name
+        The type by its name in Data Preview 1.
+    """
     known = {kind.name for kind in butler.registry.queryDatasetTypes()}
-    for name in names:
-        pattern = re.compile(rf"{name}|" + re.escape(OLD_NAMES.get(name, name)).replace(r"\{coaddName\}", r"\w+"))
-        for found in sorted(filter(pattern.fullmatch, known), key=lambda one: one != name):
-            refs = butler.query_datasets(found, collections=collection, explain=False)
-            if refs:
-                for ref in sorted(refs, key=_place):
-                    yield _OfPatch(f"{found} of {collection}", _place(ref), butler.get(ref))
-                return
+    pattern = re.compile(rf"{name}|" + re.escape(OLD_NAMES.get(name, name)).replace(r"\{coaddName\}", r"\w+"))
+    for found in sorted(filter(pattern.fullmatch, known), key=lambda one: one != name):
+        refs = butler.query_datasets(found, collections=collection, explain=False, limit=None)
+        if refs:
+            return sorted(refs, key=_place)
+    return []
+
+
+def _tables(butler: Butler, collection: str, names: tuple[str, ...]) -> Iterator[_OfPatch]:
+    """The tables of the first of these datasets that the collection holds."""
+    refs = next(filter(None, (refs_of(butler, collection, name) for name in names)), [])
+    for ref in refs:
+        yield _OfPatch(f"{ref.datasetType.name} of {collection}", _place(ref), butler.get(ref))
 
 
 def _place(ref: DatasetRef) -> tuple[str, ...]:

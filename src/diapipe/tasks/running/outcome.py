@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from diapipe.errors import counted
+
+N_REASONS = 6
+"""Reasons told of each kind; `diapipe status --failed` tells all."""
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 
 class Ended(StrEnum):
@@ -42,6 +50,22 @@ class Outcome:
     ended: Ended
     reason: str = ""
     seconds: float = 0.0
+
+
+def reasons_of(outcomes: Iterable[Outcome]) -> list[str]:
+    """Reasons that differ in no more than numbers, each once with its count and an example, the most frequent first."""
+    alike: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        alike.setdefault((outcome.task, _NUMBER.sub("#", outcome.reason)), []).append(outcome)
+    groups = sorted(alike.values(), key=len, reverse=True)
+    lines = [
+        f"{len(group)} {group[0].task}: {group[0].reason or 'it does not say why'} "
+        f"({'such as ' if len(group) > 1 else ''}{group[0].data_id})"
+        for group in groups[:N_REASONS]
+    ]
+    if len(groups) > N_REASONS:
+        lines.append(f"and {counted(len(groups) - N_REASONS, 'other reason')}")
+    return lines
 
 
 @dataclass(slots=True)

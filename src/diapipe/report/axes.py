@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, FloatArray
+from diapipe.report.symbols import path_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +44,10 @@ class Scale:
     def ticks(self, at_most: int = 6) -> list[float]:
         """Round values within the interval."""
         low, high = min(self.low, self.high), max(self.low, self.high)
-        return _log_ticks(low, high) if self.is_log else _linear_ticks(low, high, at_most)
+        return _log_ticks(low, high) if self.is_log else linear_ticks(low, high, at_most)
 
 
-def _linear_ticks(low: float, high: float, at_most: int) -> list[float]:
+def linear_ticks(low: float, high: float, at_most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / at_most
     power = 10.0 ** math.floor(math.log10(rough))
@@ -86,6 +88,8 @@ class Axes:
         What the picture shows in one sentence, for those who cannot see it.
     width, height
         Size of the drawing in its own units (the page scales it).
+    top_px
+        Room above the frame.
     """
 
     x: Scale
@@ -95,12 +99,14 @@ class Axes:
     title: str
     width: int = 440
     height: int = 270
+    top_px: float = 12.0
     _marks: list[str] = field(default_factory=list)
+    _above: list[str] = field(default_factory=list)
 
     @property
     def _frame(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the area that is drawn on."""
-        return 58.0, 12.0, self.width - 12.0, self.height - 44.0
+        return 58.0, self.top_px, self.width - 12.0, self.height - 44.0
 
     def _to_x(self, values: FloatArray | float) -> FloatArray:
         left, _, right, _ = self._frame
@@ -122,6 +128,57 @@ class Axes:
             self._marks.append(
                 f'<path class="{style}" d="{path}" fill="none" stroke-linecap="round" stroke-width="{2 * radius}"/>'
             )
+
+    def symbols(self, x: FloatArray, y: FloatArray, *, style: str, shape: str = "circle", radius: float = 3.0) -> None:
+        """Symbols of one class that a style may leave hollow, as one path."""
+        path = "".join(path_of(shape, a, b, radius) for a, b in self._places(x, y))
+        if path:
+            self._marks.append(f'<path class="symbol {style}" d="{path}"/>')
+
+    def links(
+        self,
+        x: FloatArray,
+        y: FloatArray,
+        *,
+        style: str,
+        addresses: Sequence[str],
+        titles: Sequence[str],
+        shape: str = "circle",
+        radius: float = 3.0,
+    ) -> None:
+        """Symbols that lead somewhere and say what they are; left out by the tab key, as a table has them, too."""
+        good = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        for i, (a, b) in zip(good, self._places(x, y), strict=True):
+            mark = f'<path class="symbol {style}" d="{path_of(shape, a, b, radius)}"/>'
+            title = f"<title>{escape(titles[i])}</title>"
+            self._marks.append(f'<a href="{escape(addresses[i])}" tabindex="-1">{title}{mark}</a>')
+
+    def error_bars(self, x: FloatArray, y: FloatArray, error: FloatArray, *, style: str) -> None:
+        """Upright bars of one sigma to either side."""
+        good = np.isfinite(x) & np.isfinite(y) & np.isfinite(error)
+        ends = (self._to_x(x[good]), self._to_y(y[good] - error[good]), self._to_y(y[good] + error[good]))
+        path = "".join(f"M{a:.1f} {low:.1f}V{high:.1f}" for a, low, high in zip(*ends, strict=True))
+        if path:
+            self._marks.append(f'<path class="{style}" d="{path}" fill="none"/>')
+
+    def polygon(self, x: FloatArray, y: FloatArray, *, style: str, address: str = "", title: str = "") -> None:
+        """A closed outline, filled as its style says; with an address it is a link."""
+        corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(self._to_x(x), self._to_y(y), strict=True))
+        mark = f'<polygon class="{style}" points="{corners}"/>'
+        if address:
+            mark = f'<a href="{escape(address)}" tabindex="-1"><title>{escape(title)}</title>{mark}</a>'
+        self._marks.append(mark)
+
+    def upright(self, fraction: float, *, style: str) -> None:
+        """A line from bottom to top, at a fraction of the axis."""
+        left, top, right, bottom = self._frame
+        at = left + fraction * (right - left)
+        self._marks.append(f'<path class="{style}" d="M{at:.1f} {top}V{bottom}"/>')
+
+    def _places(self, x: FloatArray, y: FloatArray) -> list[tuple[float, float]]:
+        """The finite points in the units of the drawing."""
+        good = np.isfinite(x) & np.isfinite(y)
+        return [(float(a), float(b)) for a, b in zip(self._to_x(x[good]), self._to_y(y[good]), strict=True)]
 
     def line(self, x: FloatArray, y: FloatArray, *, style: str) -> None:
         """A curve through the finite points."""
@@ -164,6 +221,14 @@ class Axes:
                 f'<text class="legend" x="{right - 34}" y="{at}" text-anchor="end">{escape(text)}</text>'
             )
 
+    def legend_above(self, entries: Sequence[tuple[str, str, str]]) -> None:
+        """Symbols and what they are, (style, shape, text), in a row above the frame."""
+        at, y = self._frame[0] + 8.0, self.top_px - 10.0
+        for style, shape, text in entries:
+            self._above.append(f'<path class="symbol {style}" d="{path_of(shape, at, y - 4, 4.0)}"/>')
+            self._above.append(f'<text class="legend" x="{at + 9:.0f}" y="{y:.0f}">{escape(text)}</text>')
+            at += 24.0 + 7.0 * len(text)
+
     def svg(self) -> str:
         """The finished plot."""
         left, top, right, bottom = self._frame
@@ -172,7 +237,7 @@ class Axes:
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">'
             f'<clipPath id="{clip}"><rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
             f"</clipPath>"
-            f'{self._ticks()}<g clip-path="url(#{clip})">{"".join(self._marks)}</g>'
+            f'{"".join(self._above)}{self._ticks()}<g clip-path="url(#{clip})">{"".join(self._marks)}</g>'
             f'<path class="frame" d="M{left} {top}V{bottom}H{right}" fill="none"/>'
             f'<text class="axis" x="{(left + right) / 2}" y="{self.height - 8}" text-anchor="middle">'
             f"{escape(self.x_label)}</text>"

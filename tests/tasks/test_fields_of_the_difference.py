@@ -195,6 +195,18 @@ def test_what_is_left_of_the_stars_is_told_and_can_be_an_error(run, scene):
         ImageDifferenceTask(config=config).run(scene.science, None, scene.template)
 
 
+def test_a_difference_tells_how_good_it_is(run):
+    """Its noise is what the variance claims, and so is what is left of stars, within the scatter of some dozen stars of
+    100 pixels each; its PSFs have the widths that the scene was made with.
+    """
+    made = run()
+    told = made.metadata
+    assert told["noiseRatio"] == pytest.approx(1.0, abs=0.03)
+    assert told["starReducedChi2"] == pytest.approx(1.0, abs=0.3)
+    assert told["registrationRms"] < 0.1
+    assert 2 < made.task.subtract.metadata["scienceFwhm"] < 8
+
+
 def test_doScaleByKernel(scene):
     """A science image whose calibration is 5% off, by an error of 2%: the difference gets that of the template, 1 nJy a
     count, to three errors of the kernel's scale and 0.2% for what the stars' still weighs. Otherwise it keeps its own.

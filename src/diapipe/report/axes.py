@@ -147,7 +147,7 @@ class Axes:
         radius: float = 3.0,
     ) -> None:
         """Symbols that lead somewhere and say what they are; left out by the tab key, as a table has them, too."""
-        good = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        good = np.flatnonzero(np.isfinite(x) & np.isfinite(y)).tolist()
         for i, (a, b) in zip(good, self._places(x, y), strict=True):
             mark = f'<path class="symbol {style}" d="{path_of(shape, a, b, radius)}"/>'
             title = f"<title>{escape(titles[i])}</title>"

@@ -54,9 +54,7 @@ def curve_svg(
         In the units of the drawing, 640 wide.
     """
     of_difference = scale == DIFFERENCE
-    flux, error = (
-        (curve.flux, curve.flux_err) if of_difference else (curve.science_flux, curve.science_flux_err)
-    )
+    flux, error = (curve.flux, curve.flux_err) if of_difference else (curve.science_flux, curve.science_flux_err)
     lines = beside if beside and of_difference else {}
     unit = curve.flux_unit or "counts"
     axes = Axes(

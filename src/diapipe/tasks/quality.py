@@ -45,9 +45,8 @@ def quality(difference: Difference, stars: StarList, registration: Registration 
 def _noise_ratio(difference: Difference) -> float:
     """Scatter of a sample of the pixels, in their own noise."""
     planes = difference.exposure.masked_image
-    image, variance = thinned(planes.image, _SAMPLE), thinned(planes.variance, _SAMPLE)
-    good = thinned(planes.usable(), _SAMPLE) & (variance > 0)
-    return robust_sigma(image[good] / np.sqrt(variance[good])) if good.any() else float("nan")
+    noise = np.sqrt(np.where(planes.usable(), planes.variance, np.nan))
+    return robust_sigma(thinned(planes.image, _SAMPLE) / thinned(noise, _SAMPLE))
 
 
 def _star_chi2(difference: Difference, stars: StarList) -> float:

@@ -65,7 +65,8 @@ class SurveyResults:
         instruments = {unit.instrument for unit in known} or set(self._ingested())
         ended = {} if self.status is None else without_result(self.status.outcomes)
         if len(instruments) == 1:
-            known |= {Unit(*instruments, *place) for place in ended}
+            name = instruments.pop()
+            known |= {Unit(name, *place) for place in ended}
         return survey_units([self._row(unit, summaries.get(unit), ended) for unit in known])
 
     def counts(self) -> list[tuple[str, Mapping[str, int]]]:
@@ -192,7 +193,7 @@ class SurveyResults:
             self._by_unit[name] = {unit_of(ref.dataId.required): ref for ref in self.refs(name)}
         return self._by_unit[name]
 
-    def _get(self, name: str, unit: Unit) -> object:
+    def _get(self, name: str, unit: Unit) -> Any:
         ref = self._of_units(name).get(unit)
         if ref is None:
             place = f"visit {unit.visit}, detector {unit.detector}"

@@ -16,6 +16,7 @@ from rich.console import Console
 from diapipe.cli.run_progress import StepCounts, _OnTerminal, duration
 from diapipe.cli.run_summary import sentence
 from diapipe.tasks.running import Ended, Outcome, RunSummary
+from diapipe.tasks.running.outcome import reasons_of
 from diapipe.tasks.running.reasons import no_work_reason
 from diapipe.tasks.running.schedule import Schedule
 

@@ -10,6 +10,7 @@ from diapipe.report.cutouts import DrawnCutouts
 from diapipe.report.rows import column, flag_words, kinds
 from diapipe.report.source_list import FlagColumn, ListColumn, NumberColumn, SourceList, WordColumn
 
+_SKY = {"ra": "RA", "dec": "Dec"}
 _DETAILS = {
     "scienceFlux": "science flux",
     "templateFlux": "template flux",
@@ -55,8 +56,9 @@ def dia_source_list(dia_sources: Table, *, cutouts: DrawnCutouts | None, caption
 
 
 def _main(table: Table, flux_unit: str) -> list[ListColumn]:
-    """The columns of the table."""
+    """The columns of the table; places on the image are among the details where the sky's are known."""
     flux, error = column(table, "psfFlux"), column(table, "psfFluxErr")
+    on_sky = bool(np.isfinite(column(table, "ra")).any())
     return [
         NumberColumn(
             name="snr", label="S/N", values=column(table, "snr"), decimals=1, limits="least most", is_signed=False
@@ -67,17 +69,13 @@ def _main(table: Table, flux_unit: str) -> list[ListColumn]:
             note="PSF flux on the difference",
         ),
         WordColumn(name="kind", label="kind", values=kinds(table)),
-        *(_number(table, name, name, decimals=2) for name in ("x", "y")),
-        *(
-            _number(table, name, label, unit="°", decimals=5)
-            for name, label in (("ra", "RA"), ("dec", "Dec"))
-            if np.isfinite(column(table, name)).any()
-        ),
         WordColumn(
             name="cut", label="default cut", values=_verdicts(column(table, "dp_bad") > 0),
             note="dp_bad: not to be trusted, by the flags",
         ),
         FlagColumn(name="flags", label="flags", values=flag_words(table)),
+        *(_number(table, name, label, unit="°", decimals=5) for name, label in _SKY.items() if on_sky),
+        *(_number(table, name, name, decimals=2, is_detail=on_sky) for name in ("x", "y")),
     ]  # fmt: skip
 
 

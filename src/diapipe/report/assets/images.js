@@ -15,7 +15,18 @@
   const play = document.createElement("button"); play.textContent = "blink"; play.onclick = () => tick ? stop() : run();
   const close = document.createElement("button"); close.textContent = "close"; close.onclick = () => dialog.close();
   bar.append(play, close);
-  pictures.forEach((p, i) => p.onclick = () => { paint(i); dialog.showModal(); if (!calm) run(); });
+  pictures.forEach((p, i) => p.onclick = e => {
+    const mark = e.target.closest("circle");
+    if (mark && window.diapipe && diapipe.goTo("sources", Number(mark.id.slice(1)))) return;
+    paint(i);
+    dialog.showModal();
+    if (!calm) run();
+  });
+  // beside a list of sources: the selected one is lit on the difference
+  document.addEventListener("diapipe:select", e => {
+    all(".marks .lit").forEach(mark => mark.classList.remove("lit"));
+    document.getElementById("m" + e.detail)?.classList.add("lit");
+  });
   dialog.onclose = stop;
   dialog.onclick = e => e.target === dialog && dialog.close();
   dialog.onkeydown = e => { const i = "123".indexOf(e.key); if (i >= 0 && i < pictures.length) { stop(); paint(i); } };

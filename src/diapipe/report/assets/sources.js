@@ -6,14 +6,16 @@ window.diapipe ??= (() => {
   const LABELS = { real: "r", bogus: "b", unsure: "u" };
   const MINUS = "\u2212", MISSING = "\u2013";
   const BLINK_MS = 600, CALM_BLINK_MS = 1500;
+  const AHEAD = "300px";  // cut-outs are loaded this long before they come into sight
   const KEYS = [
     ["j or ↓", "next"], ["k or ↑", "previous"], ["n", "next page"], ["p", "previous page"],
-    ["space", "blink, or stop"], ["1 2 3", "hold one image"],
-    ["r", "label as real, and go on"], ["b", "label as bogus, and go on"], ["u", "label as unsure, and go on"], ["x", "take the label off"],
-    ["f", "go to the filters"], ["?", "this help"], ["Esc", "close the help; leave a filter"],
+    ["r", "label as real, and go on"], ["b", "label as bogus, and go on"], ["u", "label as unsure, and go on"],
+    ["x", "take the label off"], ["space", "blink, or stop"], ["1 2 3", "hold one image"],
+    ["f", "go to the filters"], ["Esc", "leave a field, or this help"], ["?", "this help"],
   ];
+  const ONLY_WITH_FOCUS = "diapipe.keysOff";
   const lists = new Map();
-  let active = null;
+  let active = null;  // the list that keys go to
 
   /* ---- small things ---- */
 
@@ -25,9 +27,20 @@ window.diapipe ??= (() => {
     return element;
   }
 
+  /** Set an attribute, or with null take it off. */
+  function putAttribute(element, name, value) {
+    if (value === null) element.removeAttribute(name);
+    else element.setAttribute(name, value);
+  }
+
   const button = (text, onclick, properties = {}) => make("button", { type: "button", onclick, ...properties }, text);
   const labelled = (text, control) => make("label", {}, make("span", {}, text), control);
   const grouped = n => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const keyed = (text, key, onclick, properties = {}) => {
+    const element = button(text, onclick, { ...properties, attributes: { "aria-keyshortcuts": key } });
+    element.append(make("kbd", { attributes: { "aria-hidden": true } }, key.toLowerCase()));
+    return element;
+  };
   const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   function fixed(value, decimals) {
@@ -40,6 +53,7 @@ window.diapipe ??= (() => {
   const store = {
     get(key) { try { return localStorage.getItem(key); } catch { return null; } },
     set(key, value) { try { localStorage.setItem(key, value); return true; } catch { return false; } },
+    remove(key) { try { localStorage.removeItem(key); } catch { /* nothing was kept */ } },
   };
 
   /* ---- columns: the text of a cell, and what it is sorted by (null last) ---- */
@@ -118,15 +132,16 @@ window.diapipe ??= (() => {
       const names = head.split(",").map(name => name.trim());
       const [id, label, at] = [this.idName, "label", "labelled_at"].map(name => names.indexOf(name));
       if (id < 0 || label < 0) return `No labels in this file: its first line needs ${this.idName} and label.`;
-      let taken = 0, unknown = 0, wrong = 0;
+      let taken = 0, older = 0, unknown = 0, wrong = 0;
       for (const cells of lines.map(line => line.split(",").map(cell => cell.trim()))) {
         const when = cells[at] ?? "";
         if (!(cells[label] in LABELS)) wrong += 1;
         else if (!this.ids.has(cells[id])) unknown += 1;
-        else if ((this.of.get(cells[id])?.[1] ?? "") <= when) { this.of.set(cells[id], [cells[label], when]); taken += 1; }
+        else if ((this.of.get(cells[id])?.[1] ?? "") > when) older += 1;
+        else { this.of.set(cells[id], [cells[label], when]); taken += 1; }
       }
       this.keep();
-      const left = [unknown && `${unknown} of sources that are not in this list`, wrong && `${wrong} that are no label`];
+      const left = [older && `${older} older than what is here`, unknown && `${unknown} of sources that are not in this list`, wrong && `${wrong} that are no label`];
       return [`${taken} of ${lines.length} labels taken`, ...left.filter(Boolean)].join("; ") + ".";
     }
   }
@@ -136,7 +151,8 @@ window.diapipe ??= (() => {
   class Triplets {
     constructor({ planes, side, per_sheet, n }, stem) {
       Object.assign(this, { planes, side, perSheet: per_sheet, n, stem });
-      this.onSight = new IntersectionObserver(seen => seen.filter(s => s.isIntersecting).forEach(s => this.load(s.target)), { rootMargin: "300px" });
+      const load = seen => seen.filter(entry => entry.isIntersecting).forEach(entry => this.load(entry.target));
+      this.onSight = new IntersectionObserver(load, { rootMargin: AHEAD, scrollMargin: AHEAD });
     }
 
     /** Say where row i lies on which sheet; the sheet is loaded by `load`. */
@@ -168,10 +184,12 @@ window.diapipe ??= (() => {
       this.plane = 0;
       this.timer = 0;
       this.view = make("div", { className: "plane", attributes: { role: "img" } });
-      this.name = make("figcaption");
-      this.planes = triplets.planes.map((name, k) => button(name, () => this.hold(k), { title: `key ${k + 1}` }));
-      this.play = button("blink", () => this.toggle(), { title: "space" });
-      this.element = make("figure", { className: "blinker" }, this.view, this.name, make("div", { className: "buttons" }, ...this.planes, this.play));
+      this.name = make("span");
+      this.planes = triplets.planes.map((name, k) => keyed(name, String(k + 1), () => this.hold(k)));
+      this.play = keyed("blink", "Space", () => this.toggle());
+      const buttons = make("div", { className: "buttons", attributes: { role: "group", "aria-label": "Image shown" } }, ...this.planes);
+      const caption = make("figcaption", {}, this.name, this.play);
+      this.element = make("figure", { className: "blinker" }, this.view, caption, buttons);
     }
 
     show(i) {
@@ -182,7 +200,7 @@ window.diapipe ??= (() => {
     paint() {
       const name = this.triplets.planes[this.plane];
       this.view.style.setProperty("--c", this.plane);
-      this.view.setAttribute("aria-label", `Enlarged ${name}`);
+      this.view.setAttribute("aria-label", this.timer ? "Enlarged, blinking" : `Enlarged ${name}`);
       this.name.textContent = name;
       this.planes.forEach((plane, k) => plane.setAttribute("aria-pressed", k === this.plane));
       this.play.setAttribute("aria-pressed", this.timer !== 0);
@@ -207,7 +225,42 @@ window.diapipe ??= (() => {
     }
 
     toggle() {
-      if (this.timer) { this.stop(); this.paint(); } else this.start();
+      if (this.timer) this.hold(this.plane);
+      else this.start();
+    }
+  }
+
+  /* ---- the selected one: enlarged, with its labels and all that is told of it ---- */
+
+  class Look {
+    constructor(data, triplets, onlabel) {
+      this.data = data;
+      this.title = make("h3");
+      this.blinker = triplets && new Blinker(triplets);
+      this.figure = data.figures.length ? make("img", { className: "figure" }) : null;
+      this.labels = Object.entries(LABELS).map(([label, key]) => keyed(label, key, () => onlabel(label), { className: "label " + label, value: label }));
+      this.told = make("dl");
+      const buttons = make("div", { className: "buttons", attributes: { role: "group", "aria-label": "Label" } }, ...this.labels, keyed("none", "x", () => onlabel("")));
+      this.parts = [this.title, this.blinker?.element, this.figure, buttons, this.told].filter(Boolean);
+      if (!isCalm()) this.blinker?.start();
+    }
+
+    show(i, label) {
+      const { id_name: idName, ids, columns, figures } = this.data;
+      this.title.textContent = `${idName} ${ids[i]}`;
+      this.blinker?.show(i);
+      if (this.figure) Object.assign(this.figure, { src: figures[i], alt: `Of ${ids[i]}`, hidden: !figures[i] });
+      this.labels.forEach(element => element.setAttribute("aria-pressed", element.value === label));
+      this.told.replaceChildren(...columns.flatMap(column => [make("dt", { title: column.note }, titleOf(column)), make("dd", {}, textOf(column, i) || MISSING)]));
+    }
+
+    /** Whether a key was for the cut-outs. */
+    key({ key, target }) {
+      if (!this.blinker) return false;
+      if (key === " " && !target.closest("button, summary, a")) this.blinker.toggle();
+      else if (key >= "1" && key <= "9") this.blinker.hold(Number(key) - 1);
+      else return false;
+      return true;
     }
   }
 
@@ -220,8 +273,14 @@ window.diapipe ??= (() => {
       fields.push(this.choice("label", ["no label", ...Object.keys(LABELS)], (word, i) => (labels.get(data.ids[i]) || "no label") === word));
       fields.push(this.search(data));
       this.form = make("form", { className: "filters", onsubmit: event => event.preventDefault(), attributes: { "aria-label": "Filters" } }, ...fields);
-      this.form.append(button("clear filters", () => { this.form.reset(); onchange(); }));
+      this.onchange = onchange;
+      this.form.append(button("clear filters", () => this.clear()));
       this.form.addEventListener("input", onchange);
+    }
+
+    clear() {
+      this.form.reset();
+      this.onchange();
     }
 
     fields(column) {
@@ -278,53 +337,49 @@ window.diapipe ??= (() => {
       this.section = section;
       this.data = data;
       this.labels = new Labels(data);
-      this.byColumn = null;
+      this.table = this.part("table");
+      this.columns = data.columns.filter(column => !column.detail);
+      this.triplets = data.triplets && new Triplets(data.triplets, `${section.dataset.root}cutouts/${section.id}`);
+      this.byColumn = null;  // the report's own order
       this.isDown = true;
-      this.first = 0;
-      this.rows = data.ids.map((_, i) => i);
-      this.selected = 0;
-      const stem = `${section.dataset.root}cutouts/${section.id}`;
-      this.triplets = data.triplets && new Triplets(data.triplets, stem);
-      this.blinker = this.triplets && new Blinker(this.triplets);
       this.build();
       this.listen();
       this.filter();
-      if (this.blinker && !isCalm()) this.blinker.start();
     }
 
     part(name) { return this.section.querySelector(`[data-part=${name}]`); }
 
-    /* what the page did not have */
+    /* -- what the page did not have -- */
+
     build() {
-      const { data } = this;
       this.part("missing").remove();
-      this.table = this.part("table");
-      this.head();
-      this.filters = new Filters(data, this.labels, () => this.filter());
+      this.buildHead();
+      this.filters = new Filters(this.data, this.labels, () => this.filter());
       this.help = helpDialog();
-      this.count = make("p", { className: "note count" });
+      this.tools().forEach(tool => this.part("tools").append(tool));
+      this.part("tools").hidden = false;
+      this.look = new Look(this.data, this.triplets, label => this.label(label));
+      this.part("look").append(...this.look.parts);
+      this.part("look").setAttribute("aria-label", "The selected one");
+      this.part("look").hidden = false;
+    }
+
+    buildHead() {
+      const cells = this.table.tHead.rows[0].cells;
+      this.heads = this.columns.map((column, k) => {
+        cells[k + 1].title = column.note;
+        cells[k + 1].replaceChildren(button(titleOf(column), () => this.sort(column)));
+        return cells[k + 1];
+      });
+      cells[0].after(make("th", { scope: "col" }, "label"));
+    }
+
+    tools() {
       this.progress = make("progress", { max: 1, attributes: { "aria-label": "labelled" } });
       this.done = make("span", { className: "note" });
-      this.original = button(data.order, () => this.sort(null), { title: "the order of the report" });
-      this.part("tools").append(this.filters.form, make("div", { className: "labelling" }, this.progress, this.done, ...this.csvControls(), button("keys (?)", () => this.help.showModal())), make("div", { className: "paging" }, this.count, ...this.pageButtons(), this.original), this.help);
-      this.part("tools").hidden = false;
-      this.buildLook();
-    }
-
-    head() {
-      const names = this.table.tHead.rows[0].cells;
-      this.columns = this.data.columns.filter(column => !column.detail);
-      this.columns.forEach((column, k) => {
-        names[k + 1].title = column.note;
-        names[k + 1].replaceChildren(button(titleOf(column), () => this.sort(column)));
-      });
-      names[0].after(make("th", { scope: "col" }, "label"));
-    }
-
-    pageButtons() {
-      this.back = button("‹ previous", () => this.turn(-1), { title: "key p" });
-      this.on = button("next ›", () => this.turn(1), { title: "key n" });
-      return [this.back, this.on];
+      const labelling = make("div", { className: "tools" }, this.progress, this.done, ...this.csvControls(), keyed("keys", "?", () => this.help.showModal()));
+      const paging = make("div", { className: "tools" }, ...this.pageControls(), ...this.orderControls());
+      return [this.filters.form, labelling, paging, this.help];
     }
 
     csvControls() {
@@ -332,17 +387,21 @@ window.diapipe ??= (() => {
       return [button("export labels", () => this.exportCsv()), button("import labels", () => file.click()), file];
     }
 
-    buildLook() {
-      this.figure = make("img", { className: "figure", alt: "", loading: "lazy" });
-      this.title = make("h3");
-      this.told = make("dl");
-      this.labelButtons = Object.entries(LABELS).map(([label, key]) => button(label, () => this.label(label), { title: `key ${key}`, className: "label " + label }));
-      const labels = make("div", { className: "buttons", attributes: { role: "group", "aria-label": "Label" } }, ...this.labelButtons, button("none", () => this.label(""), { title: "key x" }));
-      const pictures = [this.blinker?.element, this.data.figures.length ? this.figure : null].filter(Boolean);
-      this.look = this.part("look");
-      this.look.setAttribute("aria-label", "The selected one");
-      this.look.append(this.title, ...pictures, labels, this.told);
-      this.look.hidden = false;
+    pageControls() {
+      this.back = keyed("‹ previous", "p", () => this.turn(-1));
+      this.on = keyed("next ›", "n", () => this.turn(1));
+      this.pageNumber = make("input", { type: "number", min: 1, onchange: () => this.goToPage(this.pageNumber.valueAsNumber - 1) });
+      this.pageCount = make("span");
+      this.count = make("span", { className: "note count" });
+      return [this.back, make("label", { className: "page" }, "page ", this.pageNumber, this.pageCount), this.on, this.count];
+    }
+
+    orderControls() {
+      const names = this.data.columns.map((column, k) => new Option(column.label, k));
+      const choose = () => { this.isDown = true; this.byColumn = this.data.columns[this.order.value] ?? null; this.arrange(); };
+      this.order = make("select", { onchange: choose }, new Option(this.data.order, ""), ...names);
+      this.direction = button("", () => { this.isDown = !this.isDown; this.arrange(); });
+      return [make("label", { className: "order" }, "order ", this.order), this.direction];
     }
 
     listen() {
@@ -350,15 +409,15 @@ window.diapipe ??= (() => {
       this.section.addEventListener("pointerdown", () => { active = this; });
       this.table.tBodies[0].addEventListener("click", event => {
         const row = event.target.closest("tr");
-        if (row && !event.target.closest("a")) this.select(this.first + row.sectionRowIndex);
+        if (this.rows.length && !event.target.closest("a")) this.select(this.first + row.sectionRowIndex);
       });
       addEventListener("storage", event => { if (event.key === this.labels.place) { this.labels.read(); this.paint(); } });
     }
 
-    /* which rows, in which order */
+    /* -- which rows, in which order -- */
+
     filter() {
-      const test = this.filters.test();
-      this.kept = this.data.ids.map((_, i) => i).filter(test);
+      this.kept = this.data.ids.map((_, i) => i).filter(this.filters.test());
       this.arrange();
     }
 
@@ -370,115 +429,123 @@ window.diapipe ??= (() => {
 
     arrange() {
       this.rows = this.byColumn ? sorted(this.kept, this.byColumn, this.isDown) : this.kept;
-      this.columns.forEach((column, k) => {
-        const cell = this.table.tHead.rows[0].cells[k + 2];
-        if (column === this.byColumn) cell.setAttribute("aria-sort", this.isDown ? "descending" : "ascending");
-        else cell.removeAttribute("aria-sort");
-      });
-      this.original.setAttribute("aria-pressed", this.byColumn === null);
-      this.first = 0;
-      this.selected = 0;
+      this.first = this.selected = 0;
+      this.paintOrder();
       this.paint();
       this.say(`${grouped(this.rows.length)} ${this.data.what}, ${this.orderWords()}`);
     }
 
     orderWords() {
-      return this.byColumn ? `sorted by ${this.byColumn.label}, ${this.isDown ? "descending" : "ascending"}` : this.data.order;
+      return this.byColumn ? `by ${this.byColumn.label}, ${this.isDown ? "descending" : "ascending"}` : this.data.order;
     }
 
-    /* drawing */
+    /* -- drawing -- */
+
+    paintOrder() {
+      const way = this.isDown ? "descending" : "ascending", k = this.data.columns.indexOf(this.byColumn);
+      this.heads.forEach((head, c) => putAttribute(head, "aria-sort", this.columns[c] === this.byColumn ? way : null));
+      this.order.value = k < 0 ? "" : k;
+      this.direction.textContent = way;
+      this.direction.hidden = k < 0;
+    }
+
     paint() {
       const body = this.table.tBodies[0], shown = this.rows.slice(this.first, this.first + this.data.page_rows);
-      body.replaceChildren(...shown.map((i, k) => this.row(i, this.first + k)));
+      body.replaceChildren(...shown.map(i => this.row(i)));
       if (!shown.length) body.append(make("tr", {}, make("td", { colSpan: this.columns.length + 2 }, `No ${this.data.what} pass these filters.`)));
-      this.paintCounts(shown.length);
-      this.paintLook();
+      this.paintCounts();
+      this.mark();
     }
 
-    row(i, place) {
-      const label = this.labels.get(this.data.ids[i]), isSelected = place === this.selected;
-      const id = make("small", {}, this.data.ids[i]);
+    row(i) {
+      const label = this.labels.get(this.data.ids[i]), id = make("small", {}, this.data.ids[i]);
       const head = make("th", { scope: "row" }, ...(this.triplets ? [this.triplets.thumbnail(i)] : []), id);
-      const row = make("tr", { tabIndex: isSelected ? 0 : -1 }, head, make("td", { className: "label " + label }, label), ...this.columns.map(column => this.cell(column, i)));
-      if (isSelected) row.setAttribute("aria-current", "true");
-      return row;
+      return make("tr", { tabIndex: -1 }, head, make("td", { className: "label " + label }, label), ...this.columns.map(column => cell(column, i)));
     }
 
-    cell(column, i) {
-      const text = textOf(column, i), address = column.addresses?.[i];
-      const content = address ? make("a", { href: address }, text) : column.kind === "word" ? make("span", { className: `${column.name} ${text}` }, text) : text;
-      return make("td", { className: column.kind === "number" ? "n" : "" }, content);
-    }
-
-    paintCounts(n) {
-      const { ids, what } = this.data, all = this.rows.length;
-      const of = all === ids.length ? grouped(all) : `${grouped(all)} (of ${grouped(ids.length)} ${what})`;
-      this.count.textContent = all ? `${grouped(this.first + 1)}–${grouped(this.first + n)} of ${of}` : `none of ${grouped(ids.length)} ${what}`;
+    paintCounts() {
+      const { ids, what, page_rows: size } = this.data, n = this.rows.length;
+      const last = Math.min(this.first + size, n), of = n === ids.length ? "" : ` of ${grouped(ids.length)}`;
+      this.count.textContent = `${grouped(n && this.first + 1)}–${grouped(last)} of ${grouped(n)} ${what}${of && `, filtered${of}`}`;
+      this.pageNumber.value = this.first / size + 1;
+      this.pageNumber.max = Math.max(1, Math.ceil(n / size));
+      this.pageCount.textContent = ` of ${grouped(this.pageNumber.max)}`;
       this.back.disabled = this.first === 0;
-      this.on.disabled = this.first + n >= all;
-      const done = this.rows.filter(i => this.labels.get(ids[i])).length;
-      this.progress.value = all ? done / all : 0;
-      this.done.textContent = `${grouped(done)} of ${grouped(all)} labelled`;
+      this.on.disabled = last === n;
+      this.paintProgress();
     }
 
-    paintLook() {
-      const i = this.rows[this.selected];
-      this.look.classList.toggle("empty", i === undefined);
+    paintProgress() {
+      const n = this.rows.length, done = this.rows.filter(i => this.labels.get(this.data.ids[i])).length;
+      this.progress.value = n ? done / n : 0;
+      this.done.textContent = `${grouped(done)} of ${grouped(n)} labelled`;
+    }
+
+    /** Show which row is the selected one, in the table and enlarged beside it. */
+    mark() {
+      const current = this.currentRow(), i = this.rows[this.selected];
+      for (const row of this.table.tBodies[0].rows) {
+        row.tabIndex = row === current ? 0 : -1;
+        putAttribute(row, "aria-current", row === current && i !== undefined ? "true" : null);
+      }
+      this.part("look").classList.toggle("empty", i === undefined);
       if (i === undefined) return;
-      const { ids, columns, figures } = this.data, label = this.labels.get(ids[i]);
-      this.title.textContent = `${this.data.id_name} ${ids[i]}`;
-      this.blinker?.show(i);
-      this.figure.src = figures[i] ?? "";
-      this.labelButtons.forEach(labelButton => labelButton.setAttribute("aria-pressed", labelButton.textContent === label));
-      this.told.replaceChildren(...columns.flatMap(column => [make("dt", { title: column.note }, titleOf(column)), make("dd", {}, textOf(column, i) || MISSING)]));
+      this.look.show(i, this.labels.get(this.data.ids[i]));
+      this.section.dispatchEvent(new CustomEvent("diapipe:select", { detail: i, bubbles: true }));
     }
 
-    /* moving */
+    say(text) { this.part("said").textContent = text; }
+
+    /* -- moving -- */
+
+    currentRow() { return this.table.tBodies[0].rows[this.selected - this.first]; }
+
     select(place, { focus = true } = {}) {
       if (!this.rows.length) return;
       this.selected = Math.max(0, Math.min(place, this.rows.length - 1));
       const first = this.selected - this.selected % this.data.page_rows;
-      if (first !== this.first) { this.first = first; this.paint(); } else this.mark();
+      if (first !== this.first) {
+        this.first = first;
+        this.paint();
+      } else this.mark();
       if (focus) this.currentRow().focus({ preventScroll: true });
       this.currentRow().scrollIntoView({ block: "nearest" });
       this.say(this.words());
     }
 
-    currentRow() { return this.table.tBodies[0].rows[this.selected - this.first]; }
+    turn(pages) { this.goToPage(this.first / this.data.page_rows + pages); }
 
-    mark() {
-      for (const row of this.table.tBodies[0].rows) {
-        const isSelected = row === this.currentRow();
-        row.tabIndex = isSelected ? 0 : -1;
-        if (isSelected) row.setAttribute("aria-current", "true"); else row.removeAttribute("aria-current");
-      }
-      this.paintLook();
+    goToPage(page) {
+      const place = page * this.data.page_rows;
+      if (place >= 0 && place < this.rows.length) this.select(place, { focus: false });
+      else this.paintCounts();
     }
 
-    move(step) { this.select(this.selected + step); }
-
-    turn(pages) {
-      const place = this.first + pages * this.data.page_rows;
-      if (place >= 0 && place < this.rows.length) this.select(place, { focus: false });
+    /** Go to row i of the report, whatever is filtered; false where there is none. */
+    goTo(i) {
+      if (!(i in this.data.ids)) return false;
+      if (!this.rows.includes(i)) this.filters.clear();
+      this.select(this.rows.indexOf(i));
+      return true;
     }
 
     words() {
-      const i = this.rows[this.selected], told = this.columns.slice(0, 3).map(column => `${column.label} ${textOf(column, i)}`);
-      const label = this.labels.get(this.data.ids[i]);
+      const i = this.rows[this.selected], label = this.labels.get(this.data.ids[i]);
+      const told = this.columns.slice(0, 3).map(column => `${column.label} ${textOf(column, i)}`);
       return [`${this.selected + 1} of ${this.rows.length}`, ...told, label && `labelled ${label}`].filter(Boolean).join(", ");
     }
 
-    say(text) { this.part("said").textContent = text; }
+    /* -- labels -- */
 
-    /* labels */
     label(label, { goOn = false } = {}) {
       const i = this.rows[this.selected];
       if (i === undefined) return;
       const isKept = this.labels.put(this.data.ids[i], label), cell = this.currentRow().cells[1];
       cell.textContent = label;
       cell.className = "label " + label;
-      this.paintCounts(this.table.tBodies[0].rows.length);
-      if (goOn && this.selected + 1 < this.rows.length) this.move(1); else this.paintLook();
+      this.paintProgress();
+      if (goOn && this.selected + 1 < this.rows.length) this.select(this.selected + 1);
+      else this.mark();
       const told = label ? `labelled ${label}` : "label taken off";
       this.say(isKept ? `${told}; ${this.words()}` : `${told}, but this browser keeps no labels: export them before you leave`);
     }
@@ -497,33 +564,44 @@ window.diapipe ??= (() => {
       this.say(said);
     }
 
+    /* -- keys -- */
+
     key(event) {
-      const moves = { j: 1, k: -1, ...(event.target.closest("tbody") && { ArrowDown: 1, ArrowUp: -1 }) };
-      const label = Object.keys(LABELS).find(name => LABELS[name] === event.key);
-      if (event.key in moves) this.move(moves[event.key]);
-      else if (event.key === "n" || event.key === "p") this.turn(event.key === "n" ? 1 : -1);
+      const { key, target } = event, label = Object.keys(LABELS).find(name => LABELS[name] === key);
+      const steps = { j: 1, k: -1, ...(target.closest("tbody") && { ArrowDown: 1, ArrowUp: -1 }) };
+      if (key in steps) this.select(this.selected + steps[key]);
       else if (label) this.label(label, { goOn: true });
-      else if (event.key === "x") this.label("");
-      else if (event.key === "f") this.filters.form.elements[0].focus();
-      else if (event.key === "?") this.help.showModal();
-      else if (event.key === " " && this.blinker && !event.target.closest("button, summary, a")) this.blinker.toggle();
-      else if ("123".includes(event.key) && this.blinker) this.blinker.hold(Number(event.key) - 1);
-      else return;
+      else if (key === "x") this.label("");
+      else if (key === "n" || key === "p") this.turn(key === "n" ? 1 : -1);
+      else if (key === "f") this.filters.form.elements[0].focus();
+      else if (key === "?") this.help.showModal();
+      else if (!this.look.key(event)) return;
       event.preventDefault();
     }
   }
 
+  function cell(column, i) {
+    const text = textOf(column, i), address = column.addresses?.[i];
+    const content = address ? make("a", { href: address }, text) : column.name === "kind" ? make("span", { className: `kind ${text}` }, text) : text;
+    return make("td", { className: column.kind === "number" ? "n" : "" }, content);
+  }
+
+  /** What the keys do, and the choice of having them only inside of a list. */
   function helpDialog() {
     const terms = KEYS.flatMap(([key, meaning]) => [make("dt", {}, key), make("dd", {}, meaning)]);
-    const dialog = make("dialog", { className: "help", attributes: { "aria-label": "Keys" } }, make("h3", {}, "Keys"), make("dl", {}, ...terms));
+    const only = make("input", { type: "checkbox", checked: store.get(ONLY_WITH_FOCUS) !== null });
+    only.addEventListener("change", () => { if (only.checked) store.set(ONLY_WITH_FOCUS, "1"); else store.remove(ONLY_WITH_FOCUS); });
+    const choice = make("label", { className: "note" }, only, " only while the table has the focus");
+    const dialog = make("dialog", { className: "help", attributes: { "aria-label": "Keys" } }, make("h3", {}, "Keys"), make("dl", {}, ...terms), choice);
     dialog.append(button("close", () => dialog.close()));
     return dialog;
   }
 
   document.addEventListener("keydown", event => {
+    const { target } = event;
     if (!active || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (!event.target.closest("input, select, textarea")) active.key(event);
-    else if (event.key === "Escape") event.target.blur();
+    if (target.closest("input, select, textarea")) { if (event.key === "Escape") target.blur(); return; }
+    if (store.get(ONLY_WITH_FOCUS) === null || target.closest(".sources table")) active.key(event);
   });
 
   return {
@@ -533,6 +611,8 @@ window.diapipe ??= (() => {
       lists.set(name, list);
       active ??= list;
     },
-    lists,
+
+    /** Go to row i of a list. */
+    goTo: (name, i) => lists.get(name)?.goTo(i) ?? false,
   };
 })();

@@ -173,7 +173,7 @@ def test_the_page_needs_no_other_file(numbers):
     for name in ("r", "1 (r)", "2 (r)"):
         assert f'<th scope="row">{name}</th>' in page
     assert "src=" not in page
-    assert "href=" not in page
+    assert "href=" not in page.replace('href="#', "")  # what leads to a place on the page fetches nothing
 
 
 def test_results_of_the_survey_are_never_written_into(survey, injected, capsys):

@@ -29,7 +29,13 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
     from diapipe.errors import counted
     from diapipe.io import write_text
     from diapipe.report.validation import grade_rows, validation_sentence
-    from diapipe.report.validation_page import HEADINGS, part_rows, render_validation_page, visit_rows
+    from diapipe.report.validation_page import (
+        HEADINGS,
+        own_template_sentence,
+        part_rows,
+        render_validation_page,
+        visit_rows,
+    )
     from diapipe.steps.summarize import plain
     from diapipe.steps.validate import validate_groups
     from diapipe.tasks.injection import judged_survey
@@ -46,6 +52,8 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
         if n_injected > len(judged):
             without = f"{n_injected - len(judged)} of {counted(n_injected, 'injected image')}"
             click.echo(f"{without} have no difference; diapipe status {repo} says why")
+        if own := own_template_sentence(numbers):
+            click.echo(own)
         show_grade(grade_rows(found.whole.numbers))
         show_table("By band", HEADINGS, part_rows(numbers["bands"]))
         show_table("By visit, the least complete first", HEADINGS, visit_rows(numbers["visits"])[:_N_VISITS])

@@ -13,6 +13,7 @@ from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import Psf
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.whitening import noise_gain
 
 _STEPS_PER_FWHM = 4
 """Points drawn along a trail for each FWHM: their sum is as smooth as the trail to 1e-6 of its peak."""
@@ -81,7 +82,9 @@ def source_profiles(psf: Psf, sources: Table) -> list[SourceProfile]:
     return [source_profile(psf, x=float(x), y=float(y), length=float(n), angle_deg=float(a)) for x, y, n, a in rows]
 
 
-def static_light(planes: MaskedImage, profiles: Sequence[SourceProfile]) -> tuple[FloatArray, FloatArray]:
+def static_light(
+    planes: MaskedImage, profiles: Sequence[SourceProfile], *, correlation: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """What an image has at places already, and how well a faint source there can be measured.
 
     Parameters
@@ -90,13 +93,16 @@ def static_light(planes: MaskedImage, profiles: Sequence[SourceProfile]) -> tupl
         The image.
     profiles
         Of sources of unit flux.
+    correlation
+        Autocorrelation of the noise; None for white noise.
 
     Returns
     -------
     light
         ΣPI / ΣP² over usable pixels, shape (n,); NaN where there is none.
     error
-        1 / √Σ(P²/V), of the flux of a source that adds no noise of its own; infinite where there is none.
+        √(G / Σ(P²/V)), of the flux of a source that adds no noise of its own, with G what the correlation makes of the
+        noise of such a fit, 1 where it is white; infinite where there is no usable pixel.
     """
     light, error = np.full(len(profiles), np.nan), np.full(len(profiles), np.inf)
     for i, whole in enumerate(profiles):
@@ -109,5 +115,5 @@ def static_light(planes: MaskedImage, profiles: Sequence[SourceProfile]) -> tupl
             continue
         values = part.values[good]
         light[i] = (values * cut.image[good]).sum() / (values**2).sum()
-        error[i] = 1.0 / np.sqrt((values**2 / cut.variance[good]).sum())
+        error[i] = np.sqrt(noise_gain(whole.values, correlation) / (values**2 / cut.variance[good]).sum())
     return light, error

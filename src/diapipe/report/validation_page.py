@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from diapipe.report.numbers import MISSING
+from diapipe.report.numbers import MISSING, counted
 from diapipe.report.page import environment
 from diapipe.report.validation import (
     Numbers,
@@ -34,13 +34,26 @@ def render_validation_page(plain: Mapping[str, Any], *, title: str) -> str:
         .get_template("validation.html.jinja")
         .render(
             title=title,
-            sentence=validation_sentence(plain),
+            sentence=" ".join(filter(None, (validation_sentence(plain), own_template_sentence(plain)))),
             rows=grade_rows(plain),
             completeness=completeness_against_snr(plain["completeness_bins"]),
             pulls=pulls_against_snr(plain["accuracy_bins"]),
             headings=HEADINGS,
             parts={"Bands": part_rows(plain["bands"]), "Visits, the least complete first": visit_rows(plain["visits"])},
         )
+    )
+
+
+def own_template_sentence(plain: Mapping[str, Any]) -> str:
+    """What the grade leaves out; "" where that is nothing."""
+    n_own, n_visits = plain["n_of_own_template"], sum(part["n_differences"] for part in plain["visits"].values())
+    if not n_own:
+        return ""
+    if n_own == n_visits:
+        return "All templates hold light of the visit that they are subtracted from: what changed is fainter by that."
+    return (
+        f"{n_own} of {counted(n_visits, 'difference')} have light of their own visit in the template; they are told by "
+        "visit and not in the grade."
     )
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+from astropy.table import Table
 from lsst.daf.butler import Butler, MissingDatasetTypeError
 
 from diapipe.errors import InputError, UsageError
 from diapipe.steps.inject import Injection
-from diapipe.steps.validate import Judged
+from diapipe.steps.validate import Judged, with_known_objects
 from diapipe.tasks.characterize import WITH_METADATA
 from diapipe.tasks.fields import target_of
 from diapipe.tasks.inject_sources import InjectSourcesConfig
@@ -21,7 +23,7 @@ from diapipe.tasks.injected_names import INJECTED, on_injected
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import RunRequest, Settings
 from diapipe.tasks.running.outputs import own_runs
-from diapipe.tasks.survey_tables import output_collection
+from diapipe.tasks.survey_tables import output_collection, tables_of
 from diapipe.tasks.validate_sources import SOURCES, VALIDATION, judged_of
 
 STEP = "injected"
@@ -96,11 +98,27 @@ def judged_survey(repo: str, *, output: str) -> tuple[list[Judged], int]:
         found = []
         for ref in _refs(butler, VALIDATION, runs):
             sources = butler.get(SOURCES, ref.dataId, collections=runs)
-            found.append(judged_of(butler.get(ref, parameters=WITH_METADATA), sources))
+            one = judged_of(butler.get(ref, parameters=WITH_METADATA), sources)
+            found.append(replace(one, in_template=_is_in_template(butler, ref, runs)))
+        objects = tables_of(butler, chain).dia_objects
         n_injected = len(_refs(butler, f"{INJECTED}source", runs))
     if not found:
         raise InputError(f"{chain} of {repo} holds no {VALIDATION}; `diapipe inject {repo}` makes them")
-    return found, n_injected
+    return _told_by_objects(found, objects), n_injected
+
+
+def _is_in_template(butler: Butler, ref: Any, runs: list[str]) -> bool:
+    """Whether the template of a difference held its own visit."""
+    told = butler.get(f"{_DIFFERENCE}_metadata", ref.dataId, collections=runs)[_DIFFERENCE]
+    return bool(told.get("scienceInTemplate", False))
+
+
+def _told_by_objects(judged: list[Judged], objects: Table | None) -> list[Judged]:
+    """What was judged, with what the survey saw more than once at a place."""
+    if objects is None:
+        return judged
+    often = objects[np.asarray(objects["nDiaSources"]) > 1]
+    return [with_known_objects(one, often) for one in judged]
 
 
 def _refs(butler: Butler, name: str, runs: list[str]) -> list[Any]:

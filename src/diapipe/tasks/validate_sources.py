@@ -22,7 +22,7 @@ from diapipe.tasks.named_connections import NamedConnections
 _AS_FOUND: Any = ImageDifferenceConfig
 _OF_DIFFERENCE = "DIFFERENCE"
 """Key of a table's metadata: what `Judged` knows of the difference, beside the rows."""
-_KNOWN = ("area_deg2", "pixel_scale_arcsec", "n_expected_noise", "name", "band", "visit")
+_KNOWN = ("area_deg2", "pixel_scale_arcsec", "n_expected_noise", "name", "band", "visit", "detector")
 VALIDATION, SOURCES = "source_validation", "source_validation_sources"
 """Datasets with a row for each true change, and for each source of the difference."""
 

@@ -29,6 +29,19 @@ def test_each_part_is_judged_by_its_own():
     assert found.bands["g"].numbers["half_complete"]["value"] > found.bands["r"].numbers["half_complete"]["value"] + 2
 
 
+def test_visits_in_their_own_template_are_told_by_visit_alone():
+    """All and the bands are those of the other visits; where there are no others, of these."""
+    mixed = [replace(one, in_template=one.visit == 3) for one in JUDGED]
+    found = validate_groups(mixed)
+    others = [one for one in JUDGED if one.visit != 3]
+    assert found.n_own == 2
+    assert found.whole.numbers == validate(others).numbers
+    assert found.bands["r"].numbers == validate([one for one in others if one.band == "r"]).numbers
+    assert found.visits[3].numbers == validate([one for one in JUDGED if one.visit == 3]).numbers
+    alone = validate_groups([replace(one, in_template=True) for one in JUDGED])
+    assert alone.whole.numbers == validate(JUDGED).numbers
+
+
 @pytest.mark.parametrize("which", ["completeness", "accuracy"])
 def test_tables_hold_all_parts(which):
     """Rows of all, of each band and of each visit; each kind sums to the same."""

@@ -19,7 +19,15 @@ from diapipe.images import (
     PhotoCalib,
     SpatialKernel,
 )
-from diapipe.steps.validate import causes_of, expected_noise_density, judge, seen_on, truth_table
+from diapipe.steps.validate import (
+    KNOWN,
+    causes_of,
+    expected_noise_density,
+    judge,
+    seen_on,
+    truth_table,
+    with_known_objects,
+)
 
 SIGMA, VARIANCE = 2.0, 4.0
 BOX = Box(10, 210, 20, 220)
@@ -61,6 +69,32 @@ def test_snr_is_flux_over_the_error_of_an_ideal_fit():
     # half of the profile and half of the pixel's row that the middle lies on
     assert border["snr_true"][0] / seen["snr_true"][0] == pytest.approx(np.sqrt(0.5), abs=0.1)
     assert len(seen_on(_difference(), truth)) == 1
+
+
+def test_snr_knows_that_noise_is_correlated():
+    """The variance of Σ P n / Σ P² is Σ_ij P_i ρ_ij P_j / (ΣP²)² times that of a pixel: by the double sum here."""
+    rho = np.array([[0.05, 0.1, 0.05], [0.1, 1.0, 0.1], [0.05, 0.1, 0.05]])
+    difference = _difference()
+    correlated = replace(difference, exposure=replace(difference.exposure, noise_correlation=rho))
+    truth = _truth([(100.0, 100.0, 500.0, "hostless")])
+    white, coloured = (float(seen_on(one, truth)["snr_true"][0]) for one in (difference, correlated))
+    profile = difference.exposure.psf.image_at(x=100.0, y=100.0)
+    padded, n = np.pad(profile, 1), len(profile)
+    shifted = [padded[1 + j : 1 + j + n, 1 + i : 1 + i + n] for j in (-1, 0, 1) for i in (-1, 0, 1)]
+    gain = sum(r * (profile * s).sum() for r, s in zip(rho.ravel(), shifted, strict=True)) / (profile**2).sum()
+    assert coloured == pytest.approx(white / np.sqrt(gain), rel=1e-6)
+    assert gain > 1.4
+
+
+def test_what_other_visits_saw_at_a_place_is_no_noise():
+    """A source within half an arcsecond of an object has that for its cause, unless it was put in."""
+    judged = _judged(
+        _difference(), _found([50.0, 90.0, 130.0], [60.0, 60.0, 60.0]), _truth([(130.0, 60.0, 500.0, "star")])
+    )
+    judged.sources["ra"], judged.sources["dec"] = [10.0, 10.1, 10.2], [0.0, 0.0, 0.0]
+    objects = Table({"ra": [10.0 + 0.4 / 3600, 10.1 + 0.6 / 3600, 10.2], "dec": [0.0, 0.0, 0.0]})
+    cause = with_known_objects(judged, objects).sources["cause"]
+    assert (cause == KNOWN).tolist() == [True, False, False]
 
 
 def test_unusable_pixels_near_a_place_are_told():

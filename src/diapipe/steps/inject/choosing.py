@@ -114,7 +114,7 @@ def choose(exposure: Exposure, stars: StarList, *, options: Injection, rng: np.r
     columns["trail_angle"] *= length > 0
     seen = source_profiles(psf, Table(columns))
     snr = np.exp(rng.uniform(np.log(options.min_snr), np.log(options.max_snr), n))
-    static, error = static_light(exposure.masked_image, seen)
+    static, error = static_light(exposure.masked_image, seen, correlation=exposure.noise_correlation)
     flux = np.minimum(_flux(exposure, seen, snr, error), limit)
     faded = (rng.uniform(size=n) < options.faded) & (kind != TRAILED)
     ra, dec = (np.full(n, np.nan),) * 2 if exposure.wcs is None else icrs_of(exposure.wcs, x, y)

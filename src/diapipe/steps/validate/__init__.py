@@ -1,14 +1,15 @@
 """validate: what was found against what is true, with confidence intervals."""
 
-from diapipe.steps.validate.causes import CAUSES, causes_of, expected_noise_density
+from diapipe.steps.validate.causes import CAUSES, KNOWN, causes_of, expected_noise_density
 from diapipe.steps.validate.grading import BARS, Bar, Graded, grade
 from diapipe.steps.validate.grouping import NO_VISIT, SurveyValidation, validate_groups
-from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table
+from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table, with_known_objects
 from diapipe.steps.validate.validation import Validation, validate
 
 __all__ = [
     "BARS",
     "CAUSES",
+    "KNOWN",
     "NO_VISIT",
     "Bar",
     "Graded",
@@ -23,4 +24,5 @@ __all__ = [
     "truth_table",
     "validate",
     "validate_groups",
+    "with_known_objects",
 ]

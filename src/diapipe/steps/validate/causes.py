@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from diapipe.images import Psf
 from diapipe.numerics.arrays import BoolArray
 
-CAUSES = ("edge", "artefact", "cosmic ray", "bright star", "galaxy", "noise", "unknown")
+KNOWN = "known object"
+"""Cause of a source at the place of an object that was seen on other visits too: no noise, but told by them alone."""
+CAUSES = ("edge", "artefact", "cosmic ray", "bright star", "galaxy", "noise", "unknown", KNOWN)
 """In the order in which they are tried."""
 
 STAR_RATIO = 0.1
@@ -27,7 +29,7 @@ def causes_of(sources: Table) -> NDArray[np.str_]:
     Returns
     -------
     NDArray
-        One of `CAUSES` for each: *unknown* is what none of the others explains, as a real change.
+        One of `CAUSES` for each, but `KNOWN`: *unknown* is what none of the others explains, as a real change.
     """
     told = {
         "edge": _any(sources, "pixelFlags_edge", "pixelFlags_nodata", "pixelFlags_offimage"),
@@ -45,7 +47,8 @@ def causes_of(sources: Table) -> NDArray[np.str_]:
         "galaxy": np.asarray(sources["dp_templateRatio"]) < STATIC_RATIO,
         "noise": np.abs(np.asarray(sources["snr"])) < NOISE_SNR,
     }
-    return np.select([told[cause] for cause in CAUSES[:-1]], CAUSES[:-1], default=CAUSES[-1])
+    longest = f"U{max(map(len, CAUSES))}"
+    return np.select(list(told.values()), np.array(list(told), longest), default=np.array("unknown", longest))
 
 
 def expected_noise_density(psf: Psf, *, x: float, y: float, threshold: float) -> float:

@@ -23,9 +23,11 @@ class SurveyValidation:
     Attributes
     ----------
     whole
-        Of all of them.
+        Of all of them whose template holds nothing of their own visit; of all where there are no others.
     bands, visits
-        Of those of a band, and of a visit.
+        Of those of a band, likewise, and of a visit.
+    n_own
+        How many there are whose template holds light of their own visit: told by visit alone, where there are others.
     band_of
         Of each visit.
     """
@@ -34,11 +36,13 @@ class SurveyValidation:
     bands: Mapping[str, Validation]
     visits: Mapping[int, Validation]
     band_of: Mapping[int, str]
+    n_own: int = 0
 
     @property
     def plain(self) -> dict[str, Any]:
         """For JSON: `Validation.plain` of all, and the numbers of each band and visit in ``bands`` and ``visits``."""
         return self.whole.plain | {
+            "n_of_own_template": self.n_own,
             "bands": {band: found.numbers for band, found in self.bands.items()},
             "visits": {str(v): {"band": self.band_of[v]} | found.numbers for v, found in self.visits.items()},
         }
@@ -90,8 +94,14 @@ def validate_groups(judged: Sequence[Judged], *, truth_is_all: bool = False) -> 
         by_band.setdefault(one.band, []).append(one)
         by_visit.setdefault(one.visit, []).append(one)
     return SurveyValidation(
-        whole=validate(judged, truth_is_all=truth_is_all),
-        bands={band: validate(by_band[band], truth_is_all=truth_is_all) for band in sorted(by_band)},
+        whole=validate(_of_other_visits(judged), truth_is_all=truth_is_all),
+        bands={b: validate(_of_other_visits(by_band[b]), truth_is_all=truth_is_all) for b in sorted(by_band)},
         visits={visit: validate(some, truth_is_all=truth_is_all) for visit, some in by_visit.items()},
         band_of={visit: some[0].band for visit, some in by_visit.items()},
+        n_own=sum(one.in_template for one in judged),
     )
+
+
+def _of_other_visits(judged: Sequence[Judged]) -> Sequence[Judged]:
+    """Those whose template holds nothing of their own visit; all where there are no others."""
+    return [one for one in judged if not one.in_template] or judged

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Column, Table
 
 from diapipe.catalogs.dia_objects import need_columns
 from diapipe.catalogs.injections import HOSTLESS, TRAILED
+from diapipe.catalogs.matching import match_sky
 from diapipe.errors import InputError
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Psf
 from diapipe.images.calibrated import flux_scale, flux_unit
@@ -16,10 +18,12 @@ from diapipe.images.sky import pixel_scale_deg
 from diapipe.images.source_profile import source_profiles, static_light
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.steps.validate.causes import causes_of, expected_noise_density
+from diapipe.steps.validate.causes import KNOWN, causes_of, expected_noise_density
 
 LEAST_RADIUS_PX, RADIUS_FWHM = 2.5, 0.5
 """A source is what is true within this distance: at S/N 5 centroids scatter by 0.12 FWHM along either axis."""
+KNOWN_ARCSEC = 0.5
+"""A source this near to an object is one of it, as the association has it."""
 SEEN_SNR = 1.0
 """What is fainter explains no source."""
 _CORE_PX = 2
@@ -38,7 +42,7 @@ _TRUTH_COLUMNS = (
     "trail_length",
     "trail_angle",
 )
-_SOURCE_COLUMNS = ("diaSourceId", "x", "y", "snr", "dp_bad")
+_SOURCE_COLUMNS = ("diaSourceId", "ra", "dec", "x", "y", "snr", "dp_bad")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,8 +57,8 @@ class Judged:
         without ``dp_bad``), ``measured``, ``measured_err`` (the flux of the source; of its trail where something
         trailed), ``dx``, ``dy`` (pixels, found less true). Fluxes are in the unit of the DIA sources.
     sources
-        ``diaSourceId``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and ``cause``, as
-        `causes_of` tells it.
+        ``diaSourceId``, ``ra``, ``dec``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and
+        ``cause``, as `causes_of` tells it.
     area_deg2
         Of the usable pixels; NaN without a WCS.
     pixel_scale_arcsec
@@ -63,6 +67,9 @@ class Judged:
         Sources that Gaussian noise alone makes on the usable pixels.
     name, band, visit, detector
         Of the difference.
+    in_template
+        Whether the template holds light of the visit itself: what changed is fainter there, and the noise is not that
+        of two images.
     """
 
     truth: Table
@@ -74,6 +81,7 @@ class Judged:
     band: str
     visit: int = 0
     detector: int = 0
+    in_template: bool = False
 
 
 def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold_sigma: float) -> Judged:
@@ -129,6 +137,27 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
     )
 
 
+def with_known_objects(judged: Judged, objects: Table) -> Judged:
+    """The same with `KNOWN` as the cause of what no truth explains at the places of objects seen on other visits.
+
+    Noise does not come twice at one place. What does is a real change, or a flaw of a template that all visits share.
+
+    Parameters
+    ----------
+    judged
+        One difference.
+    objects
+        ``ra`` and ``dec`` of those seen on two visits or more.
+    """
+    sources = Table(judged.sources, copy=True)
+    found = match_sky(_OnSky.of(sources), _OnSky.of(objects), radius_arcsec=KNOWN_ARCSEC, keep="nearest").first
+    again: BoolArray = np.zeros(len(sources), np.bool_)
+    again[found] = True
+    again &= ~np.asarray(sources["is_true"], dtype=np.bool_)
+    sources["cause"] = np.where(again, KNOWN, np.asarray(sources["cause"]))
+    return replace(judged, sources=sources)
+
+
 def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
     """A table of what is true as `judge` wants it, from one of `diapipe inject`, of a simulation, or of a user.
 
@@ -170,7 +199,7 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
 def seen_on(difference: Difference, truth: Table) -> Table:
     """What is true on a difference: the rows on its pixels, with ``snr_true`` and ``is_usable``, fluxes calibrated.
 
-    ``snr_true`` is the flux over the error of an ideal fit with the difference's own PSF and variance.
+    ``snr_true`` is the flux over the error of an ideal fit with the difference's own PSF and noise.
 
     Raises
     ------
@@ -182,7 +211,8 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     inside = (x > box.x0 - 0.5) & (x < box.x1 - 0.5) & (y > box.y0 - 0.5) & (y < box.y1 - 0.5)
     seen = Table(truth[inside], copy=True)
     x, y = x[inside], y[inside]
-    _, error = static_light(planes, source_profiles(_psf_of(difference), seen))
+    profiles, noise = source_profiles(_psf_of(difference), seen), difference.exposure.noise_correlation
+    _, error = static_light(planes, profiles, correlation=noise)
     flux = np.asarray(seen["flux"], dtype=np.float64)
     seen["snr_true"] = flux / error
     clean = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
@@ -240,6 +270,18 @@ def _is_clean(difference: Difference, x: float, y: float) -> bool:
     """Whether the pixels next to a place are usable."""
     core = Box.around(x=x, y=y, half=_CORE_PX).intersect(difference.box)
     return core is not None and bool(difference.exposure.masked_image[core].usable(UNUSABLE_DIFFERENCE).all())
+
+
+class _OnSky(NamedTuple):
+    """Positions, degrees."""
+
+    ra: FloatArray
+    dec: FloatArray
+
+    @classmethod
+    def of(cls, table: Table) -> _OnSky:
+        """Those of the rows of a table."""
+        return cls(np.asarray(table["ra"], np.float64), np.asarray(table["dec"], np.float64))
 
 
 def _psf_of(difference: Difference) -> Psf:

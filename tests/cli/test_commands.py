@@ -95,17 +95,6 @@ def test_the_files_agree_with_each_other(result):
     assert summary["science"]["name"] in (result / "report.html").read_text()
 
 
-def test_the_page_is_made_again_from_the_files(result, capsys):
-    before = (result / "report.html").read_text()
-    (result / "report.html").unlink()
-    status, out, _ = run(capsys, "report", result)
-    assert status == 0
-    assert "report.html" in out
-    after = (result / "report.html").read_text()
-    assert "Matched template" in after
-    assert after.count("<tr") == before.count("<tr")
-
-
 @pytest.mark.usefixtures("at_once")
 def test_a_second_run_replaces_the_first_and_says_so(pair, tmp_path, capsys):
     out = tmp_path / "result"

@@ -243,20 +243,20 @@ def test_cutouts_blink_in_place_by_key_and_button(small, visit):
         opened.page.wait_for_function(f"document.querySelector('.blinker figcaption span').textContent === '{name}'")
         assert opened.page.locator(".plane").bounding_box() == place
     opened.press("2")
-    opened.page.wait_for_timeout(1500)
+    opened.page.wait_for_timeout(900)
     assert shown_plane(opened) == "template"
     opened.press("Space")
     opened.page.wait_for_function("document.querySelector('.blinker figcaption span').textContent === 'difference'")
     opened.page.get_by_role("button", name="blink", exact=True).click()
     held = shown_plane(opened)
-    opened.page.wait_for_timeout(1500)
+    opened.page.wait_for_timeout(900)
     assert shown_plane(opened) == held
 
 
 def test_nothing_blinks_where_motion_is_not_wanted_unless_asked(small, visit):
     path, _ = small
     opened = visit(path, reduced_motion="reduce")
-    opened.page.wait_for_timeout(2000)
+    opened.page.wait_for_timeout(1700)
     assert shown_plane(opened) == "science"
     opened.press("Space")
     opened.page.wait_for_function("document.querySelector('.blinker figcaption span').textContent === 'template'")
@@ -493,6 +493,17 @@ def test_a_mark_on_the_difference_leads_to_its_source(small, visit):
     assert "lit" in opened.page.locator("#m90").get_attribute("class")
     opened.press("k")
     assert opened.page.locator(".marks .lit").get_attribute("id") == "m89"
+
+
+def test_an_address_leads_to_a_source(small, visit):
+    """Other pages may link to one."""
+    path, table = small
+    opened = visit(path)
+    opened.page.goto(f"{path.as_uri()}#sources/{ids_of(table)[77]}")
+    opened.page.wait_for_function("document.querySelector('.count').textContent.startsWith('51')")
+    assert opened.current() == ids_of(table)[77]
+    opened.page.reload()
+    assert opened.current() == ids_of(table)[77]
 
 
 def test_a_page_that_lost_its_data_says_so(small, visit, tmp_path):

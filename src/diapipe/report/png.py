@@ -20,7 +20,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def encode_png(indices: ByteArray, palette: ByteArray, *, level: int = 3) -> bytes:
+def encode_png(indices: ByteArray, palette: ByteArray) -> bytes:
     """A paletted PNG file.
 
     Parameters
@@ -29,23 +29,24 @@ def encode_png(indices: ByteArray, palette: ByteArray, *, level: int = 3) -> byt
         Palette entry of every pixel, shape (height, width); row 0 is drawn at the *bottom*, as astronomers draw images.
     palette
         Red, green, blue of every entry, shape (n <= 256, 3).
-    level
-        Effort of zlib; noise hardly compresses, so more than 3 buys little.
 
     Notes
     -----
-    Each row is stored as it is (filter type 0): the predictors of PNG gain nothing on noise (RFC 2083, section 6).
+    Each row is stored as it is (filter type 0): the predictors of PNG gain nothing on noise (RFC 2083, section 6). Nor
+    does a search for repeated strings: runs of one value and Huffman's code alone make files of noise that are smaller,
+    in less than half of the time.
     """
     height, width = indices.shape
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = indices[::-1]
     header = struct.pack(">IIBBBBB", width, height, 8, _PALETTED, 0, 0, 0)
+    packer = zlib.compressobj(strategy=zlib.Z_RLE)
     return b"".join(
         (
             _SIGNATURE,
             _chunk(b"IHDR", header),
             _chunk(b"PLTE", np.ascontiguousarray(palette, dtype=np.uint8).tobytes()),
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), level)),
+            _chunk(b"IDAT", packer.compress(rows) + packer.flush()),
             _chunk(b"IEND", b""),
         )
     )

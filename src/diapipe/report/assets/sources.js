@@ -604,12 +604,20 @@ window.diapipe ??= (() => {
     if (store.get(ONLY_WITH_FOCUS) === null || target.closest(".sources table")) active.key(event);
   });
 
+  /** An address that ends in #NAME/ID leads to that row. */
+  function followAddress() {
+    const [name, id] = decodeURIComponent(location.hash.slice(1)).split("/"), list = lists.get(name);
+    if (list && id) list.goTo(list.data.ids.indexOf(id));
+  }
+  addEventListener("hashchange", followAddress);
+
   return {
     /** Called by a data file: fill the list of that name. */
     add(name, data) {
       const list = new SourceList(document.getElementById(name), data);
       lists.set(name, list);
       active ??= list;
+      followAddress();
     },
 
     /** Go to row i of a list. */

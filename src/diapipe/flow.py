@@ -21,6 +21,7 @@ from diapipe.images.mask import MaskPlane
 from diapipe.images.psf import Psf
 from diapipe.recipe import Recipe
 from diapipe.steps.characterize import Characterized, characterize
+from diapipe.steps.classify import classify
 from diapipe.steps.clean import Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import decorrelate
 from diapipe.steps.detect import Detections, detect, sky_sources
@@ -191,6 +192,7 @@ def difference_pair(
         difference = flagged(difference, detections)
     with stage("measure"):
         dia_sources = _measured(difference, detections, of_science, aligned.exposure.psf, recipe)
+        dia_sources = _classified(difference, dia_sources, of_science.exposure, recipe)
     parts: dict[str, Any] = {
         "science": of_science,
         "template": of_template,
@@ -351,6 +353,13 @@ def _measured(
     sky = sky_sources(detections, options=recipe.sky_sources, rng=_generator_of(difference.exposure))
     at_sky = measured(replace(detections, footprints=sky), options=recipe.measure.at_given_places())
     return with_sky_sources(dia_sources, at_sky, info=difference.exposure.info)
+
+
+def _classified(difference: Difference, dia_sources: Table, science: Exposure, recipe: Recipe) -> Table:
+    """The table with how far each source is to be believed, where that is asked for."""
+    if recipe.classifier is None:
+        return dia_sources
+    return classify(difference, dia_sources, science=science, algorithm=recipe.classifier)
 
 
 def _generator_of(exposure: Exposure, *, seed: int | None = None) -> np.random.Generator:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from diapipe.errors import UsageError
 from diapipe.steps.characterize import Characterize
+from diapipe.steps.classify import AbstractClassifier, BoostedTrees
 from diapipe.steps.clean import Clean
 from diapipe.steps.decorrelate import AbstractDecorrelator, Afterburner
 from diapipe.steps.detect import AbstractDetector, MatchedFilter, SkySources
@@ -55,6 +56,8 @@ class Recipe(Limited):
         Places on empty sky that are measured like detections, to test fluxes and errors by; None for none.
     measure
         How they are measured and judged.
+    classifier
+        How far each source is to be believed: column ``reliability``. None leaves that to the plain flags.
     decorrelator
         None leaves the noise of the difference as the kernel correlates it; not used by a subtractor whose differences
         are white by themselves.
@@ -81,6 +84,7 @@ class Recipe(Limited):
     detector: AbstractDetector = field(default_factory=MatchedFilter)
     sky_sources: SkySources | None = None
     measure: Measure = field(default_factory=Measure)
+    classifier: AbstractClassifier | None = field(default_factory=BoostedTrees)
     pixel_unit: Literal["science", "nJy"] = "science"
     inject: Injection | None = None
     check: SubtractionCheck | None = None

@@ -53,7 +53,7 @@ def test_all_columns_of_the_data_model_are_there(data_model, table, schema):
 NOT_MEASURED = {
     "ssObjectReassocTimeMjdTai",  # nothing is associated with the solar system
     "shape_flag_parent_source",  # nothing is deblended
-    "reliability",  # nothing classifies: a column of NaN would let a cut on it pass in silence
+    "reliability",  # classify adds it: a column of NaN would let a cut on it pass in silence
     "reliabilityVersion",
     "timeProcessedMjdTai",  # two runs would differ
 }

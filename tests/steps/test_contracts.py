@@ -16,6 +16,7 @@ from diapipe.images import Box, ChebyshevField, GaussianPsf, MaskedImage, MaskPl
 from diapipe.images.pixel_map import PixelMap
 from diapipe.steps.associate import ASSOCIATORS
 from diapipe.steps.calibrate import SCALES
+from diapipe.steps.classify import CLASSIFIERS
 from diapipe.steps.coadd import COADDERS
 from diapipe.steps.coadd.selection import SELECTIONS
 from diapipe.steps.decorrelate import DECORRELATORS, decorrelate
@@ -44,6 +45,7 @@ CHOICES = {
     "select visits": SELECTIONS,
     "calibrate": SCALES,
     "associate": ASSOCIATORS,
+    "classify": CLASSIFIERS,
 }
 ALL = FAMILIES | CHOICES
 OTHERS = [(family, name) for family, members in CHOICES.items() for name in members]

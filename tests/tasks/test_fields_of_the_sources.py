@@ -152,6 +152,17 @@ def test_doSkySources(run):
     assert again.config.skySources.nSources == 100
 
 
+def test_doReliability(run):
+    """The score of every source and the model that it comes from, or neither column; all else is the same."""
+    with_, without = run().result.diaSources, run(doReliability=False).result.diaSources
+    assert set(with_.colnames) - set(without.colnames) == {"reliability", "reliabilityVersion"}
+    score = np.asarray(with_["reliability"])
+    assert ((score >= 0.0) & (score <= 1.0)).all()
+    assert set(with_["reliabilityVersion"]) == {with_.meta["reliabilityVersion"]} != {""}
+    for name in ("dp_bad", "psfFlux"):
+        np.testing.assert_array_equal(np.asarray(with_[name]), np.asarray(without[name]))
+
+
 def test_sky_sources_need_no_measurement(run):
     """Without doMeasurement they are places with the score that happens to be there."""
     table = run(doSkySources=True, doMeasurement=False).result.diaSources

@@ -49,6 +49,7 @@ def merged(base: Settings, over: Settings) -> dict[str, Any]:
 
 def families() -> dict[str, Family[Any]]:
     """The sections in which ``method`` chooses an algorithm."""
+    from diapipe.steps.classify import CLASSIFIERS
     from diapipe.steps.decorrelate import DECORRELATORS
     from diapipe.steps.detect import DETECTORS
     from diapipe.steps.match import CANDIDATES, MATCHERS, REDUCTIONS, ROUGHNESSES, STRENGTHS
@@ -67,6 +68,7 @@ def families() -> dict[str, Family[Any]]:
         "decorrelator": DECORRELATORS,
         "preconvolution": PRECONVOLUTIONS,
         "detector": DETECTORS,
+        "classifier": CLASSIFIERS,
     }
 
 

@@ -18,6 +18,7 @@ from diapipe.flow import flagged, masked_as
 from diapipe.images import Detections, Difference, Exposure, add_background
 from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
+from diapipe.steps.classify import BoostedTrees, classify
 from diapipe.steps.force import with_static_error
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.connections import VISIT, dataset_names, template_source
@@ -393,6 +394,8 @@ class ImageDifferenceTask(PipelineTask):
             table = self.forcedMeasurement.run(table, difference, exposure).catalog
         if config.doMeasurement and config.doApCorr:
             table = self.applyApCorr.run(table, difference.exposure, exposure).catalog
+        if config.doMeasurement and config.doReliability:
+            table = classify(difference, table, science=exposure, algorithm=BoostedTrees())
         renumbered(table, factory or IdFactory.of(exposure))
         return table
 

@@ -1,4 +1,4 @@
-"""ImageDifferenceConfig: the forty fields and the twelve subtasks of LSST's `ImageDifferenceTask`."""
+"""ImageDifferenceConfig: the forty fields and the twelve subtasks of LSST's `ImageDifferenceTask`, and one more."""
 
 from __future__ import annotations
 
@@ -96,6 +96,10 @@ class ImageDifferenceConfig(PipelineTaskConfig, pipelineConnections=ImageDiffere
         True, "Measure PSF fluxes on science image and template at the places of the sources."
     )
     doSkySources: Any = _yes_no(False, "Add sources at places where nothing is, flagged sky_source.")
+    doReliability: Any = _yes_no(
+        True,
+        "Say how far each measured source is to be believed, in the column reliability. A field of ours.",
+    )
     doMatchSources: Any = _yes_no(
         False, "Say of every source which source of the science image, and of the reference catalogue, lies there."
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from diapipe.errors import ReadError, UsageError
 from diapipe.recipe import Recipe
+from diapipe.steps.classify import BoostedTrees
 from diapipe.steps.decorrelate import Afterburner
 from diapipe.steps.subtract import GaussianFilter, PsfFilter
 from diapipe.steps.template import Register
@@ -105,6 +106,7 @@ def recipe_of_config(config: Any, *, name: str = "the configuration") -> Recipe:
         detector=config.detection.detector(
             isScore=config.useScoreImageDetection, mergeSigns=config.doMerge, growFootprint=config.growFootprint
         ),
+        classifier=BoostedTrees() if config.doReliability else None,
         measure=config.measurement.options(
             fitDipoles=config.doDipoleFitting,
             corrections=config.applyApCorr.corrections() if config.doApCorr else None,

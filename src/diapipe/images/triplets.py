@@ -1,0 +1,148 @@
+"""Triplets: what lies around each source on science image, template and difference, as stacks of cut-outs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diapipe.errors import PsfUndefinedError
+from diapipe.images.exposure import Difference, Exposure
+from diapipe.images.mask import MaskPlane
+from diapipe.images.psf import Psf
+from diapipe.images.psf.lattice import PsfLattice
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.numerics.psf_photometry import blended
+from diapipe.numerics.shifting import shift_stacks
+
+OFF_IMAGE = MaskPlane.NO_DATA
+"""What the mask of a cut-out says of pixels that the image does not reach."""
+
+_SMALLEST_HALF = 7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triplets:
+    """Cut-outs of n sources, each (n, side, side), the source on the middle pixel or less than one off it.
+
+    Attributes
+    ----------
+    science, template, difference
+        Pixels in the unit of the difference, NaN off the image; the template as it was subtracted.
+    variance
+        Of the difference.
+    mask
+        `MaskPlane` bits of the difference; `OFF_IMAGE` off the image.
+    psf
+        A source of unit flux on the difference at the very place of each; 0 where the PSF is undefined.
+    dx, dy
+        Place of each source from the centre of the middle pixel, shape (n,).
+    """
+
+    science: Float32Array
+    template: Float32Array
+    difference: Float32Array
+    variance: Float32Array
+    mask: MaskArray
+    psf: Float32Array
+    dx: FloatArray
+    dy: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.psf)
+
+    def __getitem__(self, which: slice | BoolArray | IntArray) -> Triplets:
+        """Those of some sources."""
+        return Triplets(*(getattr(self, name)[which] for name in Triplets.__slots__))
+
+
+def half_width(difference: Difference, *, reach_fwhm: float = 3.0) -> int:
+    """Half-width in pixels of cut-outs that reach so far, in FWHM of the PSF in the middle of the difference.
+
+    Raises
+    ------
+    PsfUndefinedError
+        If the difference has no PSF.
+    """
+    middle = {"x": difference.box.x_center, "y": difference.box.y_center}
+    return max(_SMALLEST_HALF, int(np.ceil(reach_fwhm * _psf_of(difference.exposure).fwhm_at(**middle))))
+
+
+def cut_triplets(difference: Difference, science: Exposure, *, x: FloatArray, y: FloatArray, half: int) -> Triplets:
+    """Cut out what lies around sources.
+
+    Parameters
+    ----------
+    difference
+        With its PSF. Where it does not keep the matched template, science less difference stands for it.
+    science
+        The image it was made of; its box holds that of the difference.
+    x, y
+        Parent pixel coordinates, finite, shape (n,).
+    half
+        Half-width of the cut-outs in pixels.
+
+    Raises
+    ------
+    PsfUndefinedError
+        If the difference has no PSF.
+    BoundsError
+        If the science image does not reach as far as the difference.
+    """
+    planes, box = difference.exposure.masked_image, difference.box
+    lattice = PsfLattice.around(_psf_of(difference.exposure), x=x, y=y, box=box).drawn
+    column, row = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
+    dx, dy = x - column, y - row
+    around = _Squares.around(column - box.x0, row - box.y0, half, box.shape)
+    seen, matched = science.masked_image[box].image, difference.matched_template
+    mask = planes.mask[around.pixels]
+    mask[~around.on_image] = int(OFF_IMAGE)
+    science_pixels, difference_pixels = around.values(seen), around.values(planes.image)
+    return Triplets(
+        science=science_pixels,
+        template=science_pixels - difference_pixels if matched is None else around.values(matched.image),
+        difference=difference_pixels,
+        variance=around.values(planes.variance),
+        mask=mask,
+        psf=_drawn(lattice, dx, dy, 2 * half + 1),
+        dx=dx,
+        dy=dy,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Squares:
+    """Pixels of squares around places, moved on to the image, and which of them were on it."""
+
+    pixels: tuple[IntArray, IntArray]
+    on_image: BoolArray
+
+    @classmethod
+    def around(cls, column: IntArray, row: IntArray, half: int, shape: tuple[int, int]) -> _Squares:
+        """Squares of ``2 half + 1`` pixels, in array coordinates."""
+        offset = np.arange(-half, half + 1)
+        rows, columns = (row[:, None] + offset)[:, :, None], (column[:, None] + offset)[:, None, :]
+        on = rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)
+        return cls(on, (on[0] == rows) & (on[1] == columns))
+
+    def values(self, plane: Float32Array) -> Float32Array:
+        """Pixels of a plane; NaN off the image."""
+        found = plane[self.pixels]
+        found[~self.on_image] = np.nan
+        return found
+
+
+def _drawn(lattice: PsfLattice, dx: FloatArray, dy: FloatArray, side: int) -> Float32Array:
+    """The PSF as a source draws it that lies off the middle pixel."""
+    n = len(dx)
+    images = blended(lattice.nodes, lattice.index, lattice.weights, lattice.nodes.shape[-1] // 2)[:, None]
+    out = np.zeros((n, 1, side, side))
+    shift_stacks(images, np.arange(n), dx, dy, out)
+    return out[:, 0].astype(np.float32)
+
+
+def _psf_of(exposure: Exposure) -> Psf:
+    """The PSF; PsfUndefinedError without one."""
+    if exposure.psf is None:
+        raise PsfUndefinedError(f"{exposure.name} has no PSF; cut-outs of its sources need one")
+    return exposure.psf

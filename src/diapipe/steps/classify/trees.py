@@ -1,0 +1,45 @@
+"""BoostedTrees: a forest of decision trees on features of the cut-outs, trained on simulated fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diapipe.images.triplets import Triplets
+from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.classify.base import AbstractClassifier
+from diapipe.steps.classify.features import feature_table
+from diapipe.steps.classify.model import PACKAGED, Model, read_model
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoostedTrees(AbstractClassifier):
+    """Score sources by boosted trees (Friedman 2001).
+
+    Attributes
+    ----------
+    model_file
+        A model of `diapipe train-reliability`; the one that comes with the program where left empty.
+    """
+
+    model_file: str = ""
+
+    @property
+    def model(self) -> Model:
+        """The model, read once."""
+        return read_model(Path(self.model_file) if self.model_file else PACKAGED)
+
+    @property
+    def version(self) -> str:
+        """That of the model."""
+        return self.model.version
+
+    def classify(self, triplets: Triplets) -> FloatArray:
+        """Probability that each source is real."""
+        model = self.model
+        tables = [feature_table(triplets[k : k + _CHUNK], model.features) for k in range(0, len(triplets), _CHUNK)]
+        return np.concatenate([np.empty(0), *(model.probability(table) for table in tables)])

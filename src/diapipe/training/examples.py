@@ -1,0 +1,112 @@
+"""Labelled sources: what the pipeline itself found on fields of known truth, and which of it is real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.table import Table, vstack
+from numpy.typing import NDArray
+
+from diapipe.errors import DiapipeError
+from diapipe.flow import DifferenceResult, difference_pair
+from diapipe.images.triplets import Triplets, cut_triplets, half_width
+from diapipe.numerics import pairs
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.steps.validate import seen_on, truth_table
+from diapipe.training.fields import Field, random_field
+
+REAL, FALSE, UNSURE = 1, 0, -1
+_LEAST_RADIUS_PX, _RADIUS_FWHM = 2.5, 0.5
+_SEEN_SNR, _MADE_SNR, _MADE_SHARE = 1.0, 3.0, 0.4
+"""Nothing true is there that has less than the first S/N; what makes a source has the second, and this part of its."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Sources of one field.
+
+    Attributes
+    ----------
+    triplets
+        Their cut-outs.
+    label
+        `REAL`, `FALSE`, or `UNSURE` where something true is there that does not explain the source.
+    kind
+        Of what made it; "" for none.
+    sources
+        Rows of the table of DIA sources.
+    truth
+        What was true of the field: ``kind``, ``snr_true``, ``is_usable``, ``row`` of the source that it made, or -1.
+    """
+
+    triplets: Triplets
+    label: IntArray
+    kind: NDArray[np.str_]
+    sources: Table
+    truth: Table
+
+
+def examples_of(seed: int, index: int) -> Examples | None:
+    """Sources of the field of a seed and number; None where no difference could be made of it."""
+    field = random_field(np.random.default_rng([seed, index]))
+    try:
+        result = difference_pair(field.science, field.template, recipe=field.recipe)
+    except DiapipeError:
+        return None
+    return labelled(field, result)
+
+
+def labelled(field: Field, result: DifferenceResult) -> Examples | None:
+    """The sources of a result with what made them."""
+    sources, difference = result.dia_sources, result.difference
+    if len(sources) == 0:
+        return None
+    x, y = (np.asarray(sources[axis], dtype=np.float64) for axis in "xy")
+    triplets = cut_triplets(difference, result.science.exposure, x=x, y=y, half=half_width(difference))
+    truth = _truth(field, result)
+    label, kind, row = _matched(sources, truth, fwhm=2.0 * half_width(difference) / 6.0)
+    truth["row"] = row
+    return Examples(triplets, label, kind, sources, truth)
+
+
+def _truth(field: Field, result: DifferenceResult) -> Table:
+    """All that changed: what was simulated and what was added."""
+    simulated = seen_on(result.difference, truth_table(field.pair.transients, result.difference, name="the truth"))
+    on_host = np.asarray(field.pair.transients["on_host"])
+    kind = np.asarray(simulated["kind"]).astype("U16")
+    kind[(kind == "transient")] = "hostless"
+    if len(on_host) == len(kind):
+        kind[on_host & (kind == "hostless")] = "hosted"
+    simulated["kind"] = kind
+    simulated["trail_length"] = np.zeros(len(simulated))
+    parts = [simulated] if result.validation is None else [simulated, result.validation.truth]
+    columns = ["x", "y", "kind", "snr_true", "is_usable", "trail_length"]
+    plain = [Table({name: np.asarray(part[name]) for name in columns}) for part in parts]
+    return vstack(plain, metadata_conflicts="silent")
+
+
+def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, NDArray[np.str_], IntArray]:
+    """Label and kind of each source, and the source that each true change made."""
+    snr, true = np.asarray(sources["snr"], dtype=np.float64), np.asarray(truth["snr_true"], dtype=np.float64)
+    reach = max(_LEAST_RADIUS_PX, _RADIUS_FWHM * fwhm) + 0.5 * np.asarray(truth["trail_length"], dtype=np.float64)
+    near = pairs.all_pairs(_places(truth), _places(sources), radius=float(reach.max(initial=0.0)))
+    near = near.select((near.distance <= reach[near.first]) & (np.abs(true[near.first]) > _SEEN_SNR))
+    made: BoolArray = np.asarray(
+        (true[near.first] * snr[near.second] > 0.0)
+        & (np.abs(true[near.first]) > np.maximum(_MADE_SNR, _MADE_SHARE * np.abs(snr[near.second])))
+    )
+    label = np.full(len(sources), FALSE)
+    label[near.second] = UNSURE
+    label[near.second[made]] = REAL
+    kind = np.full(len(sources), "", "U16")
+    kind[near.second[made]] = np.asarray(truth["kind"])[near.first[made]]
+    row = np.full(len(truth), -1)
+    order = np.argsort(-near.distance)
+    row[near.first[order]] = near.second[order]
+    return label, kind, row
+
+
+def _places(table: Table) -> FloatArray:
+    """Pixel positions, shape (n, 2)."""
+    return np.stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)], axis=1)

@@ -1,0 +1,95 @@
+"""Features are of what is seen, whatever unit, sign or neighbour in the table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.steps.classify.scenes import difference_of, science_of, star
+
+from diapipe.images import MaskPlane
+from diapipe.images.triplets import Triplets, cut_triplets
+from diapipe.steps.classify import feature_columns, feature_table
+
+SHAPE = (61, 61)
+
+
+@pytest.fixture
+def triplets(rng):
+    """A new star beside a constant one, a change of that, and a place where hardly a pixel is usable."""
+    new, old = star(SHAPE, x=20.3, y=30.2, flux=400.0), star(SHAPE, x=40.0, y=30.0, flux=3000.0)
+    mask = np.zeros(SHAPE, np.int32)
+    mask[5:25, 5:25] = int(MaskPlane.BAD)
+    difference = difference_of(new + 0.1 * old + rng.normal(0, 1, SHAPE), template=old, mask=mask)
+    science = science_of(1.1 * old + new)
+    return cut_triplets(difference, science, x=np.array([20.3, 40.0, 15.0]), y=np.array([30.2, 30.0, 15.0]), half=11)
+
+
+def test_the_unit_of_the_pixels_does_not_matter(triplets):
+    """Counts times a thousand have a million times the variance; equal to the rounding of float32."""
+    scaled = [np.float32(1000.0) * getattr(triplets, name) for name in ("science", "template", "difference")]
+    other = replace(
+        triplets, science=scaled[0], template=scaled[1], difference=scaled[2], variance=triplets.variance * 10**6
+    )
+    one, two = feature_columns(triplets), feature_columns(other)
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_what_faded_is_judged_as_what_appeared(triplets):
+    """Science and template swapped, the difference turned round."""
+    turned = replace(triplets, science=triplets.template, template=triplets.science, difference=-triplets.difference)
+    one, two = feature_columns(triplets), feature_columns(turned)
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_every_feature_is_a_number_where_anything_is_seen(triplets):
+    """And none where hardly a pixel of the source is usable."""
+    table = feature_table(triplets, tuple(feature_columns(triplets)))
+    assert np.isfinite(table[:2]).all()
+    assert np.isnan(table[2]).all()
+
+
+def test_a_source_is_judged_by_itself(triplets):
+    """Alone as among others."""
+    names = tuple(feature_columns(triplets))
+    np.testing.assert_allclose(feature_table(triplets[1:2], names), feature_table(triplets, names)[1:2], rtol=1e-9)
+
+
+def test_what_they_say(triplets):
+    """The S/N is that of a fit; the new star has no light under it, the other a tenth of its change's template."""
+    told = feature_columns(triplets)
+    norm = np.sqrt((triplets.psf[0] ** 2).sum())
+    assert told["log_snr"][0] == pytest.approx(np.log10(400.0 * norm), abs=np.log10(1.1))
+    assert told["static_ratio"][0] > 1.0
+    assert told["static_ratio"][1] == pytest.approx(-1.0, abs=0.05)
+    assert np.abs(told["chi2_core"][:2]).max() < 0.3
+    assert told["coverage"][0] == pytest.approx(1.0)
+
+
+def test_odd_numbers_under_the_mask_reach_no_feature(triplets):
+    """Infinities and huge values of pixels that are flagged."""
+    mask = triplets.mask.copy()
+    mask[:, 3, 4:8] = int(MaskPlane.BAD)
+    held = replace(triplets, mask=mask)
+    odd = {}
+    for name in ("science", "template", "difference"):
+        plane = getattr(triplets, name).copy()
+        plane[:, 3, 4:8] = [np.nan, np.inf, 1e30, -1e30]
+        odd[name] = plane
+    one, two = feature_columns(held), feature_columns(replace(held, **odd))
+    for name in one:
+        np.testing.assert_allclose(one[name], two[name], err_msg=name)
+
+
+def test_no_sources_no_features():
+    none = Triplets(
+        *(np.empty((0, 9, 9), np.float32) for _ in range(4)),
+        np.empty((0, 9, 9), np.int32),
+        np.empty((0, 9, 9), np.float32),
+        np.empty(0),
+        np.empty(0),
+    )
+    assert all(values.shape == (0,) for values in feature_columns(none).values())

@@ -62,7 +62,7 @@ class Seen:
     @property
     def n_pixels(self) -> int:
         """Of a cut-out."""
-        return self.psf.shape[1] * self.psf.shape[2]
+        return int(np.prod(self.psf.shape[1:]))
 
     @property
     def snr(self) -> FloatArray:

@@ -10,7 +10,11 @@ import pytest
 from astropy.table import Table
 
 from diapipe.report import PageContent
+from diapipe.report.page import environment
 from diapipe.report.pair_report import write_pair_report
+from diapipe.report.png import encode_png
+from diapipe.report.source_list import NumberColumn, SourceList, WordColumn, write_source_list
+from diapipe.report.stretch import grey_palette
 from diapipe.steps.summarize import summarize
 from toy_difference import toy_parts
 
@@ -295,7 +299,7 @@ def test_labels_set_by_keyboard_survive_a_reload_and_are_exported(small, visit):
     opened = visit(path)
     opened.press("r", "b", "u", "r", "k", "x")
     assert opened.cells(LABEL)[:5] == ["real", "bogus", "unsure", "", ""]
-    assert "3 of 120 labelled" in opened.page.locator("[data-part=tools]").text_content()
+    assert opened.page.get_by_text("3 of 120 labelled").get_attribute("title") == "1 real, 1 bogus, 1 unsure"
     opened.page.reload()
     assert opened.cells(LABEL)[:5] == ["real", "bogus", "unsure", "", ""]
     rows = exported(opened)
@@ -480,7 +484,7 @@ def test_without_scripts_the_first_rows_and_their_cutouts_are_there(small, visit
     assert opened.ids() == ids_of(table)[:50]
     assert "the first 50 of 120 sources" in opened.page.locator("noscript").text_content()
     assert any(url.endswith("cutouts/sources-0.png") for url in opened.asked)
-    assert not opened.page.locator("[data-part=tools]").is_visible()
+    assert not opened.page.locator("[data-part=tools], [data-part=missing]").filter(visible=True).count()
 
 
 def test_a_mark_on_the_difference_leads_to_its_source(small, visit):
@@ -506,10 +510,74 @@ def test_an_address_leads_to_a_source(small, visit):
     assert opened.current() == ids_of(table)[77]
 
 
+TWO_LISTS = """{% extends "base.html.jinja" %}
+{% from "source_list.html.jinja" import source_list %}
+{% block title %}Two lists{% endblock %}
+{% block look %}<link rel="stylesheet" href="assets/page.css">{% endblock %}
+{% block body %}
+<main id="main">{{ source_list(objects, "objects") }}{{ source_list(visits, "visits") }}</main>
+{% endblock %}
+"""
+
+
+@pytest.fixture
+def two_lists(tmp_path):
+    """A page of objects with pictures and links, and of visits, which nobody labels."""
+    names = [f"o{i}" for i in range(70)]
+    objects = SourceList(
+        caption="Objects",
+        what="objects",
+        order="as they came",
+        id_name="diaObjectId",
+        ids=names,
+        columns=[WordColumn(name="page", label="page", values=names, addresses=[f"{name}.html" for name in names])],
+        figures=["curve.png" if i else "" for i in range(70)],
+    )
+    seeing = NumberColumn(name="seeing", label="seeing", values=np.array([1.0, np.nan, 0.8]), limits="most")
+    visits = SourceList(
+        caption="Visits", what="visits", order="by time", ids=["1", "2", "3"], columns=[seeing], is_labelled=False
+    )
+    (tmp_path / "curve.png").write_bytes(encode_png(np.full((8, 8), 9, np.uint8), grey_palette()))
+    write_source_list(tmp_path, "objects", objects)
+    write_source_list(tmp_path, "visits", visits)
+    page = environment().from_string(TWO_LISTS).render(objects=objects, visits=visits)
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    return tmp_path / "index.html"
+
+
+def test_two_lists_on_a_page_keep_apart(two_lists, visit):
+    """Keys go to the list that was used last; what is not to be labelled is not."""
+    opened = visit(two_lists)
+    objects, visits = (opened.page.locator(f"#{name}") for name in ("objects", "visits"))
+    opened.press("j", "r")
+    assert objects.locator("td.label").all_text_contents()[:3] == ["", "real", ""]
+    visits.get_by_role("columnheader", name="seeing").get_by_role("button").click()
+    visits.locator("tbody tr").first.click()
+    opened.press("j", "r", "x")
+    assert visits.locator("tr[aria-current] small").text_content() == "3"
+    assert visits.locator("tbody small").all_text_contents() == ["1", "3", "2"]
+    assert visits.get_by_role("button", name="real").count() == visits.locator("td.label").count() == 0
+    assert objects.locator("tr[aria-current] small").text_content() == "o2"
+
+
+def test_a_list_shows_pictures_and_leads_to_pages(two_lists, visit):
+    """In place of cut-outs; a row without a picture has none."""
+    opened = visit(two_lists)
+    picture = opened.page.locator("#objects aside img")
+    assert not picture.is_visible()
+    opened.press("j")
+    assert picture.get_attribute("src") == "curve.png"
+    assert picture.get_attribute("alt") == "Of o1"
+    opened.press("n")
+    assert (
+        opened.page.locator("#objects").get_by_role("link", name="o55", exact=True).get_attribute("href") == "o55.html"
+    )
+
+
 def test_a_page_that_lost_its_data_says_so(small, visit, tmp_path):
     """Moved without the folder beside it, it still has its first rows."""
     (tmp_path / "index.html").write_bytes(small[0].read_bytes())
     opened = visit(tmp_path / "index.html")
-    assert "data/sources.js was not found beside the page" in opened.page.locator("[data-part=missing]").text_content()
+    assert opened.page.get_by_text("data/sources.js was not found beside the page").is_visible()
     assert len(opened.ids()) == 50
     opened.complaints.clear()  # the browser's own, of the missing files

@@ -25,6 +25,8 @@ from diapipe.report.triplet_sheets import write_sheets
 
 PAGE_ROWS = 50
 """Rows at a time."""
+MOST_CHOICES = 60
+"""Different words of a column, at most, that a reader may choose from to filter."""
 ASSETS = ("page.css", "theme.js", "sources.js")
 """Files beside the pages of a report."""
 
@@ -110,7 +112,8 @@ class WordColumn:
         code = {word: k for k, word in enumerate(words)}
         links = {"addresses": list(self.addresses)} if self.addresses else {}
         values = [code[word] for word in self.values]
-        return {"kind": "word", "words": words, "values": values, "filter": self.is_filter, **links}
+        is_filter = self.is_filter and len(words) <= MOST_CHOICES
+        return {"kind": "word", "words": words, "values": values, "filter": is_filter, **links}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,6 +159,8 @@ class SourceList:
         What is told of them.
     cutouts
         Science, template, difference of each row, or None.
+    is_labelled
+        Whether a reader may label rows as real, bogus or unsure.
     figures
         Address of a picture of each row, shown enlarged ("" for none), and no cut-outs needed: a light curve.
     """
@@ -167,6 +172,7 @@ class SourceList:
     ids: Sequence[str]
     columns: Sequence[ListColumn]
     cutouts: DrawnCutouts | None = None
+    is_labelled: bool = True
     figures: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -233,6 +239,7 @@ def _plain(source_list: SourceList, sheets: dict[str, Any] | None) -> dict[str, 
         "what": source_list.what,
         "order": source_list.order,
         "page_rows": PAGE_ROWS,
+        "labelled": source_list.is_labelled,
         "id_name": source_list.id_name,
         "ids": [str(i) for i in source_list.ids],
         "columns": [

@@ -17,7 +17,7 @@
   bar.append(play, close);
   pictures.forEach((p, i) => p.onclick = e => {
     const mark = e.target.closest("circle");
-    if (mark && window.diapipe && diapipe.goTo("sources", Number(mark.id.slice(1)))) return;
+    if (mark && window.diapipe && diapipe.goTo($(".sources").id, Number(mark.id.slice(1)))) return;
     paint(i);
     dialog.showModal();
     if (!calm) run();

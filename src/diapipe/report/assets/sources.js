@@ -9,10 +9,12 @@ window.diapipe ??= (() => {
   const AHEAD = "300px";  // cut-outs are loaded this long before they come into sight
   const KEYS = [
     ["j or ↓", "next"], ["k or ↑", "previous"], ["n", "next page"], ["p", "previous page"],
-    ["r", "label as real, and go on"], ["b", "label as bogus, and go on"], ["u", "label as unsure, and go on"],
-    ["x", "take the label off"], ["space", "blink, or stop"], ["1 2 3", "hold one image"],
     ["f", "go to the filters"], ["Esc", "leave a field, or this help"], ["?", "this help"],
   ];
+  const LABEL_KEYS = [
+    ["r", "label as real, and go on"], ["b", "label as bogus, and go on"], ["u", "label as unsure, and go on"], ["x", "take the label off"],
+  ];
+  const BLINK_KEYS = [["space", "blink, or stop"], ["1 2 3", "hold one image"]];
   const ONLY_WITH_FOCUS = "diapipe.keysOff";
   const lists = new Map();
   let active = null;  // the list that keys go to
@@ -71,13 +73,14 @@ window.diapipe ??= (() => {
     },
     word: {
       text: (column, i) => column.words[column.values[i]],
-      key: (column, i) => column.words[column.values[i]],
+      key: (column, i) => column.words[column.values[i]] || null,
     },
     flags: {
       text: (column, i) => column.values[i].map(code => column.words[code]).join(", "),
       key: (column, i) => KINDS.flags.text(column, i) || null,
     },
   };
+  const CELL_CLASSES = { number: "n", word: "", flags: "words" };
   const textOf = (column, i) => KINDS[column.kind].text(column, i);
   const titleOf = column => column.unit ? `${column.label}, ${column.unit}` : column.label;
 
@@ -241,7 +244,7 @@ window.diapipe ??= (() => {
       this.labels = Object.entries(LABELS).map(([label, key]) => keyed(label, key, () => onlabel(label), { className: "label " + label, value: label }));
       this.told = make("dl");
       const buttons = make("div", { className: "buttons", attributes: { role: "group", "aria-label": "Label" } }, ...this.labels, keyed("none", "x", () => onlabel("")));
-      this.parts = [this.title, this.blinker?.element, this.figure, buttons, this.told].filter(Boolean);
+      this.parts = [this.title, this.blinker?.element, this.figure, data.labelled && buttons, this.told].filter(Boolean);
       if (!isCalm()) this.blinker?.start();
     }
 
@@ -270,7 +273,7 @@ window.diapipe ??= (() => {
     constructor(data, labels, onchange) {
       this.tests = [];
       const fields = data.columns.flatMap(column => this.fields(column));
-      fields.push(this.choice("label", ["no label", ...Object.keys(LABELS)], (word, i) => (labels.get(data.ids[i]) || "no label") === word));
+      if (data.labelled) fields.push(this.choice("label", ["no label", ...Object.keys(LABELS)], (word, i) => (labels.get(data.ids[i]) || "no label") === word));
       fields.push(this.search(data));
       this.form = make("form", { className: "filters", onsubmit: event => event.preventDefault(), attributes: { "aria-label": "Filters" } }, ...fields);
       this.onchange = onchange;
@@ -286,7 +289,7 @@ window.diapipe ??= (() => {
     fields(column) {
       if (column.kind === "number") return column.limits.split(" ").filter(Boolean).map(limit => this.limit(column, limit));
       if (column.kind === "flags") return column.words.length ? [this.flags(column)] : [];
-      return column.filter && column.words.length > 1 ? [this.choice(column.label, column.words, (word, i) => textOf(column, i) === word)] : [];
+      return column.filter && column.words.length > 1 ? [this.choice(column.label, column.words.filter(Boolean), (word, i) => textOf(column, i) === word)] : [];
     }
 
     limit(column, which) {
@@ -355,7 +358,7 @@ window.diapipe ??= (() => {
       this.part("missing").remove();
       this.buildHead();
       this.filters = new Filters(this.data, this.labels, () => this.filter());
-      this.help = helpDialog();
+      this.help = helpDialog([...KEYS, ...(this.data.labelled ? LABEL_KEYS : []), ...(this.triplets ? BLINK_KEYS : [])]);
       this.tools().forEach(tool => this.part("tools").append(tool));
       this.part("tools").hidden = false;
       this.look = new Look(this.data, this.triplets, label => this.label(label));
@@ -371,20 +374,21 @@ window.diapipe ??= (() => {
         cells[k + 1].replaceChildren(button(titleOf(column), () => this.sort(column)));
         return cells[k + 1];
       });
-      cells[0].after(make("th", { scope: "col" }, "label"));
+      if (this.data.labelled) cells[0].after(make("th", { scope: "col" }, "label"));
     }
 
     tools() {
-      this.progress = make("progress", { max: 1, attributes: { "aria-label": "labelled" } });
-      this.done = make("span", { className: "note" });
-      const labelling = make("div", { className: "tools" }, this.progress, this.done, ...this.csvControls(), keyed("keys", "?", () => this.help.showModal()));
-      const paging = make("div", { className: "tools" }, ...this.pageControls(), ...this.orderControls());
-      return [this.filters.form, labelling, paging, this.help];
+      const labelling = make("div", { className: "tools" }, ...this.labelControls());
+      const keys = keyed("keys", "?", () => this.help.showModal());
+      const paging = make("div", { className: "tools" }, ...this.pageControls(), ...this.orderControls(), keys);
+      return [this.filters.form, ...(this.data.labelled ? [labelling] : []), paging, this.help];
     }
 
-    csvControls() {
+    labelControls() {
+      this.progress = make("progress", { max: 1, attributes: { "aria-label": "labelled" } });
+      this.done = make("span", { className: "note" });
       const file = make("input", { type: "file", accept: ".csv,text/csv", hidden: true, onchange: () => this.importCsv(file) });
-      return [button("export labels", () => this.exportCsv()), button("import labels", () => file.click()), file];
+      return [this.progress, this.done, button("export labels", () => this.exportCsv()), button("import labels", () => file.click()), file];
     }
 
     pageControls() {
@@ -452,15 +456,16 @@ window.diapipe ??= (() => {
     paint() {
       const body = this.table.tBodies[0], shown = this.rows.slice(this.first, this.first + this.data.page_rows);
       body.replaceChildren(...shown.map(i => this.row(i)));
-      if (!shown.length) body.append(make("tr", {}, make("td", { colSpan: this.columns.length + 2 }, `No ${this.data.what} pass these filters.`)));
+      if (!shown.length) body.append(make("tr", {}, make("td", { colSpan: this.table.tHead.rows[0].cells.length }, `No ${this.data.what} pass these filters.`)));
       this.paintCounts();
       this.mark();
     }
 
     row(i) {
       const label = this.labels.get(this.data.ids[i]), id = make("small", {}, this.data.ids[i]);
-      const head = make("th", { scope: "row" }, ...(this.triplets ? [this.triplets.thumbnail(i)] : []), id);
-      return make("tr", { tabIndex: -1 }, head, make("td", { className: "label " + label }, label), ...this.columns.map(column => cell(column, i)));
+      const cells = [make("th", { scope: "row" }, ...(this.triplets ? [this.triplets.thumbnail(i)] : []), id)];
+      if (this.data.labelled) cells.push(make("td", { className: "label " + label }, label));
+      return make("tr", { tabIndex: -1 }, ...cells, ...this.columns.map(column => cell(column, i)));
     }
 
     paintCounts() {
@@ -476,9 +481,12 @@ window.diapipe ??= (() => {
     }
 
     paintProgress() {
-      const n = this.rows.length, done = this.rows.filter(i => this.labels.get(this.data.ids[i])).length;
-      this.progress.value = n ? done / n : 0;
-      this.done.textContent = `${grouped(done)} of ${grouped(n)} labelled`;
+      if (!this.data.labelled) return;
+      const labels = this.rows.map(i => this.labels.get(this.data.ids[i])).filter(Boolean), n = this.rows.length;
+      const each = Object.keys(LABELS).map(label => [labels.filter(given => given === label).length, label]);
+      this.progress.value = n ? labels.length / n : 0;
+      this.done.textContent = `${grouped(labels.length)} of ${grouped(n)} labelled`;
+      this.done.title = each.map(([count, label]) => `${grouped(count)} ${label}`).join(", ");
     }
 
     /** Show which row is the selected one, in the table and enlarged beside it. */
@@ -539,7 +547,7 @@ window.diapipe ??= (() => {
 
     label(label, { goOn = false } = {}) {
       const i = this.rows[this.selected];
-      if (i === undefined) return;
+      if (i === undefined || !this.data.labelled) return;
       const isKept = this.labels.put(this.data.ids[i], label), cell = this.currentRow().cells[1];
       cell.textContent = label;
       cell.className = "label " + label;
@@ -583,12 +591,12 @@ window.diapipe ??= (() => {
   function cell(column, i) {
     const text = textOf(column, i), address = column.addresses?.[i];
     const content = address ? make("a", { href: address }, text) : column.name === "kind" ? make("span", { className: `kind ${text}` }, text) : text;
-    return make("td", { className: column.kind === "number" ? "n" : "" }, content);
+    return make("td", { className: CELL_CLASSES[column.kind] }, content);
   }
 
   /** What the keys do, and the choice of having them only inside of a list. */
-  function helpDialog() {
-    const terms = KEYS.flatMap(([key, meaning]) => [make("dt", {}, key), make("dd", {}, meaning)]);
+  function helpDialog(keys) {
+    const terms = keys.flatMap(([key, meaning]) => [make("dt", {}, key), make("dd", {}, meaning)]);
     const only = make("input", { type: "checkbox", checked: store.get(ONLY_WITH_FOCUS) !== null });
     only.addEventListener("change", () => { if (only.checked) store.set(ONLY_WITH_FOCUS, "1"); else store.remove(ONLY_WITH_FOCUS); });
     const choice = make("label", { className: "note" }, only, " only while the table has the focus");

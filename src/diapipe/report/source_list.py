@@ -176,9 +176,11 @@ class SourceList:
     figures: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        lengths = {"ids": len(self.ids), **{column.name: len(column.values) for column in self.columns}}
+        lengths = {column.name: len(column.values) for column in self.columns}
         if self.cutouts is not None:
             lengths["cutouts"] = len(self.cutouts)
+        if self.figures:
+            lengths["figures"] = len(self.figures)
         wrong = {name: n for name, n in lengths.items() if n != len(self.ids)}
         if wrong:
             raise InputError(f"a list of {len(self.ids)} {self.what} has columns of other lengths: {wrong}")

@@ -4,6 +4,7 @@
 
 window.diapipe ??= (() => {
   const LABELS = { real: "r", bogus: "b", unsure: "u" };
+  const REFUSALS = ["older than what is here", "of sources that are not in this list", "that are no label"];
   const MINUS = "\u2212", MISSING = "\u2013";
   const BLINK_MS = 600, CALM_BLINK_MS = 1500;
   const AHEAD = "300px";  // cut-outs are loaded this long before they come into sight
@@ -130,24 +131,29 @@ window.diapipe ??= (() => {
     }
 
     /** Take labels from a table; the later of two for one source stands. Returns a sentence. */
-    take(text) {
-      const [head = "", ...lines] = text.trim().split(/\r?\n/);
-      const names = head.split(",").map(name => name.trim());
+    take(text, now = new Date().toISOString()) {
+      const [names, ...rows] = text.trim().split(/\r?\n/).map(cellsOf);
       const [id, label, at] = [this.idName, "label", "labelled_at"].map(name => names.indexOf(name));
       if (id < 0 || label < 0) return `No labels in this file: its first line needs ${this.idName} and label.`;
-      let taken = 0, older = 0, unknown = 0, wrong = 0;
-      for (const cells of lines.map(line => line.split(",").map(cell => cell.trim()))) {
-        const when = cells[at] ?? "";
-        if (!(cells[label] in LABELS)) wrong += 1;
-        else if (!this.ids.has(cells[id])) unknown += 1;
-        else if ((this.of.get(cells[id])?.[1] ?? "") > when) older += 1;
-        else { this.of.set(cells[id], [cells[label], when]); taken += 1; }
-      }
+      const refusals = rows.map(cells => this.takeOne(cells[id], cells[label], cells[at] || now));
       this.keep();
-      const left = [older && `${older} older than what is here`, unknown && `${unknown} of sources that are not in this list`, wrong && `${wrong} that are no label`];
-      return [`${taken} of ${lines.length} labels taken`, ...left.filter(Boolean)].join("; ") + ".";
+      const count = why => refusals.filter(refusal => refusal === why).length;
+      const left = REFUSALS.filter(count).map(why => `${count(why)} ${why}`);
+      return [`${count("")} of ${rows.length} labels taken`, ...left].join("; ") + ".";
+    }
+
+    /** Why a label is not taken; "" if it is. */
+    takeOne(id, label, at) {
+      const [OLDER, UNKNOWN, WRONG] = REFUSALS;
+      if (!Object.hasOwn(LABELS, label)) return WRONG;
+      if (!this.ids.has(id)) return UNKNOWN;
+      if ((this.of.get(id)?.[1] ?? "") > at) return OLDER;
+      this.of.set(id, [label, at]);
+      return "";
     }
   }
+
+  const cellsOf = line => line.split(",").map(cell => cell.trim().replace(/^"(.*)"$/, "$1"));
 
   /* ---- cut-outs: one line of three in the table, and the enlarged one that blinks ---- */
 
@@ -402,8 +408,7 @@ window.diapipe ??= (() => {
 
     orderControls() {
       const names = this.data.columns.map((column, k) => new Option(column.label, k));
-      const choose = () => { this.isDown = true; this.byColumn = this.data.columns[this.order.value] ?? null; this.arrange(); };
-      this.order = make("select", { onchange: choose }, new Option(this.data.order, ""), ...names);
+      this.order = make("select", { onchange: () => this.sort(this.data.columns[this.order.value] ?? null) }, new Option(this.data.order, ""), ...names);
       this.direction = button("", () => { this.isDown = !this.isDown; this.arrange(); });
       return [make("label", { className: "order" }, "order ", this.order), this.direction];
     }
@@ -426,7 +431,7 @@ window.diapipe ??= (() => {
     }
 
     sort(column) {
-      this.isDown = column !== this.byColumn || !this.isDown;
+      this.isDown = column === this.byColumn ? !this.isDown : column?.kind === "number";
       this.byColumn = column;
       this.arrange();
     }
@@ -455,6 +460,7 @@ window.diapipe ??= (() => {
 
     paint() {
       const body = this.table.tBodies[0], shown = this.rows.slice(this.first, this.first + this.data.page_rows);
+      this.triplets?.onSight.disconnect();
       body.replaceChildren(...shown.map(i => this.row(i)));
       if (!shown.length) body.append(make("tr", {}, make("td", { colSpan: this.table.tHead.rows[0].cells.length }, `No ${this.data.what} pass these filters.`)));
       this.paintCounts();

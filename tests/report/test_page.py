@@ -116,6 +116,15 @@ def test_sky_sources_are_neither_listed_nor_marked(rng):
     assert render_page(replace(content, dia_sources=vstack([found, sky]))) == render_page(content)
 
 
+def test_reliability_is_a_column_where_it_is_told(rng):
+    parts = toy_parts(rng)
+    assert 'data-key="reliability"' not in render_page(content_of(parts))
+    parts["dia_sources"]["reliability"] = np.float32([0.98, 0.97, 0.96, np.nan])
+    text = render_page(content_of(parts))
+    assert 'data-key="reliability"' in text
+    assert all(f'<td class="n">{cell}</td>' in text for cell in ("0.98", "0.97", "0.96", "\u2013"))
+
+
 def test_names_of_files_are_escaped(rng):
     content = content_of(toy_parts(rng))
     summary = json.loads(json.dumps(content.summary))

@@ -11,6 +11,7 @@ from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.mask import MaskPlane
 from diapipe.images.psf import Psf
 from diapipe.images.psf.lattice import PsfLattice
+from diapipe.images.squares import Squares
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.psf_photometry import blended
 from diapipe.numerics.shifting import shift_stacks
@@ -91,45 +92,20 @@ def cut_triplets(difference: Difference, science: Exposure, *, x: FloatArray, y:
     """
     planes, box = difference.exposure.masked_image, difference.box
     lattice = PsfLattice.around(_psf_of(difference.exposure), x=x, y=y, box=box).drawn
-    column, row = np.floor(x + 0.5).astype(np.int64), np.floor(y + 0.5).astype(np.int64)
-    dx, dy = x - column, y - row
-    around = _Squares.around(column - box.x0, row - box.y0, half, box.shape)
+    dx, dy = x - np.floor(x + 0.5), y - np.floor(y + 0.5)
+    around = Squares.around(box, x=x, y=y, half=half)
     seen, matched = science.masked_image[box].image, difference.matched_template
-    mask = planes.mask[around.pixels]
-    mask[~around.on_image] = int(OFF_IMAGE)
     science_pixels, difference_pixels = around.values(seen), around.values(planes.image)
     return Triplets(
         science=science_pixels,
         template=science_pixels - difference_pixels if matched is None else around.values(matched.image),
         difference=difference_pixels,
         variance=around.values(planes.variance),
-        mask=mask,
+        mask=around.bits(planes.mask, off_image=int(OFF_IMAGE)),
         psf=_drawn(lattice, dx, dy, 2 * half + 1),
         dx=dx,
         dy=dy,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Squares:
-    """Pixels of squares around places, moved on to the image, and which of them were on it."""
-
-    pixels: tuple[IntArray, IntArray]
-    on_image: BoolArray
-
-    @classmethod
-    def around(cls, column: IntArray, row: IntArray, half: int, shape: tuple[int, int]) -> _Squares:
-        """Squares of ``2 half + 1`` pixels, in array coordinates."""
-        offset = np.arange(-half, half + 1)
-        rows, columns = (row[:, None] + offset)[:, :, None], (column[:, None] + offset)[:, None, :]
-        on = rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)
-        return cls(on, (on[0] == rows) & (on[1] == columns))
-
-    def values(self, plane: Float32Array) -> Float32Array:
-        """Pixels of a plane; NaN off the image."""
-        found = plane[self.pixels]
-        found[~self.on_image] = np.nan
-        return found
 
 
 def _drawn(lattice: PsfLattice, dx: FloatArray, dy: FloatArray, side: int) -> Float32Array:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.errors import InputError
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, MaskedImage
-from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray, MaskArray
+from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage
+from diapipe.images.squares import Squares
+from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.report.content import PageContent
 from diapipe.report.png import ByteArray, data_url, encode_png
@@ -98,69 +99,27 @@ def draw_cutouts(content: PageContent, *, x: FloatArray, y: FloatArray, side: in
     skies = {name: np.float32(median(thinned(plane, _SAMPLE))) for name, plane in inputs.items()}
     entries = np.zeros((len(x), side, (len(inputs) + 1) * side), np.uint8)
     for some in _portions(len(x)):
-        around = _Surroundings.of(masked.box, x[some], y[some], side)
-        stamps = [around.cut(plane) - skies[name] for name, plane in inputs.items()]
+        around = Squares.around(masked.box, x=x[some], y=y[some], half=side // 2)
+        stamps = [around.values(plane) - skies[name] for name, plane in inputs.items()]
         stamps.append(_usable(around, masked))
         entries[some] = _drawn(np.concatenate(stamps, axis=2), noise=_noise(around, masked))
     return DrawnCutouts((*inputs, "difference"), entries)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Surroundings:
-    """Squares of pixels around n sources: indices along both axes of the image, and which of them are on it."""
-
-    rows: IntArray
-    columns: IntArray
-    box: Box
-
-    @classmethod
-    def of(cls, box: Box, x: FloatArray, y: FloatArray, side: int) -> _Surroundings:
-        steps = np.arange(side) - side // 2
-        return cls(_pixels(y - box.y0)[:, None] + steps, _pixels(x - box.x0)[:, None] + steps, box)
-
-    def cut(self, plane: Float32Array) -> Float32Array:
-        """Pixels of a plane, shape (n, side, side); NaN beyond the image."""
-        rows, columns = self._nearest()
-        taken = plane[rows[:, :, None], columns[:, None, :]].astype(np.float32)
-        taken[((rows != self.rows)[:, :, None] | (columns != self.columns)[:, None, :])] = np.nan
-        return taken
-
-    def of_mask(self, mask: MaskArray) -> MaskArray:
-        """Bits of these pixels; beyond the image those of its nearest pixel."""
-        rows, columns = self._nearest()
-        return np.asarray(mask[rows[:, :, None], columns[:, None, :]])
-
-    def of_middle(self, plane: Float32Array) -> Float32Array:
-        """The pixel that holds each source, shape (n,), or the nearest of the image."""
-        rows, columns = self._nearest()
-        middle = rows.shape[1] // 2
-        return np.asarray(plane[rows[:, middle], columns[:, middle]])
-
-    def _nearest(self) -> tuple[IntArray, IntArray]:
-        """Rows and columns, moved onto the image where they are off it."""
-        height, width = self.box.shape
-        return np.clip(self.rows, 0, height - 1), np.clip(self.columns, 0, width - 1)
-
-
-def _pixels(coordinates: FloatArray) -> IntArray:
-    """The pixels that hold coordinates, as `pixel_of`; far off the image for a position that is not known."""
-    return np.floor(np.nan_to_num(coordinates, nan=-1e6) + 0.5).astype(np.int64)
 
 
 def _portions(n: int) -> Iterator[slice]:
     return (slice(first, first + _AT_A_TIME) for first in range(0, n, _AT_A_TIME))
 
 
-def _usable(around: _Surroundings, masked: MaskedImage) -> Float32Array:
+def _usable(around: Squares, masked: MaskedImage) -> Float32Array:
     """Cut-outs of the difference; NaN where the mask calls a pixel unusable."""
-    stamps = around.cut(masked.image)
-    stamps[(around.of_mask(masked.mask) & np.int32(int(UNUSABLE_DIFFERENCE))) != 0] = np.nan
+    stamps = around.values(masked.image)
+    stamps[(around.bits(masked.mask) & np.int32(int(UNUSABLE_DIFFERENCE))) != 0] = np.nan
     return stamps
 
 
-def _noise(around: _Surroundings, masked: MaskedImage) -> Float32Array:
+def _noise(around: Squares, masked: MaskedImage) -> Float32Array:
     """Noise of the difference in the middle of each, shape (n, 1, 1); 1 where it is not known."""
-    variance = around.of_middle(masked.variance)
+    variance = around.middles(masked.variance)
     known = np.isfinite(variance) & (variance > 0)
     return np.sqrt(np.where(known, variance, 1.0), dtype=np.float32)[:, None, None]
 

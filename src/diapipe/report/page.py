@@ -51,6 +51,7 @@ def _values(content: PageContent) -> dict[str, Any]:
         **values_of_pair(content),
         "sheet": cutout_sheet(content, x=x, y=y, side=cutout_side(fwhm_px(content))),
         "rows": rows,
+        "has_reliability": "reliability" in content.dia_sources.colnames,
         "has_sky": bool(np.isfinite(column(content.dia_sources, "ra")).any()),
         "listed_words": listed_words(
             content.summary["counts"], n_good=sum(not row.is_bad for row in rows), n_bad=sum(row.is_bad for row in rows)

@@ -42,6 +42,7 @@ class Row:
     dec: str
     flux: str
     snr: float
+    reliability: float
     sort_flux: float
     remarks: str
 
@@ -67,7 +68,7 @@ def listed(dia_sources: Table) -> IntArray:
 
 def rows_of(dia_sources: Table, index: IntArray) -> list[Row]:
     """The listed sources, in the order of ``index``."""
-    names = ("x", "y", "ra", "dec", "psfFlux", "psfFluxErr", "snr", "dp_bad")
+    names = ("x", "y", "ra", "dec", "psfFlux", "psfFluxErr", "snr", "reliability", "dp_bad")
     chosen = dia_sources[index]
     columns = {name: column(chosen, name) for name in names}
     kind, remarks = kinds(chosen), [", ".join(words) for words in flag_words(chosen)]
@@ -103,6 +104,7 @@ def _row(index: int, value: dict[str, float], kind: str, remarks: str) -> Row:
         dec=fixed(value["dec"], 5),
         flux=with_error(value["psfFlux"], value["psfFluxErr"]),
         snr=value["snr"],
+        reliability=value["reliability"],
         sort_flux=value["psfFlux"] if np.isfinite(value["psfFlux"]) else 0.0,
         remarks=remarks,
     )

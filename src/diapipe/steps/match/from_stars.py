@@ -20,6 +20,7 @@ from diapipe.numerics.kernel_bases import noise_products
 from diapipe.numerics.kernel_penalties import Penalty
 from diapipe.steps.match.base import AbstractMatcher
 from diapipe.steps.match.candidates import AbstractCandidates, Chosen, Spread
+from diapipe.steps.match.counterparts import without_counterpart
 from diapipe.steps.match.cuts import CandidateCuts
 from diapipe.steps.match.direction import Direction, stamp_half
 from diapipe.steps.match.fit import Fit, FitOptions, fit_stamps
@@ -150,6 +151,7 @@ class StarMatcher(AbstractMatcher):
         products = noise_products(sized.basis, noise_correlation)
         stamps = weighted(stamps, self.weighting, sized=sized, products=products, with_background=with_background)
         why = ["" if part > LEAST_USABLE else "masked pixels" for part in stamps.good.mean(axis=1)]
+        why = without_counterpart(stamps.echo[:, 0], stamps.echo[:, 1], why)
         penalty = None
         if sized.roughness is not None and not all(why):
             penalty = sized.penalty(stamps.sums(stamps.good, is_precise=True).select(_usable(why)), products)

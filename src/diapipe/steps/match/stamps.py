@@ -14,6 +14,7 @@ from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
 from diapipe.numerics.convolution import filled
 from diapipe.numerics.kernel_bases import KernelBasis, StampConvolver
 from diapipe.numerics.stamp_sums import StampSums
+from diapipe.steps.match.counterparts import echo
 
 MODEL_FLOOR = 0.002
 """Error allowed to a kernel model, as a fraction of the pixel: keeps a few very bright stars from ruling the fit."""
@@ -51,6 +52,8 @@ class Stamps:
         Stamps are ``side`` by ``side`` pixels.
     flux_ratio
         Rough ratio of the fluxes in the reference to those in the target.
+    echo
+        Part of each candidate's light that the target has, and its error, by `counterparts.echo`; shape (n_stamps, 2).
     weighting
         Variance by which the pixels are weighted, where that is not ``variance``; same shape.
     """
@@ -64,6 +67,7 @@ class Stamps:
     target_variance: Float32Array
     good: BoolArray
     side: int
+    echo: FloatArray
     flux_ratio: float = 1.0
     weighting: Float32Array | None = None
 
@@ -147,7 +151,7 @@ def cut_stamps(
     n, n_pixels = len(x), side * side
     regressors = np.ones((n, len(basis) + 1, n_pixels), np.float32)
     values, variance = np.empty((n, n_pixels), np.float32), np.empty((n, n_pixels), np.float32)
-    carried, fluxes = np.empty((n, n_pixels), np.float32), np.full((n, 2), np.nan)
+    carried, fluxes, echoes = np.empty((n, n_pixels), np.float32), np.full((n, 2), np.nan), np.empty((n, 2))
     good = np.empty((n, n_pixels), np.bool_)
     convolve, thinning = StampConvolver(basis, side), max(1, n // ENOUGH_FLUXES)
     for k in range(n):
@@ -156,14 +160,16 @@ def cut_stamps(
         usable = wide.usable(bad_planes)
         stamp = wide.image if usable.all() else filled(wide.image, usable)
         regressors[k, :-1] = convolve(np.ascontiguousarray(stamp, dtype=np.float32))
-        fit = there.usable(bad_planes) & ~_spoiled(wide, usable)[reach : reach + side, reach : reach + side]
+        middle = slice(reach, reach + side), slice(reach, reach + side)
+        fit = there.usable(bad_planes) & ~_spoiled(wide, usable)[middle]
         here = wide[inner].variance
         good[k] = fit.ravel()
         values[k] = np.where(fit, there.image, 0.0).ravel()
         variance[k] = np.where(fit, there.variance, 1.0).ravel()
         carried[k] = np.where(fit & np.isfinite(here), here, 0.0).ravel()
+        echoes[k] = echo(stamp[middle], there.image, here, fit & np.isfinite(here))
         if k % thinning == 0 and fit.mean() > 0.5:
-            fluxes[k] = _flux(there.image, fit), _flux(stamp[reach : reach + side, reach : reach + side], fit)
+            fluxes[k] = _flux(there.image, fit), _flux(stamp[middle], fit)
     ratio = _flux_ratio(fluxes)
     expected = variance + np.float32(noise_gain * ratio**2) * carried
     return Stamps(
@@ -176,6 +182,7 @@ def cut_stamps(
         target_variance=carried,
         good=good,
         side=side,
+        echo=echoes,
         flux_ratio=ratio,
     )
 

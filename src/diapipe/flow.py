@@ -26,7 +26,7 @@ from diapipe.steps.clean import Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import decorrelate
 from diapipe.steps.detect import Detections, detect, sky_sources
 from diapipe.steps.force import with_static_error
-from diapipe.steps.inject import InjectedPair, Injection, inject_pair
+from diapipe.steps.inject import InjectedPair, Injection, choose, given_on, inject_pair
 from diapipe.steps.match import Match, match
 from diapipe.steps.measure import measure, with_sky_sources
 from diapipe.steps.subtract import (
@@ -159,7 +159,8 @@ def difference_pair(
     injected: Table | None = None
     if recipe.inject is not None:
         with stage("inject"):
-            of_science, of_template, injected = _injected(of_science, of_template, recipe.inject, is_tiled=bool(tiles))
+            sources = _chosen(of_science, recipe.inject, is_tiled=bool(tiles))
+            of_science, of_template, injected = _injected(of_science, of_template, sources, seed=recipe.inject.seed)
     with stage("align template"):
         registration, aligned = _aligned(of_science, of_template, tiles, recipe)
         of_template = of_template.without_pixels()
@@ -227,7 +228,12 @@ def _characterized(exposure: Exposure, recipe: Recipe) -> tuple[Characterized, l
 
 
 def with_injections(
-    science: Exposure, template: Exposure, *, options: Injection | None = None, recipe: Recipe | None = None
+    science: Exposure,
+    template: Exposure,
+    *,
+    options: Injection | None = None,
+    catalog: Table | None = None,
+    recipe: Recipe | None = None,
 ) -> InjectedPair:
     """Two images as they were given, with sources of known truth added.
 
@@ -240,6 +246,9 @@ def with_injections(
         On any grids.
     options
         Which sources; the defaults where left out.
+    catalog
+        Those of a catalogue instead (`diapipe.catalogs.injection_catalog.injection_catalog`); of ``options`` the seed
+        of the photons counts.
     recipe
         How the images are characterized.
 
@@ -250,9 +259,11 @@ def with_injections(
     NoWorkError
         If it has not enough stars for a PSF.
     """
-    recipe = recipe or Recipe()
+    recipe, options = recipe or Recipe(), options or Injection()
     of_science, of_template = (_characterized(image, recipe)[0] for image in (science, template))
-    lit_science, lit_template, sources = _injected(of_science, of_template, options or Injection(), is_tiled=False)
+    given = None if catalog is None else given_on(of_science.exposure, catalog)
+    chosen = _chosen(of_science, options, is_tiled=False) if given is None else given
+    lit_science, lit_template, sources = _injected(of_science, of_template, chosen, seed=options.seed)
     return InjectedPair(
         science=_plus_light(science, of_science.exposure, lit_science.exposure),
         template=_plus_light(template, of_template.exposure, lit_template.exposure),
@@ -270,17 +281,27 @@ def _plus_light(image: Exposure, before: Exposure, after: Exposure) -> Exposure:
     return replace(image, masked_image=added)
 
 
+def _chosen(science: Characterized, options: Injection, *, is_tiled: bool) -> Table:
+    """Sources of a recipe; none fades in a template of several images, which are blended anew."""
+    return choose(
+        science.exposure,
+        science.stars,
+        options=replace(options, faded=0.0) if is_tiled else options,
+        rng=_generator_of(science.exposure, seed=options.seed),
+    )
+
+
 def _injected(
-    science: Characterized, template: Characterized, options: Injection, *, is_tiled: bool
+    science: Characterized, template: Characterized, sources: Table, *, seed: int
 ) -> tuple[Characterized, Characterized, Table]:
-    """Both images with sources in them; a template of several images, which are blended anew, gets none."""
+    """Both images with sources in them, and those that are on both."""
     pair = inject_pair(
         science.exposure,
         science.stars,
         template.exposure,
         template.stars,
-        options=replace(options, faded=0.0) if is_tiled else options,
-        rng=_generator_of(science.exposure, seed=options.seed),
+        sources=sources,
+        rng=_generator_of(science.exposure, seed=seed, of="photons"),
     )
     return replace(science, exposure=pair.science), replace(template, exposure=pair.template), pair.sources
 
@@ -362,9 +383,9 @@ def _classified(difference: Difference, dia_sources: Table, science: Exposure, r
     return classify(difference, dia_sources, science=science, algorithm=recipe.classifier)
 
 
-def _generator_of(exposure: Exposure, *, seed: int | None = None) -> np.random.Generator:
-    """A generator for each exposure, the same every time; another for each seed."""
-    place = [abs(exposure.info.visit), abs(exposure.info.detector)]
+def _generator_of(exposure: Exposure, *, seed: int | None = None, of: str = "") -> np.random.Generator:
+    """A generator for each exposure, the same every time; another for each seed, and for each thing drawn."""
+    place = [abs(exposure.info.visit), abs(exposure.info.detector), *of.encode()]
     return np.random.default_rng(place if seed is None else [seed, *place])
 
 

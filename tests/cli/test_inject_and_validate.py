@@ -115,6 +115,24 @@ def test_seed_chooses(pair, tmp_path):
     assert not np.array_equal(first["x"], second["x"])
 
 
+def test_a_catalogue_is_put_in_as_it_is(pair, tmp_path, capsys):
+    """Where and how bright the file says, one of them into the template; what it lacks is said."""
+    path = tmp_path / "given.csv"
+    path.write_text("id,x,y,mag,is_faded\n7,200.5,210.25,20.0,False\n9,300.0,120.0,20.5,True\n")
+    words = ["inject", str(pair / "science.fits"), str(pair / "template.fits"), "--sources", str(path), "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    truth = read_parquet(tmp_path / "out" / "injected.parquet")
+    assert truth["injectionId"].tolist() == [7, 9]
+    assert truth["x"].tolist() == [200.5, 300.0]
+    science = read_exposure(pair / "science.fits")
+    expected = 10 ** (-0.4 * (np.array([20.0, 20.5]) - 31.4)) / science.photo_calib.mean
+    assert truth["flux"].tolist() == pytest.approx([expected[0], -expected[1]], rel=1e-4)
+    (tmp_path / "short.csv").write_text("x,y\n1,2\n")
+    short = [word.replace("given.csv", "short.csv") for word in words]
+    assert main([*short, "--out", str(tmp_path / "other")]) == 1
+    assert "short.csv has no column flux (or mag); it has x, y" in capsys.readouterr().err
+
+
 def test_injected_difference_says_so(result):
     """The mask of the difference knows where light was added, to either image."""
     mask = read_difference(result / "difference.fits").exposure.masked_image.mask

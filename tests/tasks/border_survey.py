@@ -30,6 +30,7 @@ SCENE = Scene(shape=BOX.shape, dec=12.0)
 SIGMA_PX, NOISE = 2.0, 10.0
 OWN_NJY, SCALE_NJY = 2.0, 2.5
 """nJy of a count as the exposures themselves say, and as the visit summary says in the end, which is the truth."""
+EXPOSURE_S = 30.0
 NEW_FLUX = 9000.0
 """Counts of the new stars."""
 
@@ -75,7 +76,8 @@ def exposure_of(visit: int, detector: int) -> Exposure:
         seen = tuple(np.append(known, new) for known, new in zip(seen, (ra, dec, NEW_FLUX * SCALE_NJY), strict=True))
     seen = (seen[0], seen[1], np.asarray(seen[2]) / SCALE_NJY)
     found = observed(wcs, seen, BOX, sigma=SIGMA_PX, noise=NOISE, rng=np.random.default_rng(key))
-    info = ObservationInfo(visit=visit, detector=detector, band=BAND[visit], mjd_midpoint=61000.0 + visit, gain=2.0)
+    when = {"mjd_midpoint": 61000.0 + visit, "exposure_time_s": EXPOSURE_S}
+    info = ObservationInfo(visit=visit, detector=detector, band=BAND[visit], gain=2.0, **when)
     return replace(found, name=f"visit {visit}, detector {detector}", info=info, photo_calib=PhotoCalib(OWN_NJY))
 
 
@@ -112,7 +114,7 @@ def insert_records(butler: Butler) -> None:
                 "name": str(visit),
                 "physical_filter": f"{band}_own",
                 "day_obs": 20260101,
-                "timespan": Timespan(begin, begin + TimeDelta(30.0, format="sec")),
+                "timespan": Timespan(begin, begin + TimeDelta(EXPOSURE_S, format="sec")),
                 "region": regions[0],
             },
         )
@@ -146,7 +148,11 @@ def summary_of(visit: int) -> Table:
     """The rows of a visit, with the final flux scale."""
     detectors = [key[1] for key in EXPOSURES if key[0] == visit]
     n = len(detectors)
-    return Table({"id": detectors, "visit": [visit] * n, "nJyPerCount": [SCALE_NJY] * n, "nJyPerCountErr": [0.01] * n})
+    corners = np.array([[0, BOX.width, BOX.width, 0], [0, 0, BOX.height, BOX.height]]) - 0.5
+    ra, dec = zip(*(sky_of(wcs_of(visit, detector), *corners) for detector in detectors), strict=True)
+    rows = {"id": detectors, "visit": [visit] * n, "nJyPerCount": [SCALE_NJY] * n, "nJyPerCountErr": [0.01] * n}
+    seen = {"mjd": [61000.0 + visit] * n, "psfFwhm": [2.3548 * SIGMA_PX] * n, "pixelScale": [0.33] * n}
+    return Table(rows | seen | {"magLim": [23.3] * n, "raCorners": np.array(ra), "decCorners": np.array(dec)})
 
 
 def fill(butler: Butler, *, coaddName: str = DP1) -> None:

@@ -9,26 +9,31 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from lsst.pipe.base import Pipeline
-from tests.tasks.border_survey import ACROSS, AGAIN, INSTRUMENT, SCALE_NJY
+from tests.tasks.border_survey import ACROSS, AGAIN, INSTRUMENT, NEW_AT, SCALE_NJY, stars, wcs_of
 from tests.tasks.small_repository import register
 
+from diapipe.catalogs.source_batch import SourceBatch
 from diapipe.cli.main import main
 from diapipe.cli.run import survey_pipeline
 from diapipe.errors import UsageError
 from diapipe.images import MaskPlane
+from diapipe.images.sky import icrs_of, pixels_of_icrs
 from diapipe.io import read_parquet
+from diapipe.steps.associate import associate
 from diapipe.steps.inject import Injection
 from diapipe.steps.validate import NO_VISIT
 from diapipe.tasks import ImageDifferenceConfig
 from diapipe.tasks.get_template import GetCalexpAsTemplateTask
+from diapipe.tasks.injected_catalog import catalog_run
 from diapipe.tasks.injected_names import on_injected
 from diapipe.tasks.injection import STEP, injected_run, judged_survey
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import RunRequest
 
-DENSE = "[inject]\narea_fwhm2 = 400.0\nmin_snr = 20.0\nhosted = 0.0\nvariable = 0.0\ntrailed = 0.0\n"
-"""Enough on a small image, all of them bright points on the sky."""
+DENSE = "[inject]\narea_fwhm2 = 400.0\nmin_snr = 20.0\nhosted = 0.0\nvariable = 0.0\ntrailed = 0.0\nmoving = 0.0\n"
+"""Enough on a small image, all of them bright points on the sky; a quarter fade."""
 WHOLE = "visit IN (1, 2) AND detector = 0"
 """What lies on the coadds and has stars."""
 
@@ -117,7 +122,7 @@ def test_light_is_added_in_counts_and_told_in_njy(survey, injected):
         )
     )
     assert sources["flux"].unit == "nJy"
-    assert not sources["is_faded"].any()
+    sources = sources[~sources["is_faded"]]
     light = after.masked_image.image - before.masked_image.image
     marked = (after.masked_image.mask & int(MaskPlane.INJECTED)) != 0
     assert marked.any()
@@ -137,6 +142,22 @@ def test_most_are_found_and_measured(numbers):
     assert share["n"] - share["n_of"] <= 1
     points = found["hostless"]
     assert abs(points["pull_mean"]) < 4 * max(points["pull_mean_err"], 1.2533 / np.sqrt(points["n"]))
+
+
+def test_what_faded_is_missing_on_the_difference(survey, injected):
+    """It is listed below zero, and found there: at its place, and negative; the survey's own templates have nothing."""
+    faded = 0
+    for key in (ACROSS, AGAIN):
+        put_in = survey.get("injected_source", key, collection="diapipe/injected")
+        rows = survey.get("source_validation", key, collection="diapipe/injected")
+        rows = rows[np.asarray(rows["is_faded"]) & np.asarray(rows["is_usable"])]
+        assert (put_in["flux"][put_in["is_faded"]] < 0).all()
+        found = rows[np.asarray(rows["is_good"])]
+        assert len(rows) - len(found) <= 1  # one may lie on a residual of a star
+        pulls = (found["measured"] - found["flux"]) / found["measured_err"]
+        assert np.abs(np.median(pulls)) < 4 * 1.2533 / np.sqrt(len(found))
+        faded += len(found)
+    assert faded >= 3
 
 
 def test_parts_add_up_to_the_whole(numbers):
@@ -234,6 +255,100 @@ def test_templates_of_a_visit_are_refused():
     config.getTemplate.retarget(GetCalexpAsTemplateTask)
     with pytest.raises(UsageError, match="none of them can be the template"):
         on_injected(config)
+
+
+def given_places():
+    """Pixels of the first detector, on sky that the second has too, away from stars, new stars and borders."""
+    wcs, others = wcs_of(*ACROSS), wcs_of(*AGAIN)
+    ra, dec, _ = stars()
+    new = [icrs_of(wcs_of(*key), *(np.array([value]) for value in place)) for key, place in NEW_AT.items()]
+    ra, dec = (np.concatenate([known, *more]) for known, more in zip((ra, dec), zip(*new, strict=True), strict=True))
+    taken = list(np.transpose(pixels_of_icrs(wcs, ra, dec)))
+    kept: list[np.ndarray] = []
+    for place in np.random.default_rng(4).uniform(50.0, 270.0, (400, 2)):
+        there = pixels_of_icrs(others, *icrs_of(wcs, *place[:, None]))
+        apart = min(np.hypot(*(place - other)) for other in [*taken, *kept])
+        if apart > 16.0 and min(there)[0] > 40.0 and max(there)[0] < 280.0:
+            kept.append(place)
+    return np.array(kept)
+
+
+@pytest.fixture(scope="module")
+def given(survey):
+    """A catalogue of three that stay, one that is on one visit, one that fades, and one that moves; injected."""
+    places = given_places()[:6].T
+    ra, dec = icrs_of(wcs_of(*ACROSS), *places)
+    table = Table({"id": np.arange(1, 7) * 10, "ra": ra, "dec": dec, "flux": [9e3, 8e3, 1e4, 9e3, -9e3, 9e3]})
+    table["visit"] = [-1, -1, -1, 2, -1, -1]
+    table["ra_rate"] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.4]
+    table["dec_rate"], table["epoch"] = 0.0, 61001.0
+    path = survey.root.parent / "given.csv"
+    table.write(path, format="csv")
+    words = ["inject", str(survey.root), "--input", "inputs", "--sources", str(path), "--where", WHOLE]
+    return [*words, "--output", "given", "--cores", "1", "--quiet"], table
+
+
+def test_a_catalogue_is_on_all_visits_it_is_given_for(survey, given):
+    """The same sources at the same places of the sky, so that what is found of one becomes one object; what moves has
+    moved by its rate; what is of one visit is on that alone; below zero, everywhere.
+    """
+    words, table = given
+    assert main(words) == 0
+    put_in = {key: survey.get("injected_source", key, collection="diapipe/given") for key in (ACROSS, AGAIN)}
+    assert put_in[ACROSS]["injectionId"].tolist() == [10, 20, 30, 50, 60]
+    assert put_in[AGAIN]["injectionId"].tolist() == [10, 20, 30, 40, 50, 60]
+    for rows in put_in.values():
+        for row in rows[rows["injectionId"] < 60]:
+            of = table[table["id"] == row["injectionId"]][0]
+            assert (row["ra"], row["dec"], row["flux"]) == pytest.approx((of["ra"], of["dec"], of["flux"]), rel=1e-9)
+    moved = [rows[rows["injectionId"] == 60][0] for rows in put_in.values()]
+    east = (moved[1]["ra"] - moved[0]["ra"]) * 3600 * np.cos(np.radians(moved[0]["dec"]))
+    assert east == pytest.approx(24 * 0.4, rel=1e-4)
+    batches, expected = [], 0
+    for key in (ACROSS, AGAIN):
+        rows = survey.get("source_validation", key, collection="diapipe/given")
+        sources = survey.get("injected_dia_source", key, collection="diapipe/given")
+        found = rows["diaSourceId"][np.asarray(rows["is_good"])]
+        batches.append(SourceBatch.from_table(sources[np.isin(sources["diaSourceId"], found)]))
+        assert len(found) == len(rows)
+        expected = len(put_in[AGAIN]) + 1  # what moves is another object a day later
+    assert len(associate(batches).objects.ids) == expected
+
+
+def test_other_sources_need_another_output(survey, given, capsys):
+    """The same file again is nothing to do; another one, or the recipe, is refused where it was not made with it."""
+    words, table = given
+    assert main(words) == 0
+    other = table.copy()
+    other["flux"][0] *= 2
+    other.write(survey.root.parent / "other.csv", format="csv")
+    changed = [str(survey.root.parent / "other.csv") if word.endswith("given.csv") else word for word in words]
+    assert main(changed) == 2
+    assert "made with other sources; give another --output" in capsys.readouterr().err
+    assert main([word for word in words if word != "--sources" and not word.endswith("given.csv")]) == 2
+    assert "doRecipe was False, now True" in capsys.readouterr().err
+
+
+def test_pixels_are_no_places_of_a_survey(survey, capsys):
+    """X and y belong to one image."""
+    path = survey.root.parent / "pixels.csv"
+    path.write_text("x,y,flux\n1,2,3\n")
+    assert main(["inject", str(survey.root), "--input", "inputs", "--sources", str(path), "--output", "pixels"]) == 1
+    assert "a survey needs ra and dec" in capsys.readouterr().err
+
+
+def test_bodies_of_the_recipe_are_the_same_on_all_visits(survey):
+    """The catalogue that the recipe makes is kept with the output, and asked for by its tasks."""
+    butler_of = open_repository(survey.root, writeable=True)
+    with butler_of as butler:
+        run = catalog_run(butler, "moving", given=None, recipe=Injection(moving=1.0), survey="inputs")
+        again = catalog_run(butler, "moving", given=None, recipe=Injection(moving=1.0), survey="inputs")
+        none = catalog_run(butler, "still", given=None, recipe=Injection(moving=0.0), survey="inputs")
+        rows = butler.get("injection_catalog", collections=run)
+    assert run == again == "injection_catalogs/moving"
+    assert none is None
+    assert len(rows) > 0
+    assert (rows["visit"] == -1).all()
 
 
 @pytest.mark.parametrize(

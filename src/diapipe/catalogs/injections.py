@@ -14,6 +14,9 @@ from diapipe.catalogs.tables import table_of
 HOSTLESS, HOSTED, VARIABLE, TRAILED = KINDS = ("hostless", "hosted", "variable", "trailed")
 """What a source can be: a point on the sky, a point on a galaxy, a star that changed, something that moved."""
 
+FLUXES = ("flux", "static_flux", "surface_flux")
+"""Columns that are fluxes, all in one unit."""
+
 INJECTION = (
     Column("injectionId", "i8", "", "Number of the source, from 1"),
     Column("kind", "U8", "", "hostless, hosted, variable or trailed"),
@@ -24,6 +27,7 @@ INJECTION = (
     Column("y", "f8", "pix", "Row of its middle on the science image"),
     Column("flux", "f8", FLUX, "Science minus template: negative where it faded"),
     Column("static_flux", "f8", FLUX, "PSF-weighted light of the science image at the place, before"),
+    Column("surface_flux", "f8", FLUX, "Light of one pixel of the science image at the place, before"),
     Column("trail_length", "f8", "pix", "Length of its path on the science image; 0 of a point"),
     Column("trail_angle", "f8", "deg", "Direction of its path, from x towards y"),
 )

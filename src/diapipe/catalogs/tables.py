@@ -111,6 +111,14 @@ def stacked(tables: Sequence[Table], *, name: str) -> Table:
         raise InputError(f"the tables of {name} cannot be put together: {error}") from error
 
 
+def same_rows(one: Table, other: Table) -> bool:
+    """Whether two tables have the same columns and values, NaN being like NaN."""
+    if one.colnames != other.colnames or len(one) != len(other):
+        return False
+    pairs = ((np.asarray(one[name]), np.asarray(other[name])) for name in one.colnames)
+    return all(bool(np.all((a == b) | ((a != a) & (b != b)))) for a, b in pairs)
+
+
 def _values(column: Column, values: NDArray[np.generic] | None, n: int) -> NDArray[np.generic]:
     """The column's array in its type; a type like ``(4,)f8`` has so many numbers in a row."""
     if values is not None:

@@ -13,6 +13,8 @@ from diapipe.cli.inject_survey import SURVEY_ONLY, inject_survey, survey_options
 from diapipe.cli.options import FILE, detector_constants, talk
 
 if TYPE_CHECKING:
+    from astropy.table import Table
+
     from diapipe.recipe import Recipe
 
 FILES = ("science.fits", "template.fits", "injected.parquet")
@@ -24,6 +26,7 @@ MADE_BY = "diapipe inject"
 @click.argument("place", metavar="SCIENCE|REPO")
 @click.argument("template", type=FILE, required=False)
 @click.option("--config", type=FILE, help="TOML file; its section [inject] says how many of which kind.")
+@click.option("--sources", "catalog", type=FILE, help="Catalogue of what is put in, in place of a recipe.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same sources.  [default: 1]")
 @click.option("--out", type=FILE, help="Of images: folder for them and the truth; made if it does not exist.")
 @detector_constants("science")
@@ -38,6 +41,7 @@ def inject(
     place: str,
     template: Path | None,
     config: Path | None,
+    catalog: Path | None,
     seed: int | None,
     quiet: bool,
     verbose: bool,
@@ -46,24 +50,28 @@ def inject(
     """Put sources of known truth into SCIENCE and TEMPLATE, or into all visits of the survey in the repository REPO.
 
     They are transients with and without hosts, variable stars and trails: the image's own PSF, with the photons they
-    bring. Of two images some are put into the template, so that they fade.
+    bring. Some are put into the template, so that they fade. Or they are those of the table --sources (parquet, CSV,
+    ECSV, VOTable, FITS): ra and dec, or x and y; flux (nJy without a unit) or mag (AB); band, visit, mjd, kind, rates.
 
     A survey must have been run. The injected visits are differenced as it was, and what was found is compared with
     what was put in, in an output of its own; the survey's results stay as they are. The same command continues an
     interrupted run.
     """
+    from diapipe.catalogs.injection_catalog import injection_catalog
     from diapipe.cli.recipes import merged, read_settings, recipe_of
+    from diapipe.io import read_table
 
     settings = {} if config is None else read_settings(config)
     recipe = recipe_of(merged(settings, {"inject": {"seed": seed}}))
+    given = None if catalog is None else injection_catalog(read_table(catalog), name=str(catalog))
     if template is not None:
         _refuse(context, SURVEY_ONLY, why="two images have none")
-        _inject_pair(Path(place), template, recipe, quiet=quiet, **options)
+        _inject_pair(Path(place), template, recipe, given, quiet=quiet, **options)
         return 0
     if Path(place).is_file() and Path(place).suffix != ".yaml":
         raise click.UsageError(f"{place} is a file, and one image needs the other: give SCIENCE and TEMPLATE")
     _refuse(context, {name for name in options if name not in SURVEY_ONLY}, why="a survey needs none")
-    return inject_survey(place, recipe.inject, quiet=quiet, **{name: options[name] for name in SURVEY_ONLY})
+    return inject_survey(place, recipe.inject, given, quiet=quiet, **{name: options[name] for name in SURVEY_ONLY})
 
 
 def _refuse(context: click.Context, names: Collection[str], *, why: str) -> None:
@@ -78,7 +86,15 @@ def _refuse(context: click.Context, names: Collection[str], *, why: str) -> None
 
 
 def _inject_pair(
-    science: Path, template: Path, recipe: Recipe, *, out: Path | None, overwrite: bool, quiet: bool, **options: Any
+    science: Path,
+    template: Path,
+    recipe: Recipe,
+    catalog: Table | None,
+    *,
+    out: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Two images."""
     from diapipe.cli.first_use import compilation_announced
@@ -103,7 +119,7 @@ def _inject_pair(
         progress("read images")
         exposures = [image.read() for image in images]
         progress("characterize and inject")
-        pair = with_injections(*exposures, options=recipe.inject, recipe=recipe)
+        pair = with_injections(*exposures, options=recipe.inject, catalog=catalog, recipe=recipe)
         progress("write images and truth")
         write_exposure(pair.science, folder / FILES[0])
         write_exposure(pair.template, folder / FILES[1])

@@ -10,6 +10,8 @@ from diapipe.cli.options import Decorator, several
 from diapipe.cli.run import cores, data_choice, run_request, survey_pipeline
 
 if TYPE_CHECKING:
+    from astropy.table import Table
+
     from diapipe.steps.inject import Injection
 
 INJECTED = "injected"
@@ -31,6 +33,7 @@ survey_options: Decorator = several(
 def inject_survey(
     repo: str,
     recipe: Injection | None,
+    catalog: Table | None,
     *,
     survey: str,
     output: str,
@@ -52,7 +55,7 @@ def inject_survey(
         data=DataSelection(bands=tuple(filter(None, bands.replace(" ", "").split(","))), **data),
         n_workers=cores,
     )
-    with injected_run(request, survey=survey, recipe=recipe or Injection()) as whole:
+    with injected_run(request, survey=survey, recipe=recipe or Injection(), catalog=catalog) as whole:
         status = run_request(whole, quiet=quiet)
     if not quiet:
         chosen = "" if output == INJECTED else f" --output {output}"

@@ -117,3 +117,14 @@ def static_light(
         light[i] = (values * cut.image[good]).sum() / (values**2).sum()
         error[i] = np.sqrt(noise_gain(whole.values, correlation) / (values**2 / cut.variance[good]).sum())
     return light, error
+
+
+def surface_light(planes: MaskedImage, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Mean of the usable pixels next to places, shape (n,): the light of one pixel there; NaN where there is none."""
+    found = np.full(len(x), np.nan)
+    for i in range(len(x)):
+        core = Box.around(x=float(x[i]), y=float(y[i]), half=1).intersect(planes.box)
+        good = None if core is None else planes[core].usable(UNUSABLE_DIFFERENCE)
+        if core is not None and good is not None and good.any():
+            found[i] = planes[core].image[good].mean(dtype=np.float64)
+    return found

@@ -15,6 +15,8 @@ from diapipe.tasks.named_connections import NamedConnections
 EXPOSURE, DIFFERENCE, TABLE, PLAIN = "DiaExposure", "DiaDifference", "ArrowAstropy", "StructuredDataDict"
 """Storage classes; those of LSST's compiled stack have other names."""
 
+INJECTED = "injected_"
+"""Begins the name of every dataset of images into which sources were put."""
 DETECTOR = ("instrument", "visit", "detector")
 """Dimensions of what belongs to an image."""
 _PATCH = ("skymap", "tract", "patch", "band")
@@ -107,6 +109,13 @@ class ImageDifferenceConnections(SkyMapConnections, dimensions=DETECTOR, default
     refCatalog: Any = PrerequisiteInput(
         doc="Reference catalogue.", name="reference_catalog", storageClass=TABLE, dimensions=(), minimum=0
     )
+    injectedSources: Any = Input(
+        doc="What was put into the science image; what faded of it is put into the template.",
+        name="{fakesType}source",
+        storageClass=TABLE,
+        dimensions=DETECTOR,
+        minimum=0,
+    )
     storedDifference: Any = Input(
         doc="Finished difference, for doSubtract = False.",
         name="{fakesType}difference_image",
@@ -195,6 +204,7 @@ def read(config: Any) -> dict[str, bool]:
         **{name: name == source for name in (COADDS, SUBFILTERS, READY)},
         "skyMap": source in (COADDS, SUBFILTERS),
         "calexpBackgroundExposure": bool(config.doAddCalexpBackground),
+        "injectedSources": source is not None and config.connections.fakesType == INJECTED,
         "storedDifference": not config.doSubtract,
         "refCatalog": config.doMatchSources or any(getattr(config, name) for name in needs_reference),
     }

@@ -24,6 +24,7 @@ from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.connections import VISIT, dataset_names, template_source
 from diapipe.tasks.data_refs import datasets_of
 from diapipe.tasks.difference_inputs import run_arguments
+from diapipe.tasks.faded_sources import with_faded
 from diapipe.tasks.ids import IdFactory, renumbered
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
 from diapipe.tasks.kernel_sources import REFERENCE_CURE, ChosenSources, choose, sources_of
@@ -84,6 +85,7 @@ class ImageDifferenceTask(PipelineTask):
     def __init__(self, butler: Any = None, *, refCatalog: Table | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refCatalog = refCatalog
+        self.injectedSources: Table | None = None
         self.runLog = RunLog(self.log.name)
         for name in _SUBTASKS:
             self.makeSubtask(name)
@@ -199,6 +201,7 @@ class ImageDifferenceTask(PipelineTask):
     def _run_on(self, given: Mapping[str, Any], dataId: Any) -> Struct:
         """Run on datasets by connection."""
         self.refCatalog = given.get("refCatalog", self.refCatalog)
+        self.injectedSources = given.get("injectedSources")
         if self.config.doAddCalexpBackground and given.get("calexpBackgroundExposure") is None:
             self.log.info("no sky was taken out of the science image that doAddCalexpBackground could give back")
         return self.run(**run_arguments(self.config, given, dataId))
@@ -242,6 +245,8 @@ class ImageDifferenceTask(PipelineTask):
             fraction = self.config.requiredTemplateFraction
             image = self.getTemplate.run(science, template, requiredTemplateFraction=fraction).exposure
         self._tell_of_own_light(science, image)
+        if self.injectedSources is not None:
+            image = with_faded(image, self.injectedSources, science.info)
         if self.config.doScaleTemplateVariance and image.has_variance:
             image = self._template_with_scaled_variance(image)
         science, image = self.subtract.prepare(science), self.subtract.prepare(image)

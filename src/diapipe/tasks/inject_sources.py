@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from astropy.table import Column, Table
+from lsst.pex.config import Field
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
-from lsst.pipe.base.connectionTypes import Input, Output
+from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
+from diapipe.catalogs.injections import FLUXES
+from diapipe.catalogs.tables import stacked
 from diapipe.images import Exposure
 from diapipe.images.calibrated import flux_scale
-from diapipe.steps.inject import Injection, choose, inject
+from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.inject import Injection, Scale, choose, given_on, inject
 from diapipe.tasks.characterize import identified
-from diapipe.tasks.connections import DETECTOR, EXPOSURE, TABLE
+from diapipe.tasks.connections import DETECTOR, EXPOSURE, INJECTED, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option, options_of
-from diapipe.tasks.injected_names import INJECTED
+from diapipe.tasks.injected_names import CATALOG_DATASET
 from diapipe.tasks.known import known
 from diapipe.tasks.named_connections import NamedConnections
 from diapipe.tasks.no_work import no_work_found
@@ -39,6 +44,13 @@ class InjectSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultTem
         storageClass=TABLE,
         dimensions=("instrument", "visit"),
     )
+    catalog: Any = PrerequisiteInput(
+        doc="Sources of the whole survey, columns of diapipe.catalogs.injection_catalog.CATALOG.",
+        name=CATALOG_DATASET,
+        storageClass=TABLE,
+        dimensions=(),
+        minimum=0,
+    )
     injectedImage: Any = Output(
         doc="The image with sources put into it, in its own unit.",
         name="{fakesType}visit_image",
@@ -51,13 +63,21 @@ class InjectSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultTem
 
 
 class InjectSourcesConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=InjectSourcesConnections):
-    """Config of an injection: the recipe of `diapipe.steps.inject.Injection`, without what fades."""
+    """Config of an injection: the recipe of `diapipe.steps.inject.Injection`, for what is chosen image by image."""
 
     coaddName: Any = coadd_name()
+    doRecipe: Any = Field(
+        dtype=bool, default=True, doc="Choose sources for each image, beside those of the catalogue, if there is one."
+    )
     areaFwhm2: Any = option(Injection, "area_fwhm2")
     hosted: Any = option(Injection, "hosted")
     variable: Any = option(Injection, "variable")
     trailed: Any = option(Injection, "trailed")
+    faded: Any = option(Injection, "faded")
+    moving: Any = option(
+        Injection, "moving", doc="Share of what crosses the sky; `diapipe inject` makes the catalogue by it."
+    )
+    maxRateArcsecH: Any = option(Injection, "max_rate_arcsec_h")
     minSnr: Any = option(Injection, "min_snr")
     maxSnr: Any = option(Injection, "max_snr")
     maxTrailFwhm: Any = option(Injection, "max_trail_fwhm")
@@ -68,7 +88,8 @@ class InjectSourcesConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=
 class InjectSourcesTask(PipelineTask):
     """Put sources of known truth into a visit image.
 
-    All of them brighten: the templates stay as they are, so that nothing fades.
+    What fades is listed only: the image difference puts it into the template that it makes for the image, where its
+    connection ``injectedSources`` brings the list.
     """
 
     config: Any
@@ -82,7 +103,7 @@ class InjectSourcesTask(PipelineTask):
         with no_work_found(self.metadata):
             butlerQC.put(self.run(**given), outputRefs)
 
-    def run(self, visitImage: Exposure, stars: Table, visitSummary: Table) -> Struct:
+    def run(self, visitImage: Exposure, stars: Table, visitSummary: Table, catalog: Table | None = None) -> Struct:
         """Inject.
 
         Parameters
@@ -93,6 +114,8 @@ class InjectSourcesTask(PipelineTask):
             Its ``single_visit_star``.
         visitSummary
             Of its visit.
+        catalog
+            Sources of the whole survey, of which those on the image are put in.
 
         Returns
         -------
@@ -103,29 +126,41 @@ class InjectSourcesTask(PipelineTask):
         Raises
         ------
         InputError
-            If these are not the image and the table that `CharacterizeTask` writes.
+            If these are not the image and the table that `CharacterizeTask` writes, or the catalogue asks for what the
+            image does not tell.
         NoWorkError
             If the visit is not on the photometric scale.
         """
-        found = known(visitImage, stars)
-        options, info = options_of(self.config, Injection, faded=0.0), visitImage.info
-        rng = np.random.default_rng([options.seed, info.visit, info.detector])
-        sources = choose(found.exposure, found.stars, options=options, rng=rng)
+        found, info = known(visitImage, stars), visitImage.info
+        rng = np.random.default_rng([self.config.seed, info.visit, info.detector])
+        scale = partial(_scale, visitImage, visitSummary)
+        parts = []
+        if self.config.doRecipe:
+            options = options_of(self.config, Injection)
+            parts.append(choose(found.exposure, found.stars, options=options, rng=rng))
+        if catalog is not None:
+            parts.append(given_on(found.exposure, catalog, nanojansky_per_count=scale))
+        sources = stacked(parts, name="sources to be injected")
+        faded = np.asarray(sources["is_faded"])
         self.metadata["nInjected"] = len(sources)
+        self.metadata["nFaded"] = int(faded.sum())
         return Struct(
-            injectedImage=inject(visitImage, sources, rng=rng),
-            injectedSources=_in_njy(sources, visitImage, visitSummary),
+            injectedImage=inject(visitImage, sources[~faded], rng=rng), injectedSources=_in_njy(sources, scale)
         )
 
 
-def _in_njy(sources: Table, exposure: Exposure, visitSummary: Table) -> Table:
-    """Sources in the unit of an image, with their fluxes on its final scale."""
+def _scale(exposure: Exposure, visitSummary: Table, x: FloatArray, y: FloatArray) -> FloatArray:
+    """What a unit of an image is worth on its final scale, nJy."""
     if exposure.unit == "nJy":
-        scale = np.full(len(sources), final_scale(exposure.info, visitSummary).mean)
-    else:
-        scale = flux_scale(scaled(exposure, visitSummary), x=np.asarray(sources["x"]), y=np.asarray(sources["y"]))
-    table = Table(sources, copy=True)
-    for name in ("flux", "static_flux"):
-        table[name] = Column(np.asarray(sources[name], dtype=np.float64) * scale, unit="nJy")
-    table["nJyPerCount"] = scale
+        return np.full(len(x), final_scale(exposure.info, visitSummary).mean)
+    return flux_scale(scaled(exposure, visitSummary), x=x, y=y)
+
+
+def _in_njy(sources: Table, scale: Scale) -> Table:
+    """Sources with their fluxes on the final scale of the image, what fades below zero."""
+    table, per_count = Table(sources, copy=True), scale(np.asarray(sources["x"]), np.asarray(sources["y"]))
+    for name in FLUXES:
+        table[name] = Column(np.asarray(sources[name], dtype=np.float64) * per_count, unit="nJy")
+    table["flux"][np.asarray(table["is_faded"])] *= -1.0
+    table["nJyPerCount"] = per_count
     return table

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from diapipe.errors import UsageError
-from diapipe.tasks.connections import COADDS, READY, SUBFILTERS, VISIT, template_source
+from diapipe.tasks.connections import COADDS, INJECTED, READY, SUBFILTERS, VISIT, template_source
 from diapipe.tasks.dataset_names import dataset_name
 
-INJECTED = "injected_"
-"""Begins the name of every dataset of images into which sources were put."""
+CATALOG_DATASET = "injection_catalog"
+"""Dataset type of the sources of a whole survey."""
 _TEMPLATES = {COADDS: "template_coadd", SUBFILTERS: "dcr_coadd", READY: "template_detector"}
 
 

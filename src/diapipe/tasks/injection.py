@@ -17,9 +17,11 @@ from diapipe.errors import InputError, UsageError
 from diapipe.steps.inject import Injection
 from diapipe.steps.validate import Judged, with_known_objects
 from diapipe.tasks.characterize import WITH_METADATA
+from diapipe.tasks.connections import INJECTED
 from diapipe.tasks.fields import target_of
 from diapipe.tasks.inject_sources import InjectSourcesConfig
-from diapipe.tasks.injected_names import INJECTED, on_injected
+from diapipe.tasks.injected_catalog import catalog_run
+from diapipe.tasks.injected_names import on_injected
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.running import RunRequest, Settings
 from diapipe.tasks.running.outputs import own_runs
@@ -32,7 +34,9 @@ _INJECT, _DIFFERENCE, _VALIDATE = "injectSources", "imageDifference", "validateS
 
 
 @contextmanager
-def injected_run(request: RunRequest, *, survey: str, recipe: Injection) -> Iterator[RunRequest]:
+def injected_run(
+    request: RunRequest, *, survey: str, recipe: Injection, catalog: Table | None = None
+) -> Iterator[RunRequest]:
     """A request with the settings and the inputs of an injection, while its configuration file is there.
 
     Parameters
@@ -42,22 +46,30 @@ def injected_run(request: RunRequest, *, survey: str, recipe: Injection) -> Iter
     survey
         Output that holds the results of the survey, or any collection.
     recipe
-        Which sources; nothing fades.
+        Which sources.
+    catalog
+        These instead, of `diapipe.catalogs.injection_catalog.injection_catalog`.
 
     Raises
     ------
     UsageError
-        If there is no such survey, or the output holds results of something else than injections.
+        If there is no such survey, or the output holds results of something else than these injections.
+    InputError
+        If a catalogue tells no places on the sky.
     """
-    with open_repository(request.repo) as butler:
+    _refuse_pixels(catalog)
+    with open_repository(request.repo, writeable=True) as butler:
         inputs = output_collection(butler, request.repo, survey)
         _refuse_real(butler, request.chain, inputs)
         config: Any = _config(butler, _DIFFERENCE, [inputs])
+        run = catalog_run(butler, request.output, given=catalog, recipe=recipe, survey=inputs)
     values = [
         f"{_INJECT}:{name}={getattr(recipe, target.parameter)}"
         for name, field in InjectSourcesConfig._fields.items()
         if (target := target_of(field)) is not None
     ]
+    values.append(f"{_INJECT}:doRecipe={catalog is None}")
+    collections = (inputs,) if run is None else (inputs, run)
     with TemporaryDirectory() as folder:
         files = []
         if config is not None:
@@ -67,7 +79,7 @@ def injected_run(request: RunRequest, *, survey: str, recipe: Injection) -> Iter
             files.append(f"{_DIFFERENCE}:{path}")
             values.append(f"{_VALIDATE}:thresholdSigma={config.detection.thresholdValue}")
             values += [f"{label}:coaddName={config.coaddName}" for label in (_INJECT, _VALIDATE)]
-        yield replace(request, inputs=(inputs,), settings=Settings(values=tuple(values), files=tuple(files)))
+        yield replace(request, inputs=collections, settings=Settings(values=tuple(values), files=tuple(files)))
 
 
 def judged_survey(repo: str, *, output: str) -> tuple[list[Judged], int]:
@@ -128,6 +140,12 @@ def _refs(butler: Butler, name: str, runs: list[str]) -> list[Any]:
     except MissingDatasetTypeError:
         return []
     return sorted(refs, key=lambda ref: (ref.dataId["visit"], ref.dataId["detector"]))
+
+
+def _refuse_pixels(catalog: Table | None) -> None:
+    """Refuse a catalogue that is of one image."""
+    if catalog is not None and not np.isfinite(np.asarray(catalog["ra"])).all():
+        raise InputError("the catalogue has x and y, pixels of one image; a survey needs ra and dec")
 
 
 def _refuse_real(butler: Butler, chain: str, inputs: str) -> None:

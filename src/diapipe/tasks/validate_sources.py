@@ -9,14 +9,14 @@ from astropy.table import Table
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
+from diapipe.catalogs.injections import FLUXES
 from diapipe.images import Difference
 from diapipe.steps.detect import MatchedFilter
 from diapipe.steps.validate import Judged, judge, truth_table
-from diapipe.tasks.connections import DETECTOR, DIFFERENCE, TABLE
+from diapipe.tasks.connections import DETECTOR, DIFFERENCE, INJECTED, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
-from diapipe.tasks.injected_names import INJECTED
 from diapipe.tasks.named_connections import NamedConnections
 
 _AS_FOUND: Any = ImageDifferenceConfig
@@ -131,6 +131,6 @@ def _as_added(injected: Table, difference: Difference) -> Table:
     if difference.exposure.unit == "nJy":
         return injected
     table = Table(injected, copy=True)
-    for name in ("flux", "static_flux"):
+    for name in FLUXES:
         table[name] = np.asarray(injected[name], dtype=np.float64) / np.asarray(injected["nJyPerCount"])
     return table

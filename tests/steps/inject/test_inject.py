@@ -206,7 +206,8 @@ def test_what_faded_is_in_the_template_alone():
     science, template = _exposure(size=300), _exposure(size=300, gain=None, seed=1)
     science, template = replace(science, photo_calib=PhotoCalib(3.0)), replace(template, photo_calib=PhotoCalib(1.5))
     options = Injection(area_fwhm2=300.0, faded=1.0, trailed=0.0)
-    pair = inject_pair(science, NO_STARS, template, NO_STARS, options=options, rng=np.random.default_rng(9))
+    sources = choose(science, NO_STARS, options=options, rng=np.random.default_rng(9))
+    pair = inject_pair(science, NO_STARS, template, NO_STARS, sources=sources, rng=np.random.default_rng(9))
     assert len(pair.sources) > 5
     assert (pair.sources["flux"] < 0).all()
     assert np.array_equal(pair.science.masked_image.image, science.masked_image.image)
@@ -220,11 +221,12 @@ def test_stars_tell_what_template_counts_are_worth():
     science, template = _exposure(size=300), _exposure(size=300, gain=None, seed=1)
     options = Injection(area_fwhm2=300.0, faded=1.0, trailed=0.0, variable=0.0, hosted=0.0)
     stars, brighter = _stars(x.ravel(), y.ravel()), _stars(x.ravel(), y.ravel(), flux=1e5)
-    pair = inject_pair(science, stars, template, brighter, options=options, rng=np.random.default_rng(9))
+    sources = choose(science, stars, options=options, rng=np.random.default_rng(9))
+    pair = inject_pair(science, stars, template, brighter, sources=sources, rng=np.random.default_rng(9))
     light = (pair.template.masked_image.image - template.masked_image.image).sum()
     assert light == pytest.approx(-5.0 * pair.sources["flux"].sum(), rel=1e-3)
     with pytest.raises(InputError, match="show 0 stars together and have no calibrations; 5 stars"):
-        inject_pair(science, NO_STARS, template, NO_STARS, options=options, rng=np.random.default_rng(9))
+        inject_pair(science, NO_STARS, template, NO_STARS, sources=sources, rng=np.random.default_rng(9))
 
 
 @pytest.mark.parametrize("flux", [-1.0, np.nan])

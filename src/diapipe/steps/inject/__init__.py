@@ -2,6 +2,18 @@
 
 from diapipe.steps.inject.adding import inject, photons_per_count
 from diapipe.steps.inject.choosing import Injection, choose
+from diapipe.steps.inject.given import Scale, given_on
+from diapipe.steps.inject.movers import choose_movers
 from diapipe.steps.inject.pair import InjectedPair, inject_pair
 
-__all__ = ["InjectedPair", "Injection", "choose", "inject", "inject_pair", "photons_per_count"]
+__all__ = [
+    "InjectedPair",
+    "Injection",
+    "Scale",
+    "choose",
+    "choose_movers",
+    "given_on",
+    "inject",
+    "inject_pair",
+    "photons_per_count",
+]

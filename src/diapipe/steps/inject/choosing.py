@@ -12,11 +12,12 @@ from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
 from diapipe.images import UNUSABLE, Exposure
 from diapipe.images.sky import icrs_of
-from diapipe.images.source_profile import SourceProfile, source_profiles, static_light
+from diapipe.images.source_profile import SourceProfile, source_profiles, static_light, surface_light
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.significance import flux_of_snr
 from diapipe.steps.inject.adding import photons_per_count, psf_of
+from diapipe.steps.inject.hosts import on_light
 from diapipe.steps.limits import Limited
 
 _HOST_SNR, _STAR_SNR = 20.0, 30.0
@@ -40,10 +41,15 @@ class Injection(Limited):
         where there are not so many galaxies or stars.
     faded
         Share of the points that are put into the template.
+    moving
+        In a survey, for every source of a visit so many that cross the sky, and are on each visit where they are then;
+        two images show one time, and have none.
     min_snr, max_snr
         Signal-to-noise on the image that they are put into, even in its logarithm.
     max_trail_fwhm
         Longest path, in FWHM; lengths are even from half of one on.
+    max_rate_arcsec_h
+        Of what crosses the sky; rates are even from 0 on.
     separation_fwhm
         No two are nearer to each other.
     seed
@@ -55,17 +61,19 @@ class Injection(Limited):
         If the shares are more than the whole, or the faintest is brighter than the brightest.
     """
 
-    may_be_zero = ("hosted", "variable", "trailed", "faded", "seed")
-    shares = ("hosted", "variable", "trailed", "faded")
+    may_be_zero = ("hosted", "variable", "trailed", "faded", "moving", "seed")
+    shares = ("hosted", "variable", "trailed", "faded", "moving")
 
     area_fwhm2: float = 1500.0
     hosted: float = 0.3
     variable: float = 0.15
     trailed: float = 0.1
     faded: float = 0.25
+    moving: float = 0.05
     min_snr: float = 3.0
     max_snr: float = 100.0
     max_trail_fwhm: float = 5.0
+    max_rate_arcsec_h: float = 60.0
     separation_fwhm: float = 8.0
     seed: int = 1
 
@@ -119,7 +127,8 @@ def choose(exposure: Exposure, stars: StarList, *, options: Injection, rng: np.r
     faded = (rng.uniform(size=n) < options.faded) & (kind != TRAILED)
     ra, dec = (np.full(n, np.nan),) * 2 if exposure.wcs is None else icrs_of(exposure.wcs, x, y)
     columns |= {"injectionId": np.arange(1, n + 1), "is_faded": faded, "ra": ra, "dec": dec}
-    table = injection_table(columns | {"flux": flux, "static_flux": static}, n=n, flux_unit=exposure.unit)
+    columns |= {"flux": flux, "static_flux": static, "surface_flux": surface_light(exposure.masked_image, x, y)}
+    table = injection_table(columns, n=n, flux_unit=exposure.unit)
     return table[np.isfinite(error)]
 
 
@@ -133,11 +142,11 @@ def _placed(
     changing = rng.permutation(np.flatnonzero(stars.is_star & ~stars.is_saturated & (snr > _STAR_SNR)))[:n_stars]
     hosts = rng.permutation(np.flatnonzero(~stars.is_star & ~stars.is_saturated & (snr > _HOST_SNR)))
     hosts = hosts[: _TRIES * n_hosts]
-    turn, off = rng.uniform(0.0, 2 * np.pi, len(hosts)), fwhm * np.sqrt(rng.uniform(0.0, 1.0, len(hosts)))
+    x_host, y_host = on_light(exposure.masked_image, x=stars.x[hosts], y=stars.y[hosts], fwhm=fwhm, rng=rng)
     n_free = _TRIES * wanted
     box = exposure.box
-    x = [stars.x[changing], stars.x[hosts] + off * np.cos(turn), rng.uniform(box.x0, box.x1 - 1, n_free)]
-    y = [stars.y[changing], stars.y[hosts] + off * np.sin(turn), rng.uniform(box.y0, box.y1 - 1, n_free)]
+    x = [stars.x[changing], x_host, rng.uniform(box.x0, box.x1 - 1, n_free)]
+    y = [stars.y[changing], y_host, rng.uniform(box.y0, box.y1 - 1, n_free)]
     rank = np.repeat(np.arange(3), [len(part) for part in x])
     places = np.stack([np.concatenate(x), np.concatenate(y)], axis=1)
     limit = np.concatenate([stars.flux[changing], np.full(len(places) - len(changing), np.inf)])

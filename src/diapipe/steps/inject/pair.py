@@ -14,7 +14,6 @@ from diapipe.images.sky import between
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.inject.adding import inject
-from diapipe.steps.inject.choosing import Injection, choose
 
 _FEWEST = 5
 """Common stars needed to tell what the template's counts are worth."""
@@ -43,13 +42,13 @@ def inject_pair(
     template: Exposure,
     template_stars: StarList,
     *,
-    options: Injection,
+    sources: Table,
     rng: np.random.Generator,
 ) -> InjectedPair:
-    """Put sources of a recipe into a pair of characterized images.
+    """Put sources into a pair of characterized images.
 
-    What faded is chosen like the rest, on the science image, and added to the template with the flux that makes it as
-    bright there: by the calibrations where both have one, else by the stars that both show.
+    What faded is given like the rest, as it would be on the science image, and added to the template with the flux that
+    makes it as bright there: by the calibrations where both have one, else by the stars that both show.
 
     Parameters
     ----------
@@ -57,8 +56,10 @@ def inject_pair(
         With PSF, variance and mask; the template on any grid.
     stars, template_stars
         Their sources.
-    options, rng
-        As for `choose`.
+    sources
+        Of `choose` or `given_on`, for the science image.
+    rng
+        Of the photons.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def inject_pair(
         If an image has no PSF, or something is to fade and neither calibrations nor five common stars tell how the
         counts of the images compare.
     """
-    sources = choose(science, stars, options=options, rng=rng)
+    sources = Table(sources, copy=True)
     faded = np.asarray(sources["is_faded"])
     x, y = _on(template, science, np.asarray(sources["x"]), np.asarray(sources["y"]))
     margin = 4.0

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from diapipe.catalogs.dia_objects import need_columns
-from diapipe.catalogs.injections import HOSTLESS, TRAILED
+from diapipe.catalogs.injections import FLUXES, HOSTLESS, TRAILED
 from diapipe.catalogs.matching import match_sky
 from diapipe.errors import InputError
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Psf
@@ -39,6 +39,7 @@ _TRUTH_COLUMNS = (
     "y",
     "flux",
     "static_flux",
+    "surface_flux",
     "trail_length",
     "trail_angle",
 )
@@ -185,7 +186,7 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
         if exposure.photo_calib is None:
             raise InputError(f"{name} has fluxes in nJy, and {exposure.name} no calibration; give them in its counts")
         scale = flux_scale(exposure, x=np.asarray(kept["x"]), y=np.asarray(kept["y"]))
-        for column in ("flux", "static_flux"):
+        for column in FLUXES:
             if column in kept.colnames:
                 kept[column] = np.asarray(kept[column], dtype=np.float64) / scale
     if "kind" not in kept.colnames:
@@ -218,7 +219,7 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     clean = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
     seen["is_usable"] = np.asarray(clean, dtype=np.bool_) & _is_known(seen)
     scale = flux_scale(difference.exposure, x=x, y=y)
-    for name in ("flux", "static_flux"):
+    for name in FLUXES:
         if name in seen.colnames:
             seen[name] = Column(np.asarray(seen[name], dtype=np.float64) * scale, unit=flux_unit(difference.exposure))
     return seen

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from astropy.table import Table
 from lsst.daf.butler import Butler, DatasetType
 
 from diapipe.catalogs.source_tables import reference_list
+from diapipe.catalogs.tables import same_rows
 from diapipe.errors import UsageError
 
 REFCATS = "refcats"
@@ -43,7 +43,7 @@ def put_reference_catalog(butler: Butler, table: Table, *, replace: bool = False
     butler.registry.registerDatasetType(DatasetType(DATASET, (), "ArrowAstropy", universe=butler.dimensions))
     butler.collections.register(REFCATS)
     found = butler.find_dataset(DATASET, collections=REFCATS)
-    if found is not None and _is_same(butler.get(found), table):
+    if found is not None and same_rows(butler.get(found), table):
         return True
     if found is not None and not replace:
         raise UsageError("the repository has a reference catalogue already; give --replace to put this in its place")
@@ -51,10 +51,3 @@ def put_reference_catalog(butler: Butler, table: Table, *, replace: bool = False
         butler.pruneDatasets([found], purge=True, unstore=True, disassociate=True)
     butler.put(table, DATASET, run=REFCATS)
     return found is not None
-
-
-def _is_same(one: Table, other: Table) -> bool:
-    """Whether two tables have the same columns and values."""
-    if one.colnames != other.colnames or len(one) != len(other):
-        return False
-    return all(bool((np.asarray(one[name]) == np.asarray(other[name])).all()) for name in one.colnames)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class NumberColumn:
         What it means, in a sentence.
     """
 
+    style: ClassVar[str] = "n"
     name: str
     label: str
     values: FloatArray
@@ -93,6 +94,7 @@ class NumberColumn:
 class WordColumn:
     """One of a few words in each row, which a reader may filter by; ``addresses`` make links of them."""
 
+    style: ClassVar[str] = ""
     name: str
     label: str
     values: Sequence[str]
@@ -120,6 +122,7 @@ class WordColumn:
 class FlagColumn:
     """Any of a few words in each row; a reader may ask for rows with one of them, or without."""
 
+    style: ClassVar[str] = "words"
     name: str
     label: str
     values: Sequence[Sequence[str]]
@@ -245,8 +248,9 @@ def _plain(source_list: SourceList, sheets: dict[str, Any] | None) -> dict[str, 
         "id_name": source_list.id_name,
         "ids": [str(i) for i in source_list.ids],
         "columns": [
-            {"name": c.name, "label": c.label, "unit": c.unit, "detail": c.is_detail, "note": c.note, **c.plain()}
-            for c in source_list.columns
+            {name: getattr(column, name) for name in ("name", "label", "unit", "is_detail", "note", "style")}
+            | column.plain()
+            for column in source_list.columns
         ],
         "triplets": sheets,
         "figures": list(source_list.figures),

@@ -81,7 +81,6 @@ window.diapipe ??= (() => {
       key: (column, i) => KINDS.flags.text(column, i) || null,
     },
   };
-  const CELL_CLASSES = { number: "n", word: "", flags: "words" };
   const textOf = (column, i) => KINDS[column.kind].text(column, i);
   const titleOf = column => column.unit ? `${column.label}, ${column.unit}` : column.label;
 
@@ -347,7 +346,7 @@ window.diapipe ??= (() => {
       this.data = data;
       this.labels = new Labels(data);
       this.table = this.part("table");
-      this.columns = data.columns.filter(column => !column.detail);
+      this.columns = data.columns.filter(column => !column.is_detail);
       this.triplets = data.triplets && new Triplets(data.triplets, `${section.dataset.root}cutouts/${section.id}`);
       this.byColumn = null;  // the report's own order
       this.isDown = true;
@@ -597,7 +596,7 @@ window.diapipe ??= (() => {
   function cell(column, i) {
     const text = textOf(column, i), address = column.addresses?.[i];
     const content = address ? make("a", { href: address }, text) : column.name === "kind" ? make("span", { className: `kind ${text}` }, text) : text;
-    return make("td", { className: CELL_CLASSES[column.kind] }, content);
+    return make("td", { className: column.style }, content);
   }
 
   /** What the keys do, and the choice of having them only inside of a list. */

@@ -29,6 +29,7 @@ SURVEY_UNITS: tuple[Column, ...] = (
     Column("outcome", "U16", "", "How the difference ended: done, no work, failed, or missing"),
     Column("reason", "U512", "", "Why there is none"),
     Column("inTemplate", "?", "", "The visit is in its own template: what changed is fainter by its weight there"),
+    Column("pixelScale", "f8", "arcsec", "Side of a pixel"),
     Column("psfFwhm", "f8", "arcsec", "FWHM of the PSF of the science image"),
     Column("templateFwhm", "f8", "arcsec", "FWHM of the PSF of the template, before the match"),
     Column("differenceFwhm", "f8", "arcsec", "FWHM of the PSF of the difference"),

@@ -18,8 +18,13 @@ from diapipe.report.time_axis import Seasons
 type Lines = Mapping[str, tuple[FloatArray, FloatArray]]
 """By band: times and fluxes of a line to compare with."""
 
+LARGE, SMALL = (640, 320), (440, 270)
+"""Sizes of the drawing: on its own page, and among others."""
+
 DIFFERENCE, SCIENCE = "difference", "science"
 """Scales: more or less light than the template, or all of the light."""
+_UNITS = ((2e5, 1.0, "nJy"), (2e8, 1e-3, "µJy"), (np.inf, 1e-6, "mJy"))
+"""Up to which flux, factor, unit."""
 _MARGIN = 0.08
 _RADIUS, _RING_RADIUS = 3.4, 6.5
 
@@ -31,7 +36,7 @@ def curve_svg(
     detected: Collection[int] = (),
     beside: Lines | None = None,
     addresses: Mapping[int, str] | None = None,
-    height: int = 300,
+    size: tuple[int, int] = LARGE,
 ) -> str:
     """A light curve as an SVG element, styled by the page.
 
@@ -50,21 +55,22 @@ def curve_svg(
         Lines to compare with, such as the truth of a simulation, on the scale of the difference.
     addresses
         By visit: where its symbols lead.
-    height
-        In the units of the drawing, 640 wide.
+    size
+        Width and height of the drawing in its own units; the page scales it.
     """
     of_difference = scale == DIFFERENCE
     flux, error = (curve.flux, curve.flux_err) if of_difference else (curve.science_flux, curve.science_flux_err)
-    lines = beside if beside and of_difference else {}
-    unit = curve.flux_unit or "counts"
+    factor, unit = _readable(flux, curve.flux_unit)
+    flux, error = flux * factor, error * factor
+    lines = {band: (mjd, line * factor) for band, (mjd, line) in (beside or {}).items()} if of_difference else {}
     axes = Axes(
         x=Seasons.of(curve.mjd),
         y=_range_of(flux, error, curve.is_measured, lines, with_zero=of_difference),
         x_label="MJD (TAI)",
         y_label=f"flux on the {scale}{'' if of_difference else ' image'}, {unit}",
         title=f"Forced fluxes of object {curve.dia_object_id} on the {scale}, in {', '.join(curve.bands)}",
-        width=640,
-        height=height,
+        width=size[0],
+        height=size[1],
         top_px=30,
     )
     _draw_seams(axes)
@@ -80,12 +86,20 @@ def curve_svg(
         ring = own & curve.in_template
         axes.symbols(curve.mjd[ring], flux[ring], style="ring", radius=_RING_RADIUS)
         good = own & (curve.is_measured if of_difference else np.isfinite(error) & ~curve.flag)
-        axes.error_bars(curve.mjd[good], flux[good], error[good], style=f"bar {style}")
+        axes.error_bars(curve.mjd[good], flux[good], error[good], style=f"errorbar {style}")
         kinds = {"": good & was_detected, "hollow": good & ~was_detected, "hollow doubtful": own & ~good}
         for kind, chosen in kinds.items():
-            _draw_symbols(axes, curve, flux, error, chosen, f"{style} {kind}".strip(), shape, addresses or {})
+            _draw_symbols(axes, curve, flux, error, chosen, f"{style} {kind}".strip(), shape, addresses or {}, unit)
     axes.legend_above(legend)
     return axes.svg()
+
+
+def _readable(flux: FloatArray, unit: str) -> tuple[float, str]:
+    """By what fluxes are multiplied, and the unit they are in then, so that no tick needs a power of ten."""
+    if unit != "nJy":
+        return 1.0, unit or "counts"
+    largest = float(np.nanmax(np.abs(flux), initial=0.0))
+    return next((factor, name) for limit, factor, name in _UNITS if largest < limit)
 
 
 def standalone(svg: str) -> str:
@@ -143,6 +157,7 @@ def _draw_symbols(
     style: str,
     shape: str,
     addresses: Mapping[int, str],
+    unit: str,
 ) -> None:
     """Points of one look, as links where their visits have pages."""
     index = np.flatnonzero(chosen)
@@ -157,7 +172,7 @@ def _draw_symbols(
         radius=_RADIUS,
         addresses=[addresses.get(int(curve.visit[i]), "") for i in index],
         titles=[
-            f"visit {curve.visit[i]}, {curve.band[i]}: {with_error(float(flux[i]), float(error[i]))} {curve.flux_unit}"
+            f"visit {curve.visit[i]}, {curve.band[i]}: {with_error(float(flux[i]), float(error[i]))} {unit}"
             for i in index
         ],
     )

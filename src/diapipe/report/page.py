@@ -15,7 +15,7 @@ import numpy as np
 from diapipe.report import plots
 from diapipe.report.content import PageContent
 from diapipe.report.cutouts import cutout_sheet, cutout_side
-from diapipe.report.pictures import kernel_grid, psf_strip, triptych
+from diapipe.report.pictures import MAX_SIDE_PX, kernel_grid, psf_strip, triptych
 from diapipe.report.rows import column, detected, listed, rows_of
 from diapipe.report.validation import completeness_against_snr, grade_rows, pulls_against_snr, validation_sentence
 from diapipe.report.words import listed_words, sentences, tiles
@@ -68,10 +68,7 @@ def values_of_pair(content: PageContent) -> dict[str, Any]:
         "summary": summary,
         "sentences": sentences(summary),
         "tiles": tiles(summary),
-        "pictures": triptych(content),
-        "marks": _marks(content),
-        "mark_radius": max(6.0, 0.011 * max(content.difference.exposure.box.shape)),
-        "box": content.difference.exposure.box,
+        **values_of_images(content),
         "kernel": kernel_grid(content.difference.kernel),
         "psf_names": list(stamps),
         "psf": psf_strip(list(stamps.values())) if stamps else None,
@@ -80,6 +77,16 @@ def values_of_pair(content: PageContent) -> dict[str, Any]:
         "brief": json.dumps(without_lists(summary), indent=1, ensure_ascii=False),
         "versions": summary.get("versions") or {},
         "seconds": _seconds(summary.get("seconds") or {}),
+    }
+
+
+def values_of_images(content: PageContent, *, at_most: int = MAX_SIDE_PX) -> dict[str, Any]:
+    """What the part `images` of a page shows: pictures of at most so many pixels along a side, and marks."""
+    return {
+        "pictures": triptych(content, at_most=at_most),
+        "marks": _marks(content),
+        "mark_radius": max(6.0, 0.011 * max(content.difference.exposure.box.shape)),
+        "box": content.difference.exposure.box,
     }
 
 

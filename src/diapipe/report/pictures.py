@@ -43,15 +43,15 @@ class Picture:
     height: int
 
 
-def triptych(content: PageContent) -> list[Picture]:
+def triptych(content: PageContent, *, at_most: int = MAX_SIDE_PX) -> list[Picture]:
     """Science, matched template and difference at one stretch, each less its median sky; those that are at hand.
 
     The stretch is that of the binned science image (or of the difference, where that is all there is).
     """
     masked = content.difference.exposure.masked_image
     inputs = {"science": content.science, "template": content.matched_template}
-    small = {k: binned(plane, at_most=MAX_SIDE_PX) for k, plane in inputs.items() if plane is not None}
-    small["difference"] = binned(masked.image, at_most=MAX_SIDE_PX, mask=masked.mask, bits=int(UNUSABLE_DIFFERENCE))
+    small = {k: binned(plane, at_most=at_most) for k, plane in inputs.items() if plane is not None}
+    small["difference"] = binned(masked.image, at_most=at_most, mask=masked.mask, bits=int(UNUSABLE_DIFFERENCE))
     small = {name: without_sky(image) for name, image in small.items()}
     stretch = AsinhStretch.of_noise(next(iter(small.values())))
     return [_picture(name, *_CAPTIONS[name], stretch.indices(image), grey_palette()) for name, image in small.items()]

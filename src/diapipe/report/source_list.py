@@ -230,10 +230,10 @@ def write_source_list(folder: Path, name: str, source_list: SourceList) -> None:
     (folder / "data" / f"{name}.js").write_text(text, encoding="utf-8")
 
 
-def write_assets(folder: Path) -> None:
+def write_assets(folder: Path, names: Sequence[str] = ASSETS) -> None:
     """Write style and scripts into the folder of a report, once for all of its pages."""
     (folder / "assets").mkdir(parents=True, exist_ok=True)
-    for file in ASSETS:
+    for file in names:
         (folder / "assets" / file).write_text(asset(file), encoding="utf-8")
 
 

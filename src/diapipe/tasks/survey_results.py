@@ -24,7 +24,7 @@ from diapipe.numerics.arrays import FloatArray
 from diapipe.tasks.repository import open_repository
 from diapipe.tasks.repository.sky_map_records import load_sky_map
 from diapipe.tasks.running.outcome import Ended, reasons_of
-from diapipe.tasks.running.status import OutputStatus, status_of
+from diapipe.tasks.running.status import OutputStatus, output_status
 from diapipe.tasks.scaled import scaled
 from diapipe.tasks.survey_tables import output_collection, refs_of, tables_of
 from diapipe.tasks.unit_numbers import numbers_of_metadata, numbers_of_summary, seconds_of, without_result
@@ -54,8 +54,7 @@ class SurveyResults:
     @cached_property
     def status(self) -> OutputStatus | None:
         """How the work ended; None for a collection that no run made."""
-        found = status_of(self.repo).outputs
-        return next((output for output in found if output.chain == self.collection), None)
+        return output_status(self._butler, self.repo, self.collection)
 
     @cached_property
     def units(self) -> Table:

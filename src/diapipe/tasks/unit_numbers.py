@@ -12,7 +12,7 @@ from lsst.pipe.base import TaskMetadata
 
 from diapipe.tasks.running.outcome import Ended, Outcome
 
-_OF_SUMMARY = ("band", "mjd", "skyBg", "zeroPoint", "magLim", "raCorners", "decCorners")
+_OF_SUMMARY = ("band", "mjd", "skyBg", "zeroPoint", "magLim", "pixelScale", "raCorners", "decCorners")
 _OF_METADATA = {
     "templateMagLim": "subtract:templateLimitingMagnitude",
     "differenceMagLim": "subtract:diffimLimitingMagnitude",

@@ -75,15 +75,15 @@ class Beside:
         Fluxes of an object that is known, by its light curve.
     sections
         Tables for the first page.
-    is_truth
-        What stands beside nothing is false.
+    dots
+        By what they are ("found", "missed"): positions for the map, degrees, shape (n, 2).
     """
 
     name: str = ""
     of_object: Mapping[int, str] = field(default_factory=dict)
     lines: Callable[[LightCurve], Lines] | None = None
     sections: Sequence[BesideTable] = ()
-    is_truth: bool = False
+    dots: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def lines_of(self, curve: LightCurve) -> Lines:
         """Lines beside a light curve; none where the object is not known."""

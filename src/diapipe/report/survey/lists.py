@@ -133,7 +133,9 @@ def epoch_list(
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = flux / error
     flagged = column(epochs, "psfFlux_flag") > 0
-    was_found = ["flagged" if bad else "detected" if v in detections else "forced" for v, bad in zip(visit, flagged, strict=True)]
+    was_found = [
+        "flagged" if bad else "detected" if v in detections else "forced" for v, bad in zip(visit, flagged, strict=True)
+    ]
     return SourceList(
         caption="Forced fluxes, epoch by epoch",
         what="epochs",
@@ -155,7 +157,7 @@ def epoch_list(
                 name="science", label="on the science image", unit="nJy", values=column(epochs, "scienceFlux"),
                 errors=column(epochs, "scienceFluxErr"), decimals=0,
             ),
-            WordColumn(name="found", label="how", values=was_found, note="Detected there, or measured at the object's place"),
+            WordColumn(name="found", label="how", values=was_found, note="Detected, or measured at its place"),
         ],
         cutouts=cutouts,
     )  # fmt: skip

@@ -97,6 +97,20 @@ def status_of(repo: str, *, output: str = "") -> RepositoryStatus:
         return RepositoryStatus(n_records=n_records, lost_files=lost, outputs=tuple(outputs))
 
 
+def output_status(butler: Butler, repo: str, chain: str) -> OutputStatus | None:
+    """How the work on one output ended, without a look at all the rest; None where no task ran.
+
+    Parameters
+    ----------
+    butler, repo
+        The repository, and its root.
+    chain
+        Full name of the output.
+    """
+    runs = _runs_of_outputs(butler).get(chain)
+    return None if runs is None else _output(butler, repo, chain, runs)
+
+
 def _n_records(butler: Butler, dimension: str) -> int:
     with butler.query() as query:
         return sum(1 for _ in query.dimension_records(dimension))

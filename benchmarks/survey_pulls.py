@@ -31,7 +31,6 @@ from scipy.spatial import cKDTree
 from benchmarks.forced_pulls import with_added
 from diapipe.cli.survey_files import SurveyFolder, claim, write_survey
 from diapipe.cli.survey_objects import object_recovery
-from diapipe.cli.survey_results import SurveyResults
 from diapipe.cli.survey_truth import SurveyTruth
 from diapipe.images import Difference, Exposure
 from diapipe.images.sky import icrs_of, pixels_of_icrs
@@ -39,7 +38,7 @@ from diapipe.simulate import SurveySpec, simulate_survey
 from diapipe.simulate.moffat import MoffatFieldPsf
 from diapipe.simulate.survey_visits import psf_on_detector
 from diapipe.steps.force import forced_sources
-from diapipe.tasks.repository import open_repository
+from diapipe.tasks.survey_results import SurveyResults, opened_survey
 
 type Array = NDArray[np.float64]
 
@@ -109,17 +108,17 @@ def pulls_of(folder: SurveyFolder, spec: SurveySpec, *, seed: int) -> Table:
     kernel and PSF model of an image.
     """
     survey = simulate_survey(spec, rng=np.random.default_rng(seed))
-    with open_repository(folder.repository) as butler:
-        results = SurveyResults(butler)
+    with opened_survey(str(folder.repository), output="default") as results:
         tables = {name: folder.read_truth(name) for name in ("fluxes", "objects", "trails")}
-        truth = SurveyTruth(**tables, template_weights=results.template_weights())
+        truth = SurveyTruth(**tables, template_weights=results.template_weights)
         expected, rows = [], []
-        for visit, detector, band, difference, _ in results.differences():
+        for unit, band, difference, _ in results.differences():
+            visit, detector = unit.visit, unit.detector
             here = (truth.fluxes["visit"] == visit) & (truth.fluxes["detector"] == detector)
             expected.append(truth.expected(difference, visit, detector, band))
             image = _Image(
                 difference=difference,
-                science=results.science(visit, detector),
+                science=results.science(unit),
                 psf=psf_on_detector(survey.visits[visit - 1].psf, spec, detector),
                 scale=survey.visits[visit - 1].nanojansky_per_count(spec),
                 gain=spec.gain_electrons,

@@ -10,15 +10,13 @@ import pytest
 
 from diapipe.cli import demo_survey
 from diapipe.cli.main import main
+from diapipe.cli.survey_comparison import compare
 from diapipe.cli.survey_files import SurveyFolder, claim, write_survey
-from diapipe.cli.survey_overview import compare
-from diapipe.cli.survey_results import SurveyResults
 from diapipe.errors import UsageError
 from diapipe.io import read_exposure
 from diapipe.numerics.stats import robust_sigma
-from diapipe.report import SurveyField, SurveyPage, render_survey_page
 from diapipe.simulate import SurveySpec, simulate_survey
-from diapipe.tasks.repository import open_repository
+from diapipe.tasks.survey_results import opened_survey
 
 TINY = SurveySpec(width=120, height=100, n_nights=1, n_template_nights=0, n_stars=40, n_galaxies=10, n_transients=5)
 
@@ -86,30 +84,6 @@ def test_options_of_the_other_demo_are_refused(words, said, tmp_path, capsys):
     assert f"{said} belongs to" in capsys.readouterr().err
 
 
-def test_the_page_draws_the_field():
-    """Every outline is a line, every change a dot; text is escaped."""
-    square = np.array([[150.0, 2.0], [150.1, 2.0], [150.1, 2.1], [150.0, 2.1]])
-    field = SurveyField(tracts=[square], patches=[], detectors=[square, square + 0.01], places={"found": square[:2]})
-    page = SurveyPage(
-        title="A <survey>",
-        sentences=["s"],
-        headings=["", "r"],
-        recovery=[["found", "3 of 4"]],
-        field=field,
-        visit_headings=["visit"],
-        visits=[["1"]],
-        changes=[],
-        links=[("one", "pages/one.html")],
-        next_steps=[("diapipe status repo", "what was run")],
-    )
-    html = render_survey_page(page)
-    assert "A &lt;survey&gt;" in html
-    assert html.count('class="detector"') == 2
-    assert html.count('class="tract"') == 1
-    assert 'class="found"' in html
-    assert "3 of 4" in html
-
-
 @pytest.mark.slow
 def test_a_small_survey_from_raw_files_to_light_curves(tmp_path, capsys, monkeypatch):
     """One band, four nights, two detectors, two tracts, across RA = 0 and six minutes from the pole. Status 0, and
@@ -139,11 +113,19 @@ def test_a_small_survey_from_raw_files_to_light_curves(tmp_path, capsys, monkeyp
     said = capsys.readouterr().out
     assert "Rubin DP1" in said
     assert "objects seen twice are real" in said
-    for name in ("index.html", "repo/butler.yaml", "reference_stars.parquet", "survey.json"):
+    for name in (
+        "report/index.html",
+        "report/objects.html",
+        "repo/butler.yaml",
+        "reference_stars.parquet",
+        "survey.json",
+    ):
         assert (tmp_path / "demo" / name).exists(), name
-    assert "data:image/png" in (tmp_path / "demo" / "index.html").read_text()
-    with open_repository(tmp_path / "demo" / "repo") as butler:
-        found = compare(SurveyResults(butler), SurveyFolder(tmp_path / "demo"), progress=lambda stage: None).objects
+    page = (tmp_path / "demo" / "report" / "index.html").read_text()
+    assert "How the truth was recovered" in page
+    assert "transient in the truth" in page
+    with opened_survey(str(tmp_path / "demo" / "repo"), output="default") as results:
+        found = compare(results, SurveyFolder(tmp_path / "demo"), progress=lambda stage: None).objects
     assert found.n_found == found.n_true >= 5
     assert found.n_double == 0
     pulls = found.pulls()[np.asarray(found.epochs["kind"]) == "transient"]

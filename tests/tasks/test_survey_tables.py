@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import Table
-from lsst.daf.butler import CollectionType
 from tests.forced_tables import forced_table, object_table
 from tests.tasks.small_repository import register
 
 from diapipe.cli.main import main
-from diapipe.cli.survey_results import OUTPUT, SurveyResults
 from diapipe.errors import InputError, UsageError
+from diapipe.tasks.survey_results import opened_survey
 from diapipe.tasks.survey_tables import survey_tables
 
 
@@ -78,10 +77,8 @@ def test_an_object_of_two_patches_is_exported_once(small_repository, tables, tmp
         last = sorted(butler.registry.queryDataIds(["skymap", "tract", "patch"]))[2]
         butler.put(moved, "dia_object", last, run="diapipe/border/1")
         butler.put(old, FORCED, last, run="diapipe/border/1")
-        butler.collections.register(OUTPUT, CollectionType.CHAINED)
-        butler.collections.redefine_chain(OUTPUT, ["diapipe/border/1"])
-    with small_repository.opened() as butler:
-        on_page = SurveyResults(butler).objects_and_fluxes()
+    with opened_survey(str(small_repository.root), output="border/1") as survey:
+        on_page = survey.objects_and_fluxes()
     found = survey_tables(str(small_repository.root), output="border/1")
     assert [len(table) for table in on_page] == [len(objects), len(forced)]
     assert sorted(found.dia_objects["diaObjectId"]) == sorted(objects["diaObjectId"])

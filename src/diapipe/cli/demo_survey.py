@@ -74,17 +74,21 @@ def _pause(spec: SurveySpec) -> int:
 
 def _compare(folder: SurveyFolder, spec: SurveySpec, seed: int, talk: _Talk) -> None:
     """Say how the truth was recovered, make the pages, say what to look at."""
-    from diapipe.cli.survey_overview import compare, next_steps, write_pages
-    from diapipe.cli.survey_results import SurveyResults
+    from diapipe.cli.report_survey import write_whole
+    from diapipe.cli.survey_beside import truth_beside
+    from diapipe.cli.survey_comparison import compare
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.report.validation_page import HEADINGS, part_rows
-    from diapipe.tasks.repository import open_repository
+    from diapipe.tasks.survey_results import opened_survey
 
-    with open_repository(folder.repository) as butler, progress_for(quiet=talk.is_quiet) as progress:
-        results = SurveyResults(butler)
-        comparison = compare(results, folder, progress=progress)
-        survey, title = simulate_survey(spec, rng=np.random.default_rng(seed)), f"A simulated survey, seed {seed}"
-        write_pages(results, comparison, folder, survey=survey, title=title, progress=progress)
+    with opened_survey(str(folder.repository), output="default") as results:
+        with progress_for(quiet=talk.is_quiet) as progress:
+            comparison = compare(results, folder, progress=progress)
+        survey = simulate_survey(spec, rng=np.random.default_rng(seed))
+        write_whole(
+            results, folder.report, title=f"A simulated survey, seed {seed}", quiet=talk.is_quiet,
+            beside=truth_beside(comparison, survey), steps=next_steps(folder),
+        )  # fmt: skip
     if talk.is_quiet:
         return
     click.echo()
@@ -93,11 +97,29 @@ def _compare(folder: SurveyFolder, spec: SurveySpec, seed: int, talk: _Talk) -> 
     show_grade(grade_rows(found.whole.numbers))
     show_table("By band", HEADINGS, part_rows({band: part.numbers for band, part in found.bands.items()}))
     click.echo(comparison.objects.sentence)
-    click.echo(f"\nLook at the survey:  {folder.root / 'index.html'}")
+    click.echo(f"\nLook at the survey:  {folder.report / 'index.html'}")
     click.echo(f"The truth:           {folder.truth('objects').parent}")
     click.echo("What to explore next:")
     for command, meaning in next_steps(folder):
         click.echo(f"  {command}\n      {meaning}")
+
+
+def next_steps(folder: SurveyFolder) -> list[tuple[str, str]]:
+    """Commands to go on with."""
+    repo, exposures = folder.repository, folder.exposures
+    return [
+        (f"diapipe status {repo}", "what was run, and how it ended"),
+        (f"butler query-datasets {repo} dia_object --collections diapipe/default", "catalogues, as LSST lists them"),
+        (f"diapipe export {repo} --format csv --out {folder.root / 'tables'}", "objects, sources and light curves"),
+        (
+            f"diapipe run {repo} --output sharp --template-visits 2 -c photometricScale:way=reference",
+            "another template, of the two sharpest visits, beside the first",
+        ),
+        (
+            f"diapipe subtract {exposures}/visit0009-detector0.fits {exposures}/visit0003-detector0.fits --out pair",
+            "two raw exposures, without a repository",
+        ),
+    ]
 
 
 class _Talk:
@@ -134,9 +156,9 @@ def _require_middleware() -> None:
 def _clear(folder: SurveyFolder) -> None:
     """Remove what an earlier demo left, and nothing else."""
     if is_survey(folder):
-        for place in (folder.exposures, folder.repository, folder.pages, folder.truth("stars").parent):
+        for place in (folder.exposures, folder.repository, folder.report, folder.truth("stars").parent):
             shutil.rmtree(place, ignore_errors=True)
-        for path in (folder.reference, folder.root / "index.html", folder.root / NOTE):
+        for path in (folder.reference, folder.root / NOTE):
             path.unlink(missing_ok=True)
 
 

@@ -42,9 +42,9 @@ class SurveyFolder:
         return self.root / "repo"
 
     @property
-    def pages(self) -> Path:
+    def report(self) -> Path:
         """Folder of the pages."""
-        return self.root / "pages"
+        return self.root / "report"
 
     @property
     def reference(self) -> Path:

@@ -20,14 +20,14 @@ _SEEN = 2
 """Differences on which something is to be found before it counts as an object."""
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Positions, degrees."""
 
     ra: FloatArray
     dec: FloatArray
 
     @classmethod
-    def of(cls, table: Table) -> _Places:
+    def of(cls, table: Table) -> Places:
         """Those of the rows of a table."""
         return cls(np.asarray(table["ra"], np.float64), np.asarray(table["dec"], np.float64))
 
@@ -92,7 +92,7 @@ def object_recovery(
         Truth table of all that changes, on all exposures; moving objects have their places there.
     """
     stays = _first_of_each(fluxes[np.asarray(fluxes["kind"]) != "moving"])
-    objects, places = _Places.of(dia_objects), _Places.of(stays)
+    objects, places = Places.of(dia_objects), Places.of(stays)
     near = match_sky(objects, places, radius_arcsec=MATCH_ARCSEC)
     pairs = match_sky(objects, places, radius_arcsec=MATCH_ARCSEC, keep="one_to_one")
     matched = Table(
@@ -104,7 +104,7 @@ def object_recovery(
     )
     wanted = [number for number, n in found.items() if n >= _SEEN and number in set(stays["object_id"].tolist())]
     seen = np.asarray(dia_objects["nDiaSources"]) >= _SEEN
-    real = match_sky(objects, _Places.of(fluxes), radius_arcsec=MATCH_ARCSEC, keep="nearest").first
+    real = match_sky(objects, Places.of(fluxes), radius_arcsec=MATCH_ARCSEC, keep="nearest").first
     return ObjectRecovery(
         n_true=len(wanted),
         n_found=len(set(wanted) & set(matched["object_id"].tolist())),

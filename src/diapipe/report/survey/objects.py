@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,8 +52,10 @@ class SurveyObjects:
         """Out of the tables of a survey; none where there are none."""
         objects = Table() if tables.dia_objects is None else tables.dia_objects
         forced = Table() if tables.forced_sources is None else tables.forced_sources
-        found = light_curves(forced, template_visits=template_visits) if len(forced) else ()
-        curves = {curve.dia_object_id: curve for curve in found}
+        made: Iterable[LightCurve] = ()
+        if len(forced):
+            made = light_curves(forced, template_visits=template_visits)
+        curves = {curve.dia_object_id: curve for curve in made}
         ids = np.asarray(objects["diaObjectId"]).tolist() if len(objects) else []
         best = np.array([_best(curves.get(number)) for number in ids]).reshape(-1, 4)
         order = np.argsort(-np.abs(best[:, 0]), kind="stable")
@@ -86,15 +88,8 @@ class SurveyObjects:
 
     def row_of(self, dia_object_id: int) -> int:
         """Place of an object; -1 where there is no such."""
-        found = np.flatnonzero(np.asarray(self.table["diaObjectId"]) == dia_object_id) if len(self) else []
-        return int(found[0]) if len(found) else -1
-
-    def forced_at(self, visit: int, detector: int) -> Table:
-        """Forced fluxes on one image."""
-        rows = self.forced_sources
-        if not len(rows):
-            return rows
-        return rows[(np.asarray(rows["visit"]) == visit) & (np.asarray(rows["detector"]) == detector)]
+        ids = self.ids
+        return ids.index(dia_object_id) if dia_object_id in ids else -1
 
 
 def _best(curve: LightCurve | None) -> tuple[float, float, float, int]:

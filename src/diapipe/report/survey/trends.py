@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from diapipe.catalogs.dia_objects import ordered_bands
 from diapipe.catalogs.survey_units import Unit, unit_of
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.numerics.stats import median, robust_sigma
 from diapipe.report.axes import Axes, Scale
 from diapipe.report.numbers import number
@@ -173,7 +173,7 @@ def _deviations(values: FloatArray, worse: int) -> tuple[float, FloatArray]:
     return usual, np.abs(off) if worse == 0 else worse * off
 
 
-def _thinned(units: Table, values: FloatArray, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> FloatArray:
+def _thinned(units: Table, values: FloatArray, known: BoolArray) -> IntArray:
     """Rows to draw: all, or of each visit the middle one and the two at the ends."""
     index = np.flatnonzero(known)
     if len(index) <= MAX_POINTS:

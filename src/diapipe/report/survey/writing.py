@@ -33,7 +33,12 @@ MAX_CURVES = 2000
 NAMES = (INDEX, VISITS, OBJECTS, "assets", "data", "cutouts", "visits", "objects", "curves")
 """What a report of a survey consists of."""
 
-type Progress = Callable[[str], None]
+type Counts = Callable[[str, int, int], None]
+"""Told what is made, how many of it are, and how many there will be."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def write_survey_report(
@@ -44,7 +49,7 @@ def write_survey_report(
     beside: Beside | None = None,
     steps: Sequence[tuple[str, str]] = (),
     n_objects: int = MAX_OBJECT_PAGES,
-    progress: Progress = lambda stage: None,
+    counts: Counts = silent,
 ) -> None:
     """Write all pages into a folder that exists.
 
@@ -62,15 +67,13 @@ def write_survey_report(
         Commands to go on with, and what they do.
     n_objects
         So many of the most significant objects have pages.
-    progress
-        Told what is done.
+    counts
+        Told how far it is.
     """
     writer = _Writer(folder, survey, beside or Beside(), n_objects)
-    writer.write_units(writer.done, progress)
-    progress("make the pages of objects")
-    writer.write_objects(range(writer.n_pages))
+    writer.write_units(writer.done, counts)
+    writer.write_objects(range(writer.n_pages), counts)
     writer.write_lists()
-    progress("make the first page")
     text = render_index(
         survey, writer.units, writer.objects, writer.beside, writer.places,
         title=title, n_pages=writer.n_pages, steps=steps,
@@ -91,7 +94,7 @@ def write_unit_alone(folder: Path, survey: Survey, unit: Unit) -> Path:
         row = next((row for row in writer.units if unit_of(row) == unit), None)
         reason = "the survey has no such" if row is None else f"{row['outcome']}: {row['reason']}"
         raise InputError(f"there is no difference of {writer.places.words(unit)}: {reason}")
-    writer.write_units([unit], lambda stage: None)
+    writer.write_units([unit])
     return folder / writer.places.unit_page(unit)
 
 
@@ -131,11 +134,10 @@ class _Writer:
         self._objects_of_sources = _objects_of_sources(survey.tables.dia_sources)
         write_assets(folder, (*ASSETS, "images.js", "zoom.js"))
 
-    def write_units(self, units: Sequence[Unit], progress: Progress) -> None:
+    def write_units(self, units: Sequence[Unit], counts: Counts = silent) -> None:
         """Pages of visits; the cut-outs of objects are taken on the way."""
         neighbours = _neighbours(self.done, self.places)
         for number, unit in enumerate(units, 1):
-            progress(f"make the page of {self.places.words(unit)} ({number} of {len(units)})")
             content = content_of_unit(self.survey, unit)
             before, after = neighbours[unit]
             page = UnitPage(
@@ -144,6 +146,7 @@ class _Writer:
             )  # fmt: skip
             self.units["nGood"][self.row_of[unit]] = write_unit_page(self.folder, content, page, self.places)
             self._collect_from(content, unit, self.places.unit_page(unit))
+            counts("pages of visits", number, len(units))
 
     def collect(self, ids: Iterable[int]) -> None:
         """Take the cut-outs of some objects alone, without pages of their visits."""
@@ -158,14 +161,15 @@ class _Writer:
                 page = self.places.unit_page(unit) if there else ""
                 self._collect_from(content_of_unit(self.survey, unit), unit, page)
 
-    def write_objects(self, rows: Iterable[int]) -> None:
+    def write_objects(self, rows: Sequence[int], counts: Counts = silent) -> None:
         """Pages of objects by their place in the list."""
-        for row in rows:
+        for number, row in enumerate(rows, 1):
             before, after = (self._link(place) for place in (row - 1, row + 1))
             write_object_page(
                 self.folder, self.objects, row, self.epochs[self.objects.ids[row]], self.beside, self.places,
                 before=before, after=after,
             )  # fmt: skip
+            counts("pages of objects", number, len(rows))
 
     def write_lists(self) -> None:
         """The lists of visits and of objects, with pictures of light curves."""

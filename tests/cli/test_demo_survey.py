@@ -113,13 +113,8 @@ def test_a_small_survey_from_raw_files_to_light_curves(tmp_path, capsys, monkeyp
     said = capsys.readouterr().out
     assert "Rubin DP1" in said
     assert "objects seen twice are real" in said
-    for name in (
-        "report/index.html",
-        "report/objects.html",
-        "repo/butler.yaml",
-        "reference_stars.parquet",
-        "survey.json",
-    ):
+    pages = [f"report/{page}.html" for page in ("index", "visits", "objects")]
+    for name in (*pages, "repo/butler.yaml", "reference_stars.parquet", "survey.json"):
         assert (tmp_path / "demo" / name).exists(), name
     page = (tmp_path / "demo" / "report" / "index.html").read_text()
     assert "How the truth was recovered" in page

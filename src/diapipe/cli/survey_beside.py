@@ -20,7 +20,9 @@ from diapipe.report.validation_page import HEADINGS, part_rows
 from diapipe.simulate import SimulatedSurvey
 from diapipe.simulate.light_curves import Changing
 
-_LINE_POINTS = 400
+_LINE_POINTS = 120
+_SLOW_DAYS = 2.0
+"""Period from which on a line can be followed by eye."""
 _LINE_MARGIN_DAYS = 2.0
 _GRADE_HEADINGS = ("what", "whose figure", "wanted", "here", "met")
 
@@ -51,12 +53,20 @@ def _kinds(comparison: Comparison, true_of: dict[int, int]) -> dict[int, str]:
 def _true_lines(
     comparison: Comparison, survey: SimulatedSurvey, true_of: dict[int, int]
 ) -> Callable[[LightCurve], Lines]:
-    """True fluxes less those of the template, of a found object."""
+    """True fluxes less those of the template, of a found object, unless it swings too fast for the eye."""
+    known: dict[int, Lines] = {}
+    periods = np.asarray(comparison.truth.objects["period_days"], np.float64)
 
     def lines(curve: LightCurve) -> Lines:
-        if curve.dia_object_id not in true_of:
+        number = curve.dia_object_id
+        if number not in known:
+            known[number] = made(curve, true_of[number]) if number in true_of else {}
+        return known[number]
+
+    def made(curve: LightCurve, true: int) -> Lines:
+        if 0.0 < periods[true] < _SLOW_DAYS:
             return {}
-        true, times = true_of[curve.dia_object_id], _times(curve.mjd)
+        times = _times(curve.mjd)
         changing, index = _changing(survey, true)
         flux = {
             band: np.array([float(changing.flux(n, t)[index]) if np.isfinite(t) else np.nan for t in times])

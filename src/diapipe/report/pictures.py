@@ -16,6 +16,7 @@ from diapipe.report.stretch import (
     binned,
     diverging_palette,
     grey_palette,
+    in_fewer_greys,
     symmetric_indices,
     without_sky,
 )
@@ -54,7 +55,8 @@ def triptych(content: PageContent, *, at_most: int = MAX_SIDE_PX) -> list[Pictur
     small["difference"] = binned(masked.image, at_most=at_most, mask=masked.mask, bits=int(UNUSABLE_DIFFERENCE))
     small = {name: without_sky(image) for name, image in small.items()}
     stretch = AsinhStretch.of_noise(next(iter(small.values())))
-    return [_picture(name, *_CAPTIONS[name], stretch.indices(image), grey_palette()) for name, image in small.items()]
+    drawn = {name: in_fewer_greys(stretch.indices(image)) for name, image in small.items()}
+    return [_picture(name, *_CAPTIONS[name], entries, grey_palette()) for name, entries in drawn.items()]
 
 
 def kernel_grid(kernel: SpatialKernel) -> Picture:

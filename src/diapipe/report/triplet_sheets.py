@@ -8,13 +8,12 @@ from typing import Any
 
 from diapipe.report.cutouts import DrawnCutouts
 from diapipe.report.png import ByteArray, encode_png
-from diapipe.report.stretch import grey_palette
+from diapipe.report.stretch import grey_palette, in_fewer_greys
 
 PER_SHEET = 50
 """Sources in a file: as many as a page of the list has rows, so that in its own order a page needs one file."""
 MAX_LISTED_SIDE_PX = 41
 """Side of a cut-out of a list, at most: 10,000 sources then take 25 MB."""
-_GREY_STEP = 4  # 64 greys: the eye sees no fewer, noise takes a quarter fewer bytes
 
 
 def sheet_file(name: str, number: int) -> str:
@@ -37,15 +36,10 @@ def write_sheets(folder: Path, name: str, cutouts: DrawnCutouts) -> dict[str, An
     (folder / "cutouts").mkdir(parents=True, exist_ok=True)
     palette = grey_palette()
     for number, sheet in enumerate(_sheets(cutouts)):
-        (folder / sheet_file(name, number)).write_bytes(encode_png(_coarse(sheet), palette))
+        (folder / sheet_file(name, number)).write_bytes(encode_png(in_fewer_greys(sheet), palette))
     return {"planes": list(cutouts.planes), "side": cutouts.side, "per_sheet": PER_SHEET, "n": len(cutouts)}
 
 
 def _sheets(cutouts: DrawnCutouts) -> Iterator[ByteArray]:
     for first in range(0, len(cutouts), PER_SHEET):
         yield DrawnCutouts(cutouts.planes, cutouts.entries[first : first + PER_SHEET]).stacked()
-
-
-def _coarse(entries: ByteArray) -> ByteArray:
-    """Palette entries in fewer greys; 0, no data, stays."""
-    return entries - (entries - (entries > 0)) % _GREY_STEP

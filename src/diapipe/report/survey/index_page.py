@@ -74,7 +74,7 @@ def render_index(
         numbers=_tiles(units, objects),
         failures=[line for kind, line in reasons if kind == "failed"],
         idle=[line for kind, line in reasons if kind != "failed"],
-        odd=[(Link(address=places.unit_page(one.unit), title=places.words(one.unit)), one) for one in odd[:MAX_ODD]],
+        odd=[(Link(address=places.address(one.unit), title=places.words(one.unit)), one) for one in odd[:MAX_ODD]],
         n_odd=len(odd), odd_limit=LIMIT_SIGMA,
         map=sky_map(_field(survey, units, objects, beside, places, n_pages)),
         map_note="diamonds: objects" + (f"; dots: {' and '.join(beside.dots)} changes." if beside.dots else "."),
@@ -150,10 +150,7 @@ def _field(
         tracts=tracts,
         patches=patches,
         detectors=[_corners(row) for row in known],
-        detector_links=[
-            Link(address=places.unit_page(unit) if row["outcome"] == "done" else "", title=places.words(unit))
-            for unit, row in listed
-        ],
+        detector_links=[Link(address=places.address(unit), title=places.words(unit)) for unit, _ in listed],
         places=beside.dots,
         objects=objects.positions if len(objects) else np.zeros((0, 2)),
         object_links=[

@@ -65,7 +65,8 @@ def visit_list(units: Table, places: Places) -> SourceList:
         what="detectors of visits",
         order="in order of time",
         id_name="visit-detector",
-        ids=[places.name(unit) for unit in listed],
+        ids=[places.short(unit) for unit in listed],
+        is_labelled=False,
         columns=columns,
     )
 
@@ -141,6 +142,7 @@ def epoch_list(
         what="epochs",
         order="in order of time",
         id_name="visit-detector",
+        is_labelled=False,
         ids=[f"{v}-{d}" for v, d in zip(visit, detector, strict=True)],
         columns=[
             WordColumn(

@@ -59,16 +59,17 @@ def sky_map(field: SurveyField) -> str:
     outlines = [*field.tracts, *field.patches, *field.detectors]
     if not outlines:
         return ""
-    centre = _middle(field.detectors or outlines)
-    reach = _MARGIN * max(float(np.abs(_arcmin(outline, centre)).max()) for outline in outlines)
+    centre = _middle(outlines)
+    reach = _MARGIN * np.abs(np.concatenate([_arcmin(outline, centre) for outline in outlines], axis=1)).max(axis=1)
+    scale = _SIDE_PX / float(reach.max())
     axes = Axes(
-        x=Scale(low=reach, high=-reach),
-        y=Scale(low=-reach, high=reach),
+        x=Scale(low=float(reach[0]), high=-float(reach[0])),
+        y=Scale(low=-float(reach[1]), high=float(reach[1])),
         x_label="arcmin east",
         y_label="arcmin north",
         title="Map of the survey: tracts, patches, detectors of all visits, and what was found",
-        width=_SIDE_PX + _FRAME_PX[0],
-        height=_SIDE_PX + _FRAME_PX[1],
+        width=round(scale * reach[0]) + _FRAME_PX[0],
+        height=round(scale * reach[1]) + _FRAME_PX[1],
     )
     _draw_detectors(axes, field, centre)
     for style, polygons in (("patch", field.patches), ("tract", field.tracts)):

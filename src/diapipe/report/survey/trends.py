@@ -134,7 +134,7 @@ def trend_plot(units: Table, trend: Trend, places: Places) -> str:
             style=style,
             shape=shape,
             radius=3.0,
-            addresses=[places.unit_page(unit) for unit in listed],
+            addresses=[places.address(unit) for unit in listed],
             titles=[
                 f"{places.words(unit)}: {number(float(values[i]))} {trend.unit}".strip()
                 for unit, i in zip(listed, own, strict=True)

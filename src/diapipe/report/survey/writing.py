@@ -21,7 +21,16 @@ from diapipe.report.survey.index_page import render_index
 from diapipe.report.survey.lists import object_list_of, visit_list
 from diapipe.report.survey.object_page import Epochs, epochs_to_show, write_object_page
 from diapipe.report.survey.objects import SurveyObjects
-from diapipe.report.survey.places import INDEX, OBJECTS, VISITS, Places, curve_file, object_page
+from diapipe.report.survey.places import (
+    INDEX,
+    OBJECT_LIST,
+    OBJECTS,
+    VISIT_LIST,
+    VISITS,
+    Places,
+    curve_file,
+    object_page,
+)
 from diapipe.report.survey.sky_map import Link
 from diapipe.report.survey.unit_page import UnitPage, write_unit_page
 from diapipe.report.triplet_sheets import MAX_LISTED_SIDE_PX
@@ -122,9 +131,9 @@ class _Writer:
         self.folder, self.survey, self.beside = folder, survey, beside
         self.units = survey.units.copy()
         listed = [unit_of(row) for row in self.units]
-        self.places = Places.of(listed)
         self.row_of = {unit: number for number, unit in enumerate(listed)}
         self.done = [unit for unit, row in zip(listed, self.units, strict=True) if row["outcome"] == "done"]
+        self.places = Places.of(listed, without_page=set(listed) - set(self.done))
         self.objects = SurveyObjects.of(survey.tables, survey.template_visits)
         self.n_pages = min(n_objects, len(self.objects))
         self.with_page = frozenset(self.objects.ids[: self.n_pages])
@@ -175,7 +184,7 @@ class _Writer:
         """The lists of visits and of objects, with pictures of light curves."""
         listed = visit_list(self.units, self.places)
         self._write_list(
-            VISITS, "visit-list", "Visits", listed, f"{len(self.units)} detectors of visits in order of time."
+            VISITS, VISIT_LIST, "Visits", listed, f"{len(self.units)} detectors of visits in order of time."
         )
         curves = [number for number in self.objects.ids[:MAX_CURVES] if number in self.objects.curves]
         if curves:
@@ -186,7 +195,7 @@ class _Writer:
             svg = standalone(curve_svg(curve, detected=detected, beside=lines, size=SMALL))
             (self.folder / curve_file(number)).write_text(svg, encoding="utf-8")
         objects = object_list_of(self.objects, self.beside, with_page=self.n_pages, with_curve=len(curves))
-        self._write_list(OBJECTS, "object-list", "Objects", objects, self._about_objects())
+        self._write_list(OBJECTS, OBJECT_LIST, "Objects", objects, self._about_objects())
 
     def _about_objects(self) -> str:
         """What the list of objects holds."""

@@ -535,7 +535,10 @@ def two_lists(tmp_path):
         order="as they came",
         id_name="diaObjectId",
         ids=names,
-        columns=[WordColumn(name="page", label="page", values=names, addresses=[f"{name}.html" for name in names])],
+        columns=[
+            WordColumn(name="host", label="host", values=names, addresses=[f"host-{name}.html" for name in names])
+        ],
+        addresses=["", *(f"index.html?{name}" for name in names[1:])],
         figures=["curve.png" if i else "" for i in range(70)],
     )
     seeing = NumberColumn(name="seeing", label="seeing", values=np.array([1.0, np.nan, 0.8]), limits="most")
@@ -573,10 +576,14 @@ def test_a_list_shows_pictures_and_leads_to_pages(two_lists, visit):
     opened.press("j")
     assert picture.get_attribute("src") == "curve.png"
     assert picture.get_attribute("alt") == "Of o1"
-    opened.press("n")
-    assert (
-        opened.page.locator("#objects").get_by_role("link", name="o55", exact=True).get_attribute("href") == "o55.html"
+    cells = opened.page.locator("#objects tbody")
+    addresses = cells.get_by_role("link", name="o5", exact=True).evaluate_all(
+        "all => all.map(a => a.getAttribute('href'))"
     )
+    assert addresses == ["index.html?o5", "host-o5.html"]
+    assert cells.get_by_role("link", name="o0", exact=True).count() == 1
+    opened.press("Enter")
+    opened.page.wait_for_url("**/index.html?o1")
 
 
 def test_a_page_that_lost_its_data_says_so(small, visit, tmp_path):

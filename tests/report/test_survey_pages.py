@@ -102,7 +102,7 @@ def test_an_object_has_every_epoch_in_order_of_time(report):
     """Six rows with cut-outs, detected from the fourth on; the curve on both scales, its points lead to visits."""
     page = (report / "objects" / "101.html").read_text()
     rows = re.findall(r"<tr.*?</tr>", page[page.index("<tbody>") :], re.DOTALL)[:6]
-    assert [f"visit {visit}<" in row for visit, row in zip(VISITS, rows, strict=True)] == [True] * 6
+    assert [f">{visit}-" in row for visit, row in zip(VISITS, rows, strict=True)] == [True] * 6
     assert ["detected" in row for row in rows] == [False] * 3 + [True] * 3
     assert page.count("<svg") == 2
     assert "../visits/visit0004-detector0.html" in page

@@ -162,6 +162,8 @@ class SourceList:
         What is told of them.
     cutouts
         Science, template, difference of each row, or None.
+    addresses
+        The page of each row, to which its identifier leads ("" for none).
     is_labelled
         Whether a reader may label rows as real, bogus or unsure.
     figures
@@ -175,6 +177,7 @@ class SourceList:
     ids: Sequence[str]
     columns: Sequence[ListColumn]
     cutouts: DrawnCutouts | None = None
+    addresses: Sequence[str] = ()
     is_labelled: bool = True
     figures: Sequence[str] = ()
 
@@ -182,8 +185,8 @@ class SourceList:
         lengths = {column.name: len(column.values) for column in self.columns}
         if self.cutouts is not None:
             lengths["cutouts"] = len(self.cutouts)
-        if self.figures:
-            lengths["figures"] = len(self.figures)
+        given = {"figures": self.figures, "addresses": self.addresses}
+        lengths |= {name: len(values) for name, values in given.items() if values}
         wrong = {name: n for name, n in lengths.items() if n != len(self.ids)}
         if wrong:
             raise InputError(f"a list of {len(self.ids)} {self.what} has columns of other lengths: {wrong}")
@@ -254,6 +257,7 @@ def _plain(source_list: SourceList, sheets: dict[str, Any] | None) -> dict[str, 
         ],
         "triplets": sheets,
         "figures": list(source_list.figures),
+        "addresses": list(source_list.addresses),
     }
 
 

@@ -15,6 +15,7 @@ window.diapipe ??= (() => {
   const LABEL_KEYS = [
     ["r", "label as real, and go on"], ["b", "label as bogus, and go on"], ["u", "label as unsure, and go on"], ["x", "take the label off"],
   ];
+  const PAGE_KEYS = [["Enter", "open its page"]];
   const BLINK_KEYS = [["space", "blink, or stop"], ["1 2 3", "hold one image"]];
   const ONLY_WITH_FOCUS = "diapipe.keysOff";
   const lists = new Map();
@@ -44,6 +45,7 @@ window.diapipe ??= (() => {
     element.append(make("kbd", { attributes: { "aria-hidden": true } }, key.toLowerCase()));
     return element;
   };
+  const linked = (text, address) => address ? make("a", { href: address }, text) : text;
   const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   function fixed(value, decimals) {
@@ -254,8 +256,8 @@ window.diapipe ??= (() => {
     }
 
     show(i, label) {
-      const { id_name: idName, ids, columns, figures } = this.data;
-      this.title.textContent = `${idName} ${ids[i]}`;
+      const { id_name: idName, ids, columns, figures, addresses } = this.data;
+      this.title.replaceChildren(`${idName} `, linked(ids[i], addresses[i]));
       this.blinker?.show(i);
       if (this.figure) Object.assign(this.figure, { src: figures[i], alt: `Of ${ids[i]}`, hidden: !figures[i] });
       this.labels.forEach(element => element.setAttribute("aria-pressed", element.value === label));
@@ -363,7 +365,8 @@ window.diapipe ??= (() => {
       this.part("missing").remove();
       this.buildHead();
       this.filters = new Filters(this.data, this.labels, () => this.filter());
-      this.help = helpDialog([...KEYS, ...(this.data.labelled ? LABEL_KEYS : []), ...(this.triplets ? BLINK_KEYS : [])]);
+      const { labelled, addresses } = this.data;
+      this.help = helpDialog([...KEYS, ...(addresses.length ? PAGE_KEYS : []), ...(labelled ? LABEL_KEYS : []), ...(this.triplets ? BLINK_KEYS : [])]);
       this.tools().forEach(tool => this.part("tools").append(tool));
       this.part("tools").hidden = false;
       this.look = new Look(this.data, this.triplets, label => this.label(label));
@@ -467,7 +470,7 @@ window.diapipe ??= (() => {
     }
 
     row(i) {
-      const label = this.labels.get(this.data.ids[i]), id = make("small", {}, this.data.ids[i]);
+      const label = this.labels.get(this.data.ids[i]), id = make("small", {}, linked(this.data.ids[i], this.data.addresses[i]));
       const cells = [make("th", { scope: "row" }, ...(this.triplets ? [this.triplets.thumbnail(i)] : []), id)];
       if (this.data.labelled) cells.push(make("td", { className: "label " + label }, label));
       return make("tr", { tabIndex: -1 }, ...cells, ...this.columns.map(column => cell(column, i)));
@@ -542,6 +545,12 @@ window.diapipe ??= (() => {
       return true;
     }
 
+    /** Go to the page of the selected row, if it has one. */
+    open() {
+      const address = this.data.addresses[this.rows[this.selected]];
+      if (address) location.href = address;
+    }
+
     words() {
       const i = this.rows[this.selected], label = this.labels.get(this.data.ids[i]);
       const told = this.columns.slice(0, 3).map(column => `${column.label} ${textOf(column, i)}`);
@@ -586,6 +595,7 @@ window.diapipe ??= (() => {
       else if (label) this.label(label, { goOn: true });
       else if (key === "x") this.label("");
       else if (key === "n" || key === "p") this.turn(key === "n" ? 1 : -1);
+      else if (key === "Enter" && !target.closest("button, summary, a")) this.open();
       else if (key === "f") this.filters.form.elements[0].focus();
       else if (key === "?") this.help.showModal();
       else if (!this.look.key(event)) return;
@@ -594,8 +604,8 @@ window.diapipe ??= (() => {
   }
 
   function cell(column, i) {
-    const text = textOf(column, i), address = column.addresses?.[i];
-    const content = address ? make("a", { href: address }, text) : column.name === "kind" ? make("span", { className: `kind ${text}` }, text) : text;
+    const text = textOf(column, i);
+    const content = column.name === "kind" ? make("span", { className: `kind ${text}` }, text) : linked(text, column.addresses?.[i]);
     return make("td", { className: column.style }, content);
   }
 

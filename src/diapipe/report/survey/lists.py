@@ -46,10 +46,6 @@ def visit_list(units: Table, places: Places) -> SourceList:
     listed = [unit_of(row) for row in units]
     has_page = np.asarray(units["outcome"]) == "done"
     columns: list[ListColumn] = [
-        WordColumn(
-            name="page", label="visit and detector", values=[places.words(unit) for unit in listed], is_filter=False,
-            addresses=[places.unit_page(unit) if there else "" for unit, there in zip(listed, has_page, strict=True)],
-        ),
         WordColumn(name="band", label="band", values=_words(units, "band")),
         WordColumn(name="outcome", label="difference", values=_words(units, "outcome")),
         WordColumn(
@@ -66,6 +62,7 @@ def visit_list(units: Table, places: Places) -> SourceList:
         order="in order of time",
         id_name="visit-detector",
         ids=[places.short(unit) for unit in listed],
+        addresses=[places.unit_page(unit) if there else "" for unit, there in zip(listed, has_page, strict=True)],
         is_labelled=False,
         columns=columns,
     )
@@ -75,10 +72,6 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
     """All objects, the most significant first; the first ``with_page`` have pages, ``with_curve`` a picture."""
     ids = objects.ids
     columns: list[ListColumn] = [
-        WordColumn(
-            name="page", label="object", values=[str(number) for number in ids], is_filter=False,
-            addresses=[object_page(number) if place < with_page else "" for place, number in enumerate(ids)],
-        ),
         NumberColumn(
             name="snr", label="best S/N", values=objects.best_snr, decimals=1, limits="least", is_signed=False,
             note="Of its forced fluxes on differences",
@@ -106,6 +99,7 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
         order="the most significant first",
         id_name="diaObjectId",
         ids=[str(number) for number in ids],
+        addresses=[object_page(number) if place < with_page else "" for place, number in enumerate(ids)],
         columns=columns,
         figures=[curve_file(number) if place < with_curve else "" for place, number in enumerate(ids)],
     )
@@ -144,11 +138,8 @@ def epoch_list(
         id_name="visit-detector",
         is_labelled=False,
         ids=[f"{v}-{d}" for v, d in zip(visit, detector, strict=True)],
+        addresses=[UP + page if page else "" for page in pages],
         columns=[
-            WordColumn(
-                name="page", label="visit", values=[f"visit {v}" for v in visit], is_filter=False,
-                addresses=[UP + page if page else "" for page in pages],
-            ),
             WordColumn(name="band", label="band", values=_words(epochs, "band")),
             NumberColumn(name="mjd", label="MJD", values=column(epochs, "midpointMjdTai"), decimals=4),
             NumberColumn(name="snr", label="S/N", values=snr, decimals=1, is_signed=False, limits="least"),

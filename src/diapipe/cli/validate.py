@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diapipe.cli.grade_table import show_grade
+from diapipe.cli.grade_table import show_grade, show_table
 from diapipe.cli.inject_survey import INJECTED
 from diapipe.cli.options import FILE, talk
 from diapipe.cli.validate_survey import FILES, validate_survey, write_numbers
@@ -39,9 +39,12 @@ def validate(
     A folder is judged by a table with the columns x and y (pixels of the science image) and flux (science minus
     template, in the unit of its pixels); kind, trail_length and trail_angle if it has them.
 
-    Writes validation.json, completeness.parquet and accuracy.parquet, into FOLDER or where --out says, and the grade
-    beside what others published on the terminal.
+    Writes validation.json, completeness.parquet, accuracy.parquet and missed.parquet, into FOLDER or where --out says,
+    and the grade beside what others published on the terminal.
     """
+    from diapipe.report.validation_page import MISSED_HEADINGS, missed_rows
+    from diapipe.steps.validate import listed
+
     if _is_repository(place):
         if truth is not None:
             raise click.UsageError("--truth cannot be used here: a survey is judged by what was put into its visits")
@@ -54,6 +57,7 @@ def validate(
         found = _validate_folder(Path(place), truth, truth_is_all=truth_is_all, quiet=quiet)
     if verbose and not quiet:
         _show_causes(found)
+        show_table("Bright changes that were missed", MISSED_HEADINGS, missed_rows(listed(found.missed)))
 
 
 def _is_repository(place: str) -> bool:

@@ -14,7 +14,7 @@ from diapipe.cli.grade_table import show_grade, show_table
 if TYPE_CHECKING:
     from diapipe.steps.validate import SurveyValidation, Validation
 
-FILES = ("validation.json", "completeness.parquet", "accuracy.parquet")
+FILES = ("validation.json", "completeness.parquet", "accuracy.parquet", "missed.parquet")
 """What is written: into a result of two images, or into a folder of a survey."""
 PAGE = "validation.html"
 """Into that of a survey, too."""
@@ -62,12 +62,13 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
 
 
 def write_numbers(numbers: Mapping[str, Any], found: Validation | SurveyValidation, folder: Path) -> None:
-    """The three files of a validation."""
+    """The files of a validation."""
     from diapipe.io import write_parquet, write_text
 
     write_text(folder / FILES[0], json.dumps(numbers, indent=1, allow_nan=False) + "\n")
     write_parquet(found.completeness, folder / FILES[1])
     write_parquet(found.accuracy, folder / FILES[2])
+    write_parquet(found.missed, folder / FILES[3])
 
 
 def _is_earlier(folder: Path) -> bool:

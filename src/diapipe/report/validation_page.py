@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diapipe.report.numbers import MISSING, counted
@@ -17,6 +17,8 @@ from diapipe.report.validation import (
 
 HEADINGS = ("", "found of S/N > 6", "50% at S/N", "real of S/N > 6", "flux error, S/N > 10", "width of pulls")
 """What is told of a band or a visit, by `part_rows`."""
+MISSED_HEADINGS = ("visit / detector", "x, y", "kind", "true S/N", "why")
+_MOST_MISSED = 200
 
 
 def render_validation_page(plain: Mapping[str, Any], *, title: str) -> str:
@@ -38,8 +40,14 @@ def render_validation_page(plain: Mapping[str, Any], *, title: str) -> str:
             rows=grade_rows(plain),
             completeness=completeness_against_snr(plain["completeness_bins"]),
             pulls=pulls_against_snr(plain["accuracy_bins"]),
-            headings=HEADINGS,
-            parts={"Bands": part_rows(plain["bands"]), "Visits, the least complete first": visit_rows(plain["visits"])},
+            tables={
+                "Bands": (HEADINGS, part_rows(plain["bands"])),
+                "Visits, the least complete first": (HEADINGS, visit_rows(plain["visits"])),
+                "Bright changes that were missed, and why": (
+                    MISSED_HEADINGS,
+                    missed_rows(plain["missed"])[:_MOST_MISSED],
+                ),
+            },
         )
     )
 
@@ -60,6 +68,20 @@ def own_template_sentence(plain: Mapping[str, Any]) -> str:
 def part_rows(parts: Mapping[str, Numbers]) -> list[tuple[str, ...]]:
     """A row for each part, as `HEADINGS` says."""
     return [(name, *_cells(numbers)) for name, numbers in parts.items()]
+
+
+def missed_rows(missed: Sequence[Numbers]) -> list[tuple[str, ...]]:
+    """A row for each bright change that was missed, as `MISSED_HEADINGS` says, the brightest first."""
+    return [
+        (
+            f"{row['visit']} / {row['detector']}",
+            f"{row['x']:.0f}, {row['y']:.0f}",
+            str(row["kind"]),
+            _number(row["snr_true"], "+.0f"),
+            str(row["why_missed"]),
+        )
+        for row in missed
+    ]
 
 
 def visit_rows(visits: Mapping[str, Numbers]) -> list[tuple[str, ...]]:

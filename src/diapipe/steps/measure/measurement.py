@@ -138,7 +138,8 @@ def measure(
     columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
     columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
-    columns["dp_residual"] = quality.is_residual(_without_shapes_of_trails(columns), cuts=options.cuts)
+    reasons = quality.residual_reasons(_without_shapes_of_trails(columns), cuts=options.cuts)
+    columns |= reasons | {"dp_residual": np.logical_or.reduce(list(reasons.values()))}
     columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
     columns["dp_bad"] |= columns["dp_trailOf"] != 0
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)

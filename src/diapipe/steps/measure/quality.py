@@ -68,19 +68,20 @@ class Cuts(Limited):
     saturated_template_ratio: float = 1.0
 
 
-def is_residual(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> BoolArray:
-    """Whether each source shows what a residual shows; a quantity that is NaN accuses nobody."""
+def residual_reasons(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> dict[str, BoolArray]:
+    """For each reason, by its column, which sources show it; a quantity that is NaN accuses nobody."""
 
     def value(name: str) -> FloatArray:
         return np.asarray(columns[name], dtype=np.float64)
 
     snr, light = np.abs(value("snr")), value("dp_templateRatio")
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            (value("dp_sharpness") > cuts.sharpness + cuts.sharpness_model_error * snr)
-            | (value("dp_chi2Excess") > cuts.chi2_excess + (cuts.chi2_model_error * snr) ** 2)
-            | (light < cuts.template_ratio + cuts.psf_mismatch * value("dp_psfMismatch"))
-            | ((value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio))
-            | (value("dp_starRatio") < cuts.star_ratio)
-            | ((value("dp_saturatedDistance") < cuts.saturated_distance) & ~(light > cuts.saturated_template_ratio))
-        )
+        return {
+            "dp_residual_sharp": value("dp_sharpness") > cuts.sharpness + cuts.sharpness_model_error * snr,
+            "dp_residual_shape": value("dp_chi2Excess") > cuts.chi2_excess + (cuts.chi2_model_error * snr) ** 2,
+            "dp_residual_static": light < cuts.template_ratio + cuts.psf_mismatch * value("dp_psfMismatch"),
+            "dp_residual_dipole": (value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio),
+            "dp_residual_star": value("dp_starRatio") < cuts.star_ratio,
+            "dp_residual_saturated": (value("dp_saturatedDistance") < cuts.saturated_distance)
+            & ~(light > cuts.saturated_template_ratio),
+        }

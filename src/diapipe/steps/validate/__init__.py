@@ -4,7 +4,7 @@ from diapipe.steps.validate.causes import CAUSES, KNOWN, causes_of, expected_noi
 from diapipe.steps.validate.grading import BARS, Bar, Graded, grade
 from diapipe.steps.validate.grouping import NO_VISIT, SurveyValidation, validate_groups
 from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table, with_known_objects
-from diapipe.steps.validate.validation import Validation, validate
+from diapipe.steps.validate.validation import Validation, listed, validate
 
 __all__ = [
     "BARS",
@@ -20,6 +20,7 @@ __all__ = [
     "expected_noise_density",
     "grade",
     "judge",
+    "listed",
     "seen_on",
     "truth_table",
     "validate",

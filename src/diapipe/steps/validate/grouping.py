@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from diapipe.steps.validate.judging import Judged
-from diapipe.steps.validate.validation import Validation, validate
+from diapipe.steps.validate.validation import Validation, listed, validate
 
 NO_VISIT = -1
 """Visit of the rows that are of many."""
@@ -42,6 +42,7 @@ class SurveyValidation:
     def plain(self) -> dict[str, Any]:
         """For JSON: `Validation.plain` of all, and the numbers of each band and visit in ``bands`` and ``visits``."""
         return self.whole.plain | {
+            "missed": listed(self.missed),
             "n_of_own_template": self.n_own,
             "bands": {band: found.numbers for band, found in self.bands.items()},
             "visits": {str(v): {"band": self.band_of[v]} | found.numbers for v, found in self.visits.items()},
@@ -59,6 +60,12 @@ class SurveyValidation:
     def accuracy(self) -> Table:
         """Likewise."""
         return self._together("accuracy")
+
+    @property
+    def missed(self) -> Table:
+        """Those of all visits, the brightest first."""
+        rows: Table = vstack([found.missed for found in self.visits.values()], metadata_conflicts="silent")
+        return rows[np.argsort(-np.abs(np.asarray(rows["snr_true"], dtype=np.float64)), kind="stable")]
 
     def _together(self, which: str) -> Table:
         groups = [("", NO_VISIT, self.whole)]

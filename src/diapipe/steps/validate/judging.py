@@ -19,6 +19,7 @@ from diapipe.images.source_profile import source_profiles, static_light
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.validate.causes import KNOWN, causes_of, expected_noise_density
+from diapipe.steps.validate.missed import CORE_PX, why_missed
 
 LEAST_RADIUS_PX, RADIUS_FWHM = 2.5, 0.5
 """A source is what is true within this distance: at S/N 5 centroids scatter by 0.12 FWHM along either axis."""
@@ -26,7 +27,6 @@ KNOWN_ARCSEC = 0.5
 """A source this near to an object is one of it, as the association has it."""
 SEEN_SNR = 1.0
 """What is fainter explains no source."""
-_CORE_PX = 2
 _ARCSEC = 3600.0
 _TRUTH_COLUMNS = (
     "injectionId",
@@ -56,7 +56,8 @@ class Judged:
         Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_usable`` (no unusable
         pixel within two, and its flux is known), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found,
         without ``dp_bad``), ``measured``, ``measured_err`` (the flux of the source; of its trail where something
-        trailed), ``dx``, ``dy`` (pixels, found less true). Fluxes are in the unit of the DIA sources.
+        trailed), ``dx``, ``dy`` (pixels, found less true), and ``why_missed``. Fluxes are in the unit of the DIA
+        sources.
     sources
         ``diaSourceId``, ``ra``, ``dec``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and
         ``cause``, as `causes_of` tells it.
@@ -118,7 +119,9 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
     is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)
     explains = (np.abs(np.asarray(seen["snr_true"])) > SEEN_SNR) | ~_is_known(seen)
     is_true[near.second[explains[near.first]]] = True
-    _add_outcome(seen, dia_sources, near)
+    found = _add_outcome(seen, dia_sources, near)
+    there = _snr_there(difference, seen)
+    seen["why_missed"] = why_missed(difference, dia_sources, seen, found, snr_there=there, threshold=threshold_sigma)
     sources = dia_sources[list(_SOURCE_COLUMNS)]
     sources["is_true"] = is_true
     sources["cause"] = causes_of(dia_sources)
@@ -225,8 +228,8 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     return seen
 
 
-def _add_outcome(seen: Table, dia_sources: Table, near: pairs.Pairs) -> None:
-    """Columns on the nearest source of each true row; a good one goes before a bad one."""
+def _add_outcome(seen: Table, dia_sources: Table, near: pairs.Pairs) -> IntArray:
+    """Columns on the nearest source of each true row; a good one goes before a bad one. Its index, -1 for none."""
     n = len(seen)
     good = ~np.asarray(dia_sources["dp_bad"], dtype=np.bool_)
     found: IntArray = np.full(n, -1, np.int64)
@@ -245,6 +248,15 @@ def _add_outcome(seen: Table, dia_sources: Table, near: pairs.Pairs) -> None:
     seen["diaSourceId"], seen["is_good"] = ids, is_good
     for name, values in columns.items():
         seen[name] = values
+    return found
+
+
+def _snr_there(difference: Difference, seen: Table) -> FloatArray:
+    """What an ideal fit of the PSF measures at each place, over its error."""
+    exposure = difference.exposure
+    profiles = source_profiles(_psf_of(difference), seen)
+    flux, error = static_light(exposure.masked_image, profiles, correlation=exposure.noise_correlation)
+    return flux / error
 
 
 def _fluxes(seen: Table, dia_sources: Table, found: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -269,7 +281,7 @@ def _is_known(truth: Table) -> BoolArray:
 
 def _is_clean(difference: Difference, x: float, y: float) -> bool:
     """Whether the pixels next to a place are usable."""
-    core = Box.around(x=x, y=y, half=_CORE_PX).intersect(difference.box)
+    core = Box.around(x=x, y=y, half=CORE_PX).intersect(difference.box)
     return core is not None and bool(difference.exposure.masked_image[core].usable(UNUSABLE_DIFFERENCE).all())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from diapipe.steps.validate.bins import GOOD_SNR, magnitudes, number
 from diapipe.steps.validate.causes import CAUSES
 from diapipe.steps.validate.completeness import completeness_numbers, completeness_table, plain
 from diapipe.steps.validate.judging import Judged
+from diapipe.steps.validate.missed import missed_bright
+
+_LISTED = ("visit", "detector", "band", "kind", "x", "y", "ra", "dec", "snr_true", "why_missed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,9 +31,10 @@ class Validation:
     numbers
         Plain values for JSON: ``completeness`` above `GOOD_SNR` of all and by kind, ``half_complete`` and
         ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50%), ``purity``, ``n_unexplained`` and
-        ``unexplained_per_deg2`` by cause, ``expected_noise`` (sources by noise alone), biases, scatters and pulls
-        of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part fluxes are too large. Shares
-        are ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not tell.
+        ``unexplained_per_deg2`` by cause, ``missed_bright`` by cause, ``expected_noise`` (sources by noise alone),
+        biases, scatters and pulls of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part
+        fluxes are too large. Shares are ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not
+        tell.
     completeness
         A row for each kind (and ``all``) and bin: ``by`` (snr or mag), ``kind``, ``from``, ``to``, ``n``, ``n_found``,
         ``completeness``, ``low``, ``high``.
@@ -37,6 +42,9 @@ class Validation:
         A row for each bin of found points: ``by`` (snr, mag or host), ``from``, ``to``, ``n``, ``bias`` (of the flux,
         relative), ``bias_err``, ``scatter``, ``pull_mean``, ``pull_mean_err``, ``pull_sigma``, ``pull_sigma_err``,
         ``dx_arcsec``, ``dy_arcsec``, ``position_sigma_arcsec``.
+    missed
+        True changes above S/N 10 that count as not found, the brightest first, with ``why_missed``; those on unusable
+        pixels are among them, though completeness does not ask for them.
     truth, sources
         All rows of all differences, each with the ``name`` of its own.
     """
@@ -44,16 +52,21 @@ class Validation:
     numbers: dict[str, Any]
     completeness: Table
     accuracy: Table
+    missed: Table
     truth: Table
     sources: Table
 
     @property
     def plain(self) -> dict[str, Any]:
         """`numbers`, and the rows of the tables as dicts: for JSON."""
-        return self.numbers | {
-            f"{name}_bins": [{key: _entry(row[key]) for key in table.colnames} for row in table]
-            for name, table in (("completeness", self.completeness), ("accuracy", self.accuracy))
-        }
+        return (
+            self.numbers
+            | {"missed": listed(self.missed)}
+            | {
+                f"{name}_bins": [{key: _entry(row[key]) for key in table.colnames} for row in table]
+                for name, table in (("completeness", self.completeness), ("accuracy", self.accuracy))
+            }
+        )
 
 
 def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validation:
@@ -83,10 +96,14 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
     numbers |= completeness_numbers(usable, snr, mag, found)
     numbers |= _source_numbers(judged, sources, truth_is_all=truth_is_all)
     numbers |= accuracy_numbers(usable, snr, mag)
+    missed = missed_bright(truth)
+    causes = [str(row["why_missed"]).partition(":")[0] for row in missed]
+    numbers["missed_bright"] = dict(Counter(causes).most_common())
     return Validation(
         numbers=numbers,
         completeness=completeness_table(usable, snr, mag, found),
         accuracy=accuracy_table(usable, snr, mag),
+        missed=missed,
         truth=truth,
         sources=sources,
     )
@@ -99,6 +116,7 @@ def _together(judged: Sequence[Judged], which: str) -> Table:
         rows: Table = Table(getattr(one, which), copy=True)
         rows["name"] = np.full(len(rows), one.name)
         rows["band"] = np.full(len(rows), one.band)
+        rows["visit"], rows["detector"] = np.full(len(rows), one.visit), np.full(len(rows), one.detector)
         rows["pixel_scale"] = np.full(len(rows), one.pixel_scale_arcsec)
         parts.append(rows)
     return vstack(parts, metadata_conflicts="silent")
@@ -128,6 +146,12 @@ def _source_numbers(judged: Sequence[Judged], sources: Table, *, truth_is_all: b
             f"snr > {GOOD_SNR:g}": plain(share(int(np.count_nonzero(above & true)), int(np.count_nonzero(above)))),
         }
     return numbers
+
+
+def listed(missed: Table) -> list[dict[str, Any]]:
+    """Rows of `Validation.missed` for JSON: where, what, how bright, why."""
+    names = [name for name in _LISTED if name in missed.colnames]
+    return [{name: _entry(row[name]) for name in names} for row in missed]
 
 
 def _entry(value: Any) -> str | float | int | None:

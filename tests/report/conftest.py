@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.browsing import Visit
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
@@ -25,3 +26,19 @@ def browser() -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page; in the end nothing may have come from elsewhere than the disk, and nothing have gone wrong."""
+    visits = []
+
+    def opened(path, **how):
+        visits.append(Visit(browser, path, **how))
+        return visits[-1]
+
+    yield opened
+    for each in visits:
+        each.context.close()
+        assert [url for url in each.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert each.complaints == []

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from astropy.table import Table
+from tests.browsing import CONTRASTS, Visit
 
 from diapipe.report import PageContent
 from diapipe.report.page import environment
@@ -70,54 +71,6 @@ def large(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     return written_report(tmp_path_factory.mktemp("small"), 120)
-
-
-class Visit:
-    """A page that is open, and all that it asked for or complained of."""
-
-    def __init__(self, browser, path, **how):
-        self.context = browser.new_context(viewport={"width": 1400, "height": 900}, **how)
-        self.page = self.context.new_page()
-        self.asked, self.complaints = [], []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type != "log" else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(path.as_uri())
-
-    def rows(self):
-        return self.page.locator(".sources tbody tr")
-
-    def cells(self, k):
-        return self.page.locator(f".sources tbody tr td:nth-of-type({k})").all_text_contents()
-
-    def ids(self):
-        return self.page.locator(".sources tbody th small").all_text_contents()
-
-    def current(self):
-        return self.page.locator(".sources tr[aria-current] small").text_content()
-
-    def count(self):
-        return self.page.locator(".count").text_content().replace("\u202f", " ")
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-
-@pytest.fixture
-def visit(browser):
-    """Open a page; in the end nothing may have come from elsewhere than the disk, and nothing have gone wrong."""
-    visits = []
-
-    def opened(path, **how):
-        visits.append(Visit(browser, path, **how))
-        return visits[-1]
-
-    yield opened
-    for each in visits:
-        each.context.close()
-        assert [url for url in each.asked if not url.startswith(("file:", "data:", "blob:"))] == []
-        assert each.complaints == []
 
 
 LABEL, SNR, RELIABILITY, FLUX, KIND, CUT, FLAGS = range(1, 8)
@@ -425,32 +378,6 @@ def test_the_first_tab_skips_to_the_content_and_the_focus_is_seen(small, visit):
     opened.press("Enter", "j")
     row = opened.page.locator("tr:focus")
     assert row.evaluate("element => getComputedStyle(element).outlineWidth") == "3px"
-
-
-CONTRASTS = """() => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
-  const brush = canvas.getContext("2d", { willReadFrequently: true });
-  const painted = colour => {
-    brush.clearRect(0, 0, 1, 1);
-    brush.fillStyle = colour;
-    brush.fillRect(0, 0, 1, 1);
-    return [...brush.getImageData(0, 0, 1, 1).data];
-  };
-  const linear = value => value <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4;
-  const luminance = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
-  const ground = element => {
-    const colour = painted(getComputedStyle(element).backgroundColor);
-    return colour[3] === 255 ? colour : ground(element.parentElement);
-  };
-  const saysSomething = element => element.checkVisibility() && !element.closest("svg, [disabled], kbd, option")
-    && [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
-  const contrast = element => {
-    const lights = [painted(getComputedStyle(element).color), ground(element)].map(luminance);
-    return (Math.max(...lights) + .05) / (Math.min(...lights) + .05);
-  };
-  return [...document.querySelectorAll("main *, .theme")].filter(saysSomething)
-    .map(element => [element.outerHTML.slice(0, 90), contrast(element)]).filter(([_, ratio]) => ratio < 4.5);
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

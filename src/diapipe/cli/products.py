@@ -15,7 +15,8 @@ from diapipe.flow import DifferenceResult, score_image
 from diapipe.images import Exposure
 from diapipe.io import write_difference, write_exposure, write_parquet, write_text
 from diapipe.recipe import Recipe
-from diapipe.report import PageContent, render_page
+from diapipe.report import render_page
+from diapipe.report.content import content_of_result
 from diapipe.steps.summarize import plain
 
 _PACKAGES = ("diapipe", "numpy", "scipy", "numba", "astropy")
@@ -76,7 +77,7 @@ def write_products(
     if choice.report:
         progress("make the page")
         begun = time.perf_counter()
-        write_text(folder / "report.html", render_page(page_content(result, summary)))
+        write_text(folder / "report.html", render_page(content_of_result(result, summary)))
         summary["seconds"]["page"] = time.perf_counter() - begun
     write_summary(summary, folder)
     return dict(summary)
@@ -86,18 +87,6 @@ def write_summary(summary: Mapping[str, Any], folder: Path) -> None:
     """`summary.json` of strict JSON."""
     write_text(
         folder / "summary.json", json.dumps(plain(summary), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    )
-
-
-def page_content(result: DifferenceResult, summary: Mapping[str, Any]) -> PageContent:
-    """What the page shows, from the result in memory."""
-    matched = result.difference.matched_template
-    return PageContent(
-        summary=summary,
-        dia_sources=result.dia_sources,
-        difference=result.difference,
-        science=result.science.exposure.masked_image.image,
-        matched_template=None if matched is None else matched.image,
     )
 
 

@@ -14,7 +14,7 @@ from diapipe.cli.survey_objects import MATCH_ARCSEC, Places
 from diapipe.numerics.arrays import FloatArray
 from diapipe.report.curve_svg import Lines
 from diapipe.report.survey.content import Beside, BesideTable
-from diapipe.report.time_axis import LONGEST_GAP_DAYS
+from diapipe.report.time_axis import Seasons
 from diapipe.report.validation import grade_rows, validation_sentence
 from diapipe.report.validation_page import HEADINGS, part_rows
 from diapipe.simulate import SimulatedSurvey
@@ -23,7 +23,6 @@ from diapipe.simulate.light_curves import Changing
 _LINE_POINTS = 120
 _SLOW_DAYS = 2.0
 """Period from which on a line can be followed by eye."""
-_LINE_MARGIN_DAYS = 2.0
 _GRADE_HEADINGS = ("what", "whose figure", "wanted", "here", "met")
 
 
@@ -87,11 +86,8 @@ def _changing(survey: SimulatedSurvey, number: int) -> tuple[Changing, int]:
 
 
 def _times(mjd: FloatArray) -> FloatArray:
-    """Times of a line through every season, with a gap between them."""
-    epochs = np.unique(mjd)
-    seasons = np.split(epochs, np.flatnonzero(np.diff(epochs) > LONGEST_GAP_DAYS) + 1)
-    margin = _LINE_MARGIN_DAYS
-    lines = [np.append(np.linspace(part[0] - margin, part[-1] + margin, _LINE_POINTS), np.nan) for part in seasons]
+    """Times of a line through every season that a plot shows, with a gap between them."""
+    lines = [np.append(np.linspace(low, high, _LINE_POINTS), np.nan) for low, high in Seasons.of(mjd).parts]
     return np.concatenate(lines)
 
 

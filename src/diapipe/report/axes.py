@@ -88,8 +88,8 @@ class Axes:
         What the picture shows in one sentence, for those who cannot see it.
     width, height
         Size of the drawing in its own units (the page scales it).
-    top_px
-        Room above the frame.
+    top_px, left_px
+        Room above the frame, and on its left for the ticks.
     """
 
     x: Scale
@@ -100,13 +100,14 @@ class Axes:
     width: int = 440
     height: int = 270
     top_px: float = 12.0
+    left_px: float = 58.0
     _marks: list[str] = field(default_factory=list)
     _above: list[str] = field(default_factory=list)
 
     @property
     def _frame(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the area that is drawn on."""
-        return 58.0, self.top_px, self.width - 12.0, self.height - 44.0
+        return self.left_px, self.top_px, self.width - 12.0, self.height - 44.0
 
     def _to_x(self, values: FloatArray | float) -> FloatArray:
         left, _, right, _ = self._frame

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astropy.table import Table
 
 from diapipe.images import Difference
 from diapipe.numerics.arrays import Float32Array
+
+if TYPE_CHECKING:
+    from diapipe.flow import DifferenceResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,3 +38,23 @@ class PageContent:
     difference: Difference
     science: Float32Array | None = None
     matched_template: Float32Array | None = None
+
+
+def content_of_result(result: DifferenceResult, summary: Mapping[str, Any] | None = None) -> PageContent:
+    """What a page shows of a result in memory.
+
+    Parameters
+    ----------
+    result
+        Of `diapipe.difference_pair`.
+    summary
+        Its summary with more in it; that of the result unless given.
+    """
+    matched = result.difference.matched_template
+    return PageContent(
+        summary=result.summary if summary is None else summary,
+        dia_sources=result.dia_sources,
+        difference=result.difference,
+        science=result.science.exposure.masked_image.image,
+        matched_template=None if matched is None else matched.image,
+    )

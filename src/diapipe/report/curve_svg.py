@@ -72,6 +72,7 @@ def curve_svg(
         width=size[0],
         height=size[1],
         top_px=30,
+        left_px=70,
     )
     _draw_seams(axes)
     if of_difference:

@@ -72,7 +72,7 @@ def values_of_pair(content: PageContent) -> dict[str, Any]:
         "kernel": kernel_grid(content.difference.kernel),
         "psf_names": list(stamps),
         "psf": psf_strip(list(stamps.values())) if stamps else None,
-        "plots": _plots(summary),
+        "plots": plots_of(summary),
         "validation": _validation(summary.get("validation")),
         "brief": json.dumps(without_lists(summary), indent=1, ensure_ascii=False),
         "versions": summary.get("versions") or {},
@@ -122,8 +122,8 @@ def _validation(numbers: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _plots(summary: Any) -> dict[str, str]:
-    """SVG text by name."""
+def plots_of(summary: Any) -> dict[str, str]:
+    """The plots of how good a subtraction is, as SVG text by name; empty where there is nothing to plot."""
     width, height = summary["science"]["width"], summary["science"]["height"]
     return {
         "chi2": plots.chi2_against_magnitude(summary["stars"]),

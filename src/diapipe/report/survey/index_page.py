@@ -69,15 +69,15 @@ def render_index(
     plots = [(trend, trend_plot(units, trend, places)) for trend in TRENDS]
     return environment().get_template("survey/index.html.jinja").render(
         title=title,
-        sentence=_sentence(survey, units),
+        sentence=sentence_of(survey, units),
         root="", here=INDEX, before=None, after=None,
-        numbers=_tiles(units, objects),
+        numbers=tiles_of(units, objects),
         failures=[line for kind, line in reasons if kind == "failed"],
         idle=[line for kind, line in reasons if kind != "failed"],
         odd=[(Link(address=places.address(one.unit), title=places.words(one.unit)), one) for one in odd[:MAX_ODD]],
         n_odd=len(odd), odd_limit=LIMIT_SIGMA,
         map=sky_map(_field(survey, units, objects, beside, places, n_pages)),
-        map_note="diamonds: objects" + (f"; dots: {' and '.join(beside.dots)} changes." if beside.dots else "."),
+        map_note="diamonds: objects" + ("; dots: true changes on each difference." if beside.dots else "."),
         sections=beside.sections,
         curves=_curves(objects, beside, n_pages), n_objects=len(objects),
         beside=beside.name if beside.lines is not None else "",
@@ -87,7 +87,7 @@ def render_index(
     )  # fmt: skip
 
 
-def _sentence(survey: Survey, units: Table) -> str:
+def sentence_of(survey: Survey, units: Table) -> str:
     """What was looked at."""
     mjd = column(units, "mjd")
     known = mjd[np.isfinite(mjd)]
@@ -98,7 +98,7 @@ def _sentence(survey: Survey, units: Table) -> str:
     return f"{survey.collection} of {survey.repo}: {counted(n_visits, 'visit')} in {', '.join(bands)}{when}{template}."
 
 
-def _tiles(units: Table, objects: SurveyObjects) -> list[Tile]:
+def tiles_of(units: Table, objects: SurveyObjects) -> list[Tile]:
     """Headline numbers."""
     outcome = np.asarray(units["outcome"])
     n_done, n_failed = int((outcome == "done").sum()), int((outcome == "failed").sum())
@@ -136,6 +136,17 @@ def _middle(units: Table, name: str, label: str, decimals: int, unit: str, usual
     is_fine = None if usual is None else usual[0] <= value <= usual[1]
     return Tile(
         f"{fixed(value, decimals)}{unit}", label, f"90%: {fixed(low, decimals)} to {fixed(high, decimals)}", is_fine
+    )
+
+
+def map_of_survey(survey: Survey, units: Table, objects: SurveyObjects) -> str:
+    """The map alone, without links."""
+    tracts, patches = survey.tract_outlines()
+    known = [row for row in units if np.isfinite(row["raCorners"]).all()]
+    return sky_map(
+        SurveyField(
+            tracts=tracts, patches=patches, detectors=[_corners(row) for row in known], objects=objects.positions
+        )
     )
 
 

@@ -77,6 +77,7 @@ def sky_map(field: SurveyField) -> str:
             axes.polygon(*_arcmin(polygon, centre), style=style)
     for style, places in field.places.items():
         axes.points(*_arcmin(places, centre), style=style, radius=2.0)
+    axes.legend([(style, style) for style in field.places], is_dots=True)
     _draw_objects(axes, field, centre)
     return axes.svg()
 

@@ -97,7 +97,7 @@ class StandsOut:
     @property
     def words(self) -> tuple[str, str, str]:
         """Its value, the usual one, and by how much they differ."""
-        unit = f" {self.trend.unit}" if self.trend.unit else ""
+        unit = {"": "", "″": "″"}.get(self.trend.unit, f" {self.trend.unit}")
         return f"{number(self.value)}{unit}", f"{number(self.usual)}{unit}", f"{self.sigma:.0f} σ"
 
 

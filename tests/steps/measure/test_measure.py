@@ -268,3 +268,17 @@ def test_refusals(rng):
     many = replace(found.footprints, peaks=found.footprints.peaks.select(np.zeros(20000, np.int64)))
     with pytest.raises(BadSubtractionError, match=r"20000 detections, fewer than 16384 .* a higher --threshold"):
         measure(difference, replace(found, footprints=many), science=science)
+
+
+def test_noise_that_is_correlated_makes_no_source_sharp():
+    """The residual of a crowded field correlates pixels by a few per cent over many: errors of fluxes grow by two and
+    more, and a pixel is as far above the PSF as it was, which is by nothing.
+    """
+    offset = np.arange(-12, 13)
+    correlation = 0.09 * np.exp(-0.5 * (offset**2 + offset[:, None] ** 2) / 6.0**2)
+    correlation[12, 12] = 1.0
+    image = drawn((200.3, 100.0, 30.0 * ERROR))
+    white, correlated = (catalogue(*pair(image, noise_correlation=c)) for c in (None, correlation))
+    assert correlated["psfFluxErr"][0] > 2.0 * white["psfFluxErr"][0]
+    assert correlated["dp_sharpness"][0] == pytest.approx(white["dp_sharpness"][0], abs=0.05)
+    assert not correlated["dp_bad"][0]

@@ -35,13 +35,17 @@ def evidence_columns(
     static: MaskedImage | Exposure | None,
     stars: StarList | None,
     fwhm: float,
+    noise_gain: float,
     options: Measure,
 ) -> Columns:
-    """The ``dp_*`` quantities that the default cut looks at."""
+    """The ``dp_*`` quantities that the default cut looks at; ``noise_gain`` is the variance of a PSF flux over what it
+    would be were the noise white, in which pixels are judged.
+    """
+    snr = columns["snr"] * np.sqrt(noise_gain)
     image = static.masked_image if isinstance(static, Exposure) else static
     height, norm = lattice.peaks()
     return {
-        **light_columns(planes, found, snr=columns["snr"], peak_share=height / norm, radius=options.sign_fwhm * fwhm),
+        **light_columns(planes, found, snr=snr, peak_share=height / norm, radius=options.sign_fwhm * fwhm),
         "dp_chi2Excess": chi2_excess(columns["psfChi2"], columns["psfNdata"]),
         "dp_templateRatio": template_ratio(
             image, found, fits, difference=planes.image, peak=height, radius=options.core_fwhm * fwhm
@@ -60,7 +64,9 @@ def light_columns(
     radius: float,
     noise_n_sigma: float = 2.0,
 ) -> dict[str, FloatArray]:
-    """dp_sharpness and dp_negativeFraction; ``peak_share`` is the central pixel's part of a centred PSF's S/N."""
+    """dp_sharpness and dp_negativeFraction; ``peak_share`` is the central pixel's part of a centred PSF's S/N, which is
+    that in white noise.
+    """
     found = surroundings.examine(
         *planes.arrays,
         bits=int(UNUSABLE_DIFFERENCE),

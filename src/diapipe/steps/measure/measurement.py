@@ -28,6 +28,7 @@ from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics import psf_photometry
+from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.measure import dipoles, evidence, flags, forced, quality, shapes, sky, trails
 from diapipe.steps.measure.aperture_corrections import corrected
 from diapipe.steps.measure.glints import in_glint_trail
@@ -116,7 +117,16 @@ def measure(
     columns |= _shape_columns(planes, found, lattice, exposure, fwhm, options)
     columns |= flags.pixel_flags(planes, found, detections.footprints)
     columns |= evidence.evidence_columns(
-        planes, found, fits, lattice, columns, static=static, stars=stars, fwhm=fwhm, options=options
+        planes,
+        found,
+        fits,
+        lattice,
+        columns,
+        static=static,
+        stars=stars,
+        fwhm=fwhm,
+        noise_gain=_noise_gain(exposure, psf),
+        options=options,
     )
     columns["dp_psfMismatch"] = psf_mismatch(difference, science.psf, template_psf, x=columns["x"], y=columns["y"])
     columns |= _lobe_columns(peaks)
@@ -144,6 +154,14 @@ def measure(
     columns["dp_bad"] |= columns["dp_trailOf"] != 0
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
+
+
+def _noise_gain(exposure: Exposure, psf: Psf) -> float:
+    """Variance of a PSF flux over what it would be in white noise of the same variance plane."""
+    if exposure.noise_correlation is None:
+        return 1.0
+    middle = psf.kernel_image(x=exposure.box.x_center, y=exposure.box.y_center)
+    return noise_gain(middle, exposure.noise_correlation)
 
 
 def _refuse_too_many(peaks: Peaks, exposure: Exposure) -> None:

@@ -242,7 +242,7 @@ window.diapipe ??= (() => {
 
   /* ---- the selected one: enlarged, with its labels and all that is told of it ---- */
 
-  class Look {
+  class CloseUp {
     constructor(data, triplets, onlabel) {
       this.data = data;
       this.title = make("h3");
@@ -365,14 +365,17 @@ window.diapipe ??= (() => {
       this.part("missing").remove();
       this.buildHead();
       this.filters = new Filters(this.data, this.labels, () => this.filter());
-      const { labelled, addresses } = this.data;
-      this.help = helpDialog([...KEYS, ...(addresses.length ? PAGE_KEYS : []), ...(labelled ? LABEL_KEYS : []), ...(this.triplets ? BLINK_KEYS : [])]);
-      this.tools().forEach(tool => this.part("tools").append(tool));
-      this.part("tools").hidden = false;
-      this.look = new Look(this.data, this.triplets, label => this.label(label));
-      this.part("look").append(...this.look.parts);
-      this.part("look").setAttribute("aria-label", "The selected one");
-      this.part("look").hidden = false;
+      this.help = helpDialog(this.keys());
+      this.closeUp = new CloseUp(this.data, this.triplets, label => this.label(label));
+      this.part("close-up").append(...this.closeUp.parts);
+      this.part("tools").append(...this.tools());
+      for (const name of ["tools", "close-up"]) this.part(name).hidden = false;
+    }
+
+    /** Those that do something here, with what they do. */
+    keys() {
+      const { addresses, labelled } = this.data;
+      return [...KEYS, ...(addresses.length ? PAGE_KEYS : []), ...(labelled ? LABEL_KEYS : []), ...(this.triplets ? BLINK_KEYS : [])];
     }
 
     buildHead() {
@@ -478,8 +481,8 @@ window.diapipe ??= (() => {
 
     paintCounts() {
       const { ids, what, page_rows: size } = this.data, n = this.rows.length;
-      const last = Math.min(this.first + size, n), of = n === ids.length ? "" : ` of ${grouped(ids.length)}`;
-      this.count.textContent = `${grouped(n && this.first + 1)}–${grouped(last)} of ${grouped(n)} ${what}${of && `, filtered${of}`}`;
+      const last = Math.min(this.first + size, n), of = n === ids.length ? "" : ` (of ${grouped(ids.length)})`;
+      this.count.textContent = `${grouped(n && this.first + 1)}–${grouped(last)} of ${grouped(n)} ${what}${of}`;
       this.pageNumber.value = this.first / size + 1;
       this.pageNumber.max = Math.max(1, Math.ceil(n / size));
       this.pageCount.textContent = ` of ${grouped(this.pageNumber.max)}`;
@@ -504,9 +507,9 @@ window.diapipe ??= (() => {
         row.tabIndex = row === current ? 0 : -1;
         putAttribute(row, "aria-current", row === current && i !== undefined ? "true" : null);
       }
-      this.part("look").classList.toggle("empty", i === undefined);
+      this.part("close-up").classList.toggle("empty", i === undefined);
       if (i === undefined) return;
-      this.look.show(i, this.labels.get(this.data.ids[i]));
+      this.closeUp.show(i, this.labels.get(this.data.ids[i]));
       this.section.dispatchEvent(new CustomEvent("diapipe:select", { detail: i, bubbles: true }));
     }
 
@@ -518,13 +521,14 @@ window.diapipe ??= (() => {
 
     select(place, { focus = true } = {}) {
       if (!this.rows.length) return;
+      const isFocused = this.table.tBodies[0].contains(document.activeElement);
       this.selected = Math.max(0, Math.min(place, this.rows.length - 1));
       const first = this.selected - this.selected % this.data.page_rows;
       if (first !== this.first) {
         this.first = first;
         this.paint();
       } else this.mark();
-      if (focus) this.currentRow().focus({ preventScroll: true });
+      if (focus || isFocused) this.currentRow().focus({ preventScroll: true });
       this.currentRow().scrollIntoView({ block: "nearest" });
       this.say(this.words());
     }
@@ -598,7 +602,7 @@ window.diapipe ??= (() => {
       else if (key === "Enter" && !target.closest("button, summary, a")) this.open();
       else if (key === "f") this.filters.form.elements[0].focus();
       else if (key === "?") this.help.showModal();
-      else if (!this.look.key(event)) return;
+      else if (!this.closeUp.key(event)) return;
       event.preventDefault();
     }
   }
@@ -629,7 +633,7 @@ window.diapipe ??= (() => {
 
   /** An address that ends in #NAME/ID leads to that row. */
   function followAddress() {
-    const [name, id] = decodeURIComponent(location.hash.slice(1)).split("/"), list = lists.get(name);
+    const [name, id] = location.hash.slice(1).split("/"), list = lists.get(name);
     if (list && id) list.goTo(list.data.ids.indexOf(id));
   }
   addEventListener("hashchange", followAddress);

@@ -13,7 +13,7 @@ from diapipe.images import Box, Exposure, GaussianPsf, ImageField, MaskedImage, 
 from diapipe.numerics import convolution
 from diapipe.numerics.kernel_bases import gaussian_basis
 from diapipe.steps.detect import MatchedFilter
-from diapipe.steps.subtract.convolve import convolve_pixels, propagated_variance
+from diapipe.steps.subtract.convolve import convolve_pixels, difference_inputs, variance_through
 
 
 def frame(size: int) -> Exposure:
@@ -39,8 +39,8 @@ def kernels(size: int) -> dict[str, Callable[[], object]]:
         "spatially varying convolution, 21 x 21": lambda: convolve_pixels(
             exposure.masked_image.image, exposure.box, kernel
         ),
-        "variance through the square of that kernel": lambda: propagated_variance(
-            exposure, exposure, kernel, None, n_threads=1
+        "variance through the square of that kernel": lambda: variance_through(
+            difference_inputs(exposure, exposure, kernel, None), n_threads=1
         ),
         "1% of the pixels filled from their neighbours": lambda: convolution.filled(exposure.masked_image.image, holes),
         "matched filter, threshold, footprints, peaks": lambda: MatchedFilter().detect(exposure),

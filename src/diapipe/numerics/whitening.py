@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.small_convolution import convolved_in_full
 
 POWER_FLOOR = 1e-3
 """Least noise power, relative to that at zero frequency: bounds the gain at 30 where an input has none."""
@@ -82,11 +83,9 @@ def effective_reach(images: FloatArray, *, lost: float = 2e-3, least: int = 7) -
 
 
 def noise_gain(kernel: FloatArray, correlation: FloatArray | None) -> float:
-    """Variance of noise after a kernel, in units of ΣK² times its own: Σ_d (K ⋆ K)(d) ρ(d) / ΣK²; 1 for white noise."""
+    """Variance of noise after a kernel, in units of ΣK² times its own: ΣK (ρ ⊗ K) / ΣK²; 1 for white noise."""
     if correlation is None:
         return 1.0
     half = correlation.shape[0] // 2
-    n = 2 * max(kernel.shape[0], half) + 1  # no lag of either wraps around
-    autocorrelation = np.fft.irfft2(np.abs(np.fft.rfft2(kernel, (n, n))) ** 2, (n, n))
-    lags = np.arange(-half, half + 1)
-    return float((autocorrelation[np.ix_(lags, lags)] * correlation).sum() / autocorrelation[0, 0])
+    seen = convolved_in_full(kernel, correlation)[half : half + kernel.shape[0], half : half + kernel.shape[1]]
+    return float((kernel * seen).sum() / (kernel**2).sum())

@@ -101,10 +101,10 @@ def _terms_of(field: ImageField, box: Box) -> convolution.FieldsAt:
     return fields_at
 
 
-def propagated_variance(
-    reference: Exposure, target: Exposure, kernel: SpatialKernel, whitening: SpatialKernel | None, *, n_threads: int
-) -> Float32Array:
-    """Variance of ψ ⊗ (reference - kernel ⊗ target), each input's noise through its own effective kernel."""
+def difference_inputs(
+    reference: Exposure, target: Exposure, kernel: SpatialKernel, whitening: SpatialKernel | None
+) -> list[tuple[Exposure, KernelAt]]:
+    """The images of ψ ⊗ (reference - kernel ⊗ target), each with the kernel that it goes through, but for its sign."""
 
     def of_target(x: float, y: float) -> FloatArray:
         image = kernel.image_at(x=x, y=y)
@@ -115,7 +115,7 @@ def propagated_variance(
     def of_reference(x: float, y: float) -> FloatArray:
         return np.ones((1, 1)) if whitening is None else whitening.image_at(x=x, y=y)
 
-    return variance_through([(target, of_target), (reference, of_reference)], n_threads=n_threads)
+    return [(target, of_target), (reference, of_reference)]
 
 
 def variance_through(inputs: Sequence[tuple[Exposure, KernelAt]], *, n_threads: int) -> Float32Array:

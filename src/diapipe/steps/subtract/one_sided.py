@@ -12,9 +12,10 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.numerics.arrays import Float32Array, IntArray
 from diapipe.steps.subtract.base import AbstractSubtractor, Pair, Subtracted
-from diapipe.steps.subtract.convolve import propagated_variance, whiten
+from diapipe.steps.subtract.convolve import difference_inputs, variance_through, whiten
 from diapipe.steps.subtract.masks import combined_mask
 from diapipe.steps.subtract.matched import matched_target, template_as_matched
+from diapipe.steps.subtract.uneven import variance_for_fluxes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,8 @@ class OneSided(AbstractSubtractor):
         matched = matched_target(pair, n_threads=n_threads)
         reference, bad = matched.reference, matched.bad
         assert reference.psf is not None
-        variance = propagated_variance(reference, target, kernel, whitening, n_threads=n_threads)
+        psf = reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening)
+        variance = variance_through(difference_inputs(reference, target, kernel, whitening), n_threads=n_threads)
         mask = combined_mask(
             pair.science.masked_image,
             pair.template.masked_image,
@@ -46,6 +48,9 @@ class OneSided(AbstractSubtractor):
             filled=matched.filled,
             variance=variance,
         )
+        if whitening is not None:
+            inputs = difference_inputs(pair.reference, target, kernel, whitening)
+            variance = variance_for_fluxes(variance, inputs, psf, n_threads=n_threads)
         if scale != 1.0:
             variance *= scale**2
         pixels = _plain(reference, matched.pixels, bad, scale)
@@ -56,7 +61,7 @@ class OneSided(AbstractSubtractor):
             mask=mask,
             variance=variance,
             bad=bad,
-            psf=reference.psf if whitening is None else ConvolvedPsf(reference.psf, whitening),
+            psf=psf,
             matched_template=template_as_matched(pair, matched.pixels),
             whitening=whitening,
             relative_error=pair.relative_error,

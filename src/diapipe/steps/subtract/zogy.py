@@ -26,6 +26,7 @@ from diapipe.steps.subtract.convolve import KernelAt, filtered_difference, varia
 from diapipe.steps.subtract.filtered_stamps import Side
 from diapipe.steps.subtract.masks import combined_mask
 from diapipe.steps.subtract.matched import Matched, matched_target, template_as_matched, with_error
+from diapipe.steps.subtract.uneven import variance_for_fluxes
 
 DFT_SIDE = 128
 """Side of the DFT that the filters are computed on, for PSFs of the usual sizes."""
@@ -102,7 +103,7 @@ class Zogy(AbstractSubtractor):
         of_template = pair.convolved == "template"
         science, template = (reference, matched.filled) if of_template else (matched.filled, reference)
         filters, relative_error = self._agreed(pair, filters, science, template, matched.bad)
-        variance = _variance(pair, matched, filters, relative_error, n_threads=n_threads)
+        variance = variance_through(_inputs(pair, matched, filters, relative_error), n_threads=n_threads)
         mask = combined_mask(
             pair.science.masked_image,
             pair.template.masked_image,
@@ -111,6 +112,10 @@ class Zogy(AbstractSubtractor):
             filled=matched.filled,
             variance=variance if of_template else variance * np.float32(pair.kernel.sum**2),
         )
+        assert pair.science.psf is not None
+        psf = ConvolvedPsf(pair.science.psf, filters.of_science)
+        inputs = _inputs(pair, matched, filters, relative_error=0.0)
+        variance = variance_for_fluxes(variance, inputs, psf, n_threads=n_threads)
         # the filters reach farther than the mask: where an image has nothing to say, they are given two that agree
         np.copyto(reference, matched.pixels, where=(mask & np.int32(int(UNUSABLE_DIFFERENCE))) != 0)
         pixels = filtered_difference(
@@ -120,13 +125,12 @@ class Zogy(AbstractSubtractor):
             n_threads=n_threads,
         )
         pixels -= _background_of_science(pair, filters).over(box)
-        assert pair.science.psf is not None
         return Subtracted(
             pixels=pixels,
             mask=mask,
             variance=variance,
             bad=matched.bad,
-            psf=ConvolvedPsf(pair.science.psf, filters.of_science),
+            psf=psf,
             matched_template=template_as_matched(pair, matched.pixels),
             whitening=filters.of_science,
             template_filter=filters.of_template,
@@ -244,17 +248,15 @@ def _psf(exposure: Exposure) -> Psf:
     return exposure.psf
 
 
-def _variance(pair: Pair, matched: Matched, filters: Filters, relative_error: float, *, n_threads: int) -> Float32Array:
-    """Variance of the difference."""
+def _inputs(pair: Pair, matched: Matched, filters: Filters, relative_error: float) -> list[tuple[Exposure, KernelAt]]:
+    """Both images, the error of the match among the noise of the reference, each with its filter."""
     reference = pair.reference
     if relative_error:
         light = matched.pixels - pair.background.over(reference.box)
         reference = with_error(reference, light, relative_error)
     of_template = pair.convolved == "template"
     science, template = (reference, pair.template) if of_template else (pair.science, reference)
-    return variance_through(
-        [(science, _at(filters.of_science)), (template, _at(filters.of_template))], n_threads=n_threads
-    )
+    return [(science, _at(filters.of_science)), (template, _at(filters.of_template))]
 
 
 def _through(filter_: SpatialKernel, kernel: SpatialKernel, part: float, *, x: float, y: float) -> FloatArray:

@@ -32,6 +32,7 @@ from diapipe.cli.skymap import skymap
 from diapipe.cli.status import status
 from diapipe.cli.submit import submit
 from diapipe.cli.subtract import subtract
+from diapipe.cli.train_reliability import train_reliability
 from diapipe.cli.validate import validate
 from diapipe.cli.warmup import warmup
 from diapipe.errors import DiapipeError, InternalError
@@ -75,6 +76,7 @@ for command in (
     validate,
     report,
     warmup,
+    train_reliability,
 ):
     cli.add_command(command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,15 @@ from diapipe.errors import UsageError
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.forest import Forest, forest_sums
 from diapipe.steps.classify import Model
+from diapipe.steps.limits import Limited
+from diapipe.training.samples import Samples
+
+_CALIBRATION = 5
+"""Every so-manieth field is left to the calibration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Boosting:
+class Boosting(Limited):
     """How the trees are grown.
 
     Attributes
@@ -34,6 +40,9 @@ class Boosting:
         Of that choice.
     """
 
+    may_be_zero = ("penalty", "seed")
+    shares = ("rate", "feature_share")
+
     n_trees: int = 300
     n_leaves: int = 16
     rate: float = 0.05
@@ -43,14 +52,30 @@ class Boosting:
     seed: int = 1
 
 
-def grown(table: FloatArray, is_real: BoolArray, *, weight: FloatArray, options: Boosting) -> tuple[Forest, float]:
-    """A forest whose sums, plus the constant, are log-odds of being real.
+def trained(samples: Samples, *, options: Boosting | None = None) -> Model:
+    """A model of labelled samples: trees grown on four fields of five, calibrated on the fifth.
+
+    Parameters
+    ----------
+    samples
+        Of many fields.
+    options
+        How the trees are grown.
 
     Raises
     ------
     UsageError
         If scikit-learn is not installed.
     """
+    aside = samples.field % _CALIBRATION == _CALIBRATION - 1
+    forest = _grown(samples.select(~aside), options or Boosting())
+    of_others = samples.select(aside)
+    calibration = _calibration(forest_sums(forest, of_others.table), of_others.is_real)
+    return Model(_version(forest, calibration), samples.names, forest, calibration)
+
+
+def _grown(samples: Samples, options: Boosting) -> Forest:
+    """A forest whose sums are log-odds of being real, but for a constant."""
     try:
         from sklearn.ensemble import HistGradientBoostingClassifier
     except ImportError as error:
@@ -64,33 +89,32 @@ def grown(table: FloatArray, is_real: BoolArray, *, weight: FloatArray, options:
         max_features=options.feature_share,
         early_stopping=False,
         random_state=options.seed,
-    ).fit(table, is_real, sample_weight=weight)
-    return _flat([stage[0].nodes for stage in trees._predictors]), float(trees._baseline_prediction[0, 0])
+    ).fit(samples.table, samples.is_real)
+    return _flat([stage[0].nodes for stage in trees._predictors])
 
 
 def _flat(trees: list[Any]) -> Forest:
-    """Scikit-learn's trees one after the other; leaves become their own children."""
+    """Scikit-learn's trees one after the other; a leaf becomes its own child. Numbers are as the file keeps them."""
     sizes = [len(nodes) for nodes in trees]
     roots = np.cumsum([0, *sizes])[:-1]
     nodes = np.concatenate(trees)
     first = np.repeat(roots, sizes)
     own, is_leaf = np.arange(len(nodes)), nodes["is_leaf"].astype(bool)
     left, right = (np.where(is_leaf, own, first + nodes[side].astype(np.int64)) for side in ("left", "right"))
+    threshold, value = np.where(is_leaf, 0.0, nodes["num_threshold"]), np.where(is_leaf, nodes["value"], 0.0)
     return Forest(
         feature=np.where(is_leaf, 0, nodes["feature_idx"]).astype(np.int64),
-        # as the file keeps it
-        threshold=np.where(is_leaf, 0.0, nodes["num_threshold"]).astype(np.float32).astype(np.float64),
+        threshold=threshold.astype(np.float32).astype(np.float64),
         left=left,
         right=right,
-        value=np.where(is_leaf, nodes["value"], 0.0).astype(np.float32).astype(np.float64),
+        value=value.astype(np.float32).astype(np.float64),
         roots=roots,
         depth=int(nodes["depth"].max()),
     )
 
 
-def calibrated(forest: Forest, table: FloatArray, is_real: BoolArray) -> tuple[float, float]:
-    """Constant and slope that make true log-odds of the sums on samples that the forest has not seen (Platt 1999)."""
-    sums = forest_sums(forest, table)
+def _calibration(sums: FloatArray, is_real: BoolArray) -> tuple[float, float]:
+    """Constant and slope of the true log-odds of sums: the likeliest (Platt 1999)."""
     sign = np.where(is_real, -1.0, 1.0)
 
     def loss(line: FloatArray) -> float:
@@ -100,33 +124,7 @@ def calibrated(forest: Forest, table: FloatArray, is_real: BoolArray) -> tuple[f
     return float(constant), float(slope)
 
 
-def trained(
-    table: FloatArray,
-    is_real: BoolArray,
-    *,
-    names: tuple[str, ...],
-    for_calibration: BoolArray,
-    weight: FloatArray,
-    version: str,
-    options: Boosting | None = None,
-) -> Model:
-    """A model of labelled samples.
-
-    Parameters
-    ----------
-    table, is_real
-        Features, shape (n, k), and truth.
-    names
-        Of the features.
-    for_calibration
-        Samples that the trees are not grown on but calibrated with: of fields of their own.
-    weight
-        Of each sample as the trees grow; the calibration counts each once.
-    version
-        Of the model.
-    options
-        How the trees are grown.
-    """
-    growing = ~for_calibration
-    forest, _ = grown(table[growing], is_real[growing], weight=weight[growing], options=options or Boosting())
-    return Model(version, names, forest, calibrated(forest, table[for_calibration], is_real[for_calibration]))
+def _version(forest: Forest, calibration: tuple[float, float]) -> str:
+    """A name that is the model's own."""
+    content = b"".join(np.ascontiguousarray(part).tobytes() for part in (*forest[:-1], np.array(calibration)))
+    return f"trees-{hashlib.sha256(content).hexdigest()[:8]}"

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
+from diapipe.catalogs.injections import HOSTED, HOSTLESS, VARIABLE
 from diapipe.errors import DiapipeError
 from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images.triplets import Triplets, cut_triplets, half_width
@@ -36,15 +37,12 @@ class Examples:
         Of what made it; "" for none.
     sources
         Rows of the table of DIA sources.
-    truth
-        What was true of the field: ``kind``, ``snr_true``, ``is_usable``, ``row`` of the source that it made, or -1.
     """
 
     triplets: Triplets
     label: IntArray
     kind: NDArray[np.str_]
     sources: Table
-    truth: Table
 
 
 def examples_of(seed: int, index: int) -> Examples | None:
@@ -64,21 +62,19 @@ def labelled(field: Field, result: DifferenceResult) -> Examples | None:
         return None
     x, y = (np.asarray(sources[axis], dtype=np.float64) for axis in "xy")
     triplets = cut_triplets(difference, result.science.exposure, x=x, y=y, half=half_width(difference))
-    truth = _truth(field, result)
-    label, kind, row = _matched(sources, truth, fwhm=2.0 * half_width(difference) / 6.0)
-    truth["row"] = row
-    return Examples(triplets, label, kind, sources, truth)
+    psf = result.science.exposure.psf
+    assert psf is not None
+    fwhm = psf.fwhm_at(x=difference.box.x_center, y=difference.box.y_center)
+    label, kind = _matched(sources, _truth(field, result), fwhm=fwhm)
+    return Examples(triplets, label, kind, sources)
 
 
 def _truth(field: Field, result: DifferenceResult) -> Table:
     """All that changed: what was simulated and what was added."""
-    simulated = seen_on(result.difference, truth_table(field.pair.transients, result.difference, name="the truth"))
-    on_host = np.asarray(field.pair.transients["on_host"])
-    kind = np.asarray(simulated["kind"]).astype("U16")
-    kind[(kind == "transient")] = "hostless"
-    if len(on_host) == len(kind):
-        kind[on_host & (kind == "hostless")] = "hosted"
-    simulated["kind"] = kind
+    changes = Table(field.pair.transients, copy=True)
+    point = np.where(np.asarray(changes["on_host"]), HOSTED, HOSTLESS)
+    changes["kind"] = np.where(np.asarray(changes["kind"]) == VARIABLE, VARIABLE, point)
+    simulated = seen_on(result.difference, truth_table(changes, result.difference, name="the truth"))
     simulated["trail_length"] = np.zeros(len(simulated))
     parts = [simulated] if result.validation is None else [simulated, result.validation.truth]
     columns = ["x", "y", "kind", "snr_true", "is_usable", "trail_length"]
@@ -86,8 +82,8 @@ def _truth(field: Field, result: DifferenceResult) -> Table:
     return vstack(plain, metadata_conflicts="silent")
 
 
-def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, NDArray[np.str_], IntArray]:
-    """Label and kind of each source, and the source that each true change made."""
+def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, NDArray[np.str_]]:
+    """Label of each source, and of what kind it is."""
     snr, true = np.asarray(sources["snr"], dtype=np.float64), np.asarray(truth["snr_true"], dtype=np.float64)
     reach = max(_LEAST_RADIUS_PX, _RADIUS_FWHM * fwhm) + 0.5 * np.asarray(truth["trail_length"], dtype=np.float64)
     near = pairs.all_pairs(_places(truth), _places(sources), radius=float(reach.max(initial=0.0)))
@@ -101,10 +97,7 @@ def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, ND
     label[near.second[made]] = REAL
     kind = np.full(len(sources), "", "U16")
     kind[near.second[made]] = np.asarray(truth["kind"])[near.first[made]]
-    row = np.full(len(truth), -1)
-    order = np.argsort(-near.distance)
-    row[near.first[order]] = near.second[order]
-    return label, kind, row
+    return label, kind
 
 
 def _places(table: Table) -> FloatArray:

@@ -112,9 +112,15 @@ def _random_grid(rng: np.random.Generator) -> dict[str, Any]:
 def _random_recipe(rng: np.random.Generator) -> Recipe:
     """The defaults mostly, sometimes another way; always with sources added that the simulation does not make."""
     added = Injection(
-        area_fwhm2=max(400.0, 5000.0 * rng.random()),
-        hosted=0.15, variable=0.35, trailed=0.35, faded=0.3, seed=int(rng.integers(2**31)),
-    )  # fmt: skip
+        area_fwhm2=rng.uniform(400.0, 5000.0),
+        hosted=0.15,
+        variable=0.35,
+        trailed=0.35,
+        faded=0.3,
+        max_snr=float(rng.choice([100.0, 1000.0])),
+        max_trail_fwhm=rng.uniform(2.0, 8.0),
+        seed=int(rng.integers(2**31)),
+    )
     recipe, way = Recipe(inject=added), rng.random()
     if way < 0.1:
         return replace(recipe, subtractor=Zogy())

@@ -16,7 +16,7 @@ _LARGE = 5.0
 
 def light_features(seen: Seen) -> dict[str, FloatArray]:
     """Features of the difference beside science and template, each of shape (n,)."""
-    return {**_static(seen), **_left_over(seen), **_holder(seen)}
+    return {**_static(seen), **_left_over(seen.core(_FIT_FWHM)), **_holder(seen.core(_FIT_FWHM))}
 
 
 def _static(seen: Seen) -> dict[str, FloatArray]:

@@ -22,7 +22,7 @@ def point_features(seen: Seen) -> dict[str, FloatArray]:
     return {
         "log_snr": np.log10(np.maximum(seen.snr, 1.0)),
         **_misfit(seen, left),
-        **_deviations(seen),
+        **_deviations(seen.core(_SHAPE_FWHM)),
         **_single_pixels(seen, left),
         **_signs(seen),
         **_growth(seen),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,9 @@ _DARK = MaskPlane.BAD | MaskPlane.CR | MaskPlane.NO_DATA
 _NO_LIGHT = _DARK | _DARK.of_template
 """Planes of pixels whose value is no light of the sky: a saturated one still tells of a bright star."""
 _NEA_TO_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0)) / np.sqrt(4.0 * np.pi)
+
+
+_STACKS = ("pull", "model", "psf", "sigma", "holder", "other", "radius", "good")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,14 @@ class Seen:
     def is_told(self) -> BoolArray:
         """Whether enough is seen to judge by."""
         return np.asarray((self.coverage > _LEAST_COVERAGE) & np.isfinite(self.snr) & (self.flux > 0.0))
+
+    def core(self, reach_fwhm: float) -> Seen:
+        """The middle of the cut-outs, with a border of a pixel around what is nearer than that."""
+        half = self.psf.shape[1] // 2
+        cut = half - min(half, int(np.ceil(reach_fwhm * self.fwhm.max(initial=1.0) + 0.5)) + 1)
+        middle = np.s_[:, cut : 2 * half + 1 - cut, cut : 2 * half + 1 - cut]
+        stacks = {name: getattr(self, name)[middle] for name in _STACKS}
+        return replace(self, **stacks)
 
     def within(self, low: float, high: float) -> BoolArray:
         """Usable pixels of a ring, radii in FWHM."""

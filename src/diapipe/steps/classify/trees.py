@@ -13,7 +13,8 @@ from diapipe.steps.classify.base import AbstractClassifier
 from diapipe.steps.classify.features import feature_table
 from diapipe.steps.classify.model import PACKAGED, Model, read_model
 
-_CHUNK = 64
+_CHUNK_PIXELS = 30_000
+"""Of the cut-outs that are judged at a time: their arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,5 +42,6 @@ class BoostedTrees(AbstractClassifier):
     def classify(self, triplets: Triplets) -> FloatArray:
         """Probability that each source is real."""
         model = self.model
-        tables = [feature_table(triplets[k : k + _CHUNK], model.features) for k in range(0, len(triplets), _CHUNK)]
+        n = max(1, _CHUNK_PIXELS // triplets.psf[:1].size) if len(triplets) else 1
+        tables = [feature_table(triplets[k : k + n], model.features) for k in range(0, len(triplets), n)]
         return np.concatenate([np.empty(0), *(model.probability(table) for table in tables)])

@@ -1,0 +1,143 @@
+"""How the score that simulations taught does on real images: detections of Rubin's alerts against what bright stars of
+a crowded field leave, and the variable of that field.
+
+python -m benchmarks.reliability [--every 8] [--model FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+import diapipe
+from benchmarks.moa_field import VARIABLE, epochs, mean_template, sharpest
+from benchmarks.rubin_cutouts import Cutout, cutouts, written
+from diapipe.images import ChebyshevField, Difference, SpatialKernel
+from diapipe.recipe import Recipe
+from diapipe.steps.classify import BoostedTrees, classify
+
+BRIGHT_SNR = 200.0
+"""Stars above this are bright."""
+NEAR_FWHM = 3.0
+"""A source this near to a bright star is what the star left."""
+VARIABLE_PX = 4.0
+"""A source this near to the variable is the variable."""
+
+type Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores, absolute S/N and the plain cut of some sources."""
+
+    score: Array
+    snr: Array
+    is_bad: NDArray[np.bool_]
+
+
+def rubin(classifier: BoostedTrees) -> Scored:
+    """Detections of the alerts, each scored on its own cut-outs."""
+    with tempfile.TemporaryDirectory() as folder:
+        scores = [_alert(cutout, Path(folder), classifier) for cutout in cutouts()]
+    snr = np.array([abs(cutout.row["snr"]) for cutout in cutouts()])
+    return Scored(np.array(scores), snr, np.zeros(len(snr), dtype=bool))
+
+
+def _alert(cutout: Cutout, folder: Path, classifier: BoostedTrees) -> float:
+    """The score of an alert; its template is not matched to the science image, only on its pixels."""
+    science, template, exposure = (
+        diapipe.read_exposure(written(cutout, kind, folder)) for kind in ("science", "template", "difference")
+    )
+    identity = np.zeros((1, 3, 3))
+    identity[0, 1, 1] = 1.0
+    difference = Difference(
+        exposure=exposure,
+        kernel=SpatialKernel.constant(identity[0], exposure.box),
+        background=ChebyshevField.constant(0.0, exposure.box),
+        convolved="template",
+        matched_template=template.masked_image,
+    )
+    x, y = exposure.wcs.all_world2pix(cutout.row["ra"], cutout.row["dec"], 0)
+    place = Table({"x": [float(x)], "y": [float(y)]})
+    return float(classify(difference, place, science=science, algorithm=classifier)["reliability"][0])
+
+
+def moa(every: int, classifier: BoostedTrees) -> tuple[Scored, Scored]:
+    """What bright stars leave on every so-manieth frame, and the variable where it was found."""
+    left, variable = [], []
+    frames, cache = epochs(), {}
+    for frame in frames[::every]:
+        template = mean_template(sharpest(frames, n=8, night=frame.night), cache)
+        try:
+            result = diapipe.difference_pair(
+                diapipe.read_exposure(frame.path), template, recipe=Recipe(classifier=classifier)
+            )
+        except diapipe.DiapipeError as error:
+            sys.stdout.write(f"{frame.number}: {error}\n")
+            continue
+        exposure, found, stars = result.difference.exposure, result.dia_sources, result.science.stars
+        x, y = exposure.wcs.all_world2pix(*VARIABLE, 0)
+        is_variable = np.hypot(found["x"] - x, found["y"] - y) < VARIABLE_PX
+        bright = stars.flux > BRIGHT_SNR * stars.flux_err
+        apart = np.hypot(
+            np.asarray(found["x"])[:, None] - stars.x[bright], np.asarray(found["y"])[:, None] - stars.y[bright]
+        ).min(axis=1)
+        fwhm = exposure.psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+        left.append(found[~is_variable & (apart < NEAR_FWHM * fwhm)])
+        variable.append(found[is_variable])
+    return _scored(left), _scored(variable)
+
+
+def _scored(tables: list[Table]) -> Scored:
+    """The rows of several tables."""
+    columns = [
+        np.concatenate([np.asarray(table[name]) for table in tables]) for name in ("reliability", "snr", "dp_bad")
+    ]
+    return Scored(columns[0].astype(float), np.abs(columns[1]), columns[2].astype(bool))
+
+
+def area(real: Array, false: Array) -> float:
+    """Probability that a real source has a higher score than a false one: the area under the ROC curve."""
+    real, false = real[np.isfinite(real)], false[np.isfinite(false)]
+    ranks = rankdata(np.concatenate([real, false]))[: len(real)]
+    return float((ranks.sum() - 0.5 * len(real) * (len(real) + 1)) / (len(real) * len(false)))
+
+
+def _line(name: str, scored: Scored) -> str:
+    """Number, and how the scores lie."""
+    known = scored.score[np.isfinite(scored.score)]
+    quantiles = " ".join(f"{value:.3f}" for value in np.percentile(known, [5, 25, 50, 75, 95])) if len(known) else ""
+    return f"| {name} | {len(scored.score)} | {np.mean(known >= 0.5):.3f} | {quantiles} |\n"
+
+
+def main() -> None:
+    """Print areas and scores."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=8, help="take every n-th frame")
+    parser.add_argument("--model", default="", help="another model than the packaged one")
+    arguments = parser.parse_args()
+    classifier = BoostedTrees(model_file=arguments.model)
+    alerts, (left, variable) = rubin(classifier), moa(arguments.every, classifier)
+    sys.stdout.write("| sample | n | score above .5 | 5, 25, 50, 75, 95% |\n|---|---|---|---|\n")
+    sys.stdout.write(
+        _line("Rubin's alerts", alerts) + _line("left by bright stars", left) + _line("variable", variable)
+    )
+    good = left.score[~left.is_bad]
+    sys.stdout.write(
+        f"area, alerts above what stars left: {area(alerts.score, left.score):.3f}; above S/N 6: "
+        f"{area(alerts.score[alerts.snr > 6], left.score[left.snr > 6]):.3f}; "
+        f"only what dp_bad lets through ({len(good)}): {area(alerts.score, good):.3f}; "
+        f"variable above them: {area(variable.score, left.score):.3f}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -193,7 +193,6 @@ def difference_pair(
         difference = flagged(difference, detections)
     with stage("measure"):
         dia_sources = _measured(difference, detections, of_science, aligned.exposure.psf, recipe)
-        dia_sources = _classified(difference, dia_sources, of_science.exposure, recipe)
     parts: dict[str, Any] = {
         "science": of_science,
         "template": of_template,
@@ -359,7 +358,7 @@ def _checked(difference: Difference, science: Exposure, matched: Match, recipe: 
 def _measured(
     difference: Difference, detections: Detections, science: Characterized, template_psf: Psf | None, recipe: Recipe
 ) -> Table:
-    """The table of what was detected, with sky sources at its end where they are asked for."""
+    """The table of what was detected, with sky sources at its end and scores where they are asked for."""
     measured = partial(
         measure,
         difference,
@@ -368,19 +367,14 @@ def _measured(
         stars=science.stars,
         n_threads=recipe.n_threads,
     )
-    dia_sources = measured(detections, options=recipe.measure)
-    if recipe.sky_sources is None:
-        return dia_sources
-    sky = sky_sources(detections, options=recipe.sky_sources, rng=_generator_of(difference.exposure))
-    at_sky = measured(replace(detections, footprints=sky), options=recipe.measure.at_given_places())
-    return with_sky_sources(dia_sources, at_sky, info=difference.exposure.info)
-
-
-def _classified(difference: Difference, dia_sources: Table, science: Exposure, recipe: Recipe) -> Table:
-    """The table with how far each source is to be believed, where that is asked for."""
+    found = measured(detections, options=recipe.measure)
+    if recipe.sky_sources is not None:
+        sky = sky_sources(detections, options=recipe.sky_sources, rng=_generator_of(difference.exposure))
+        at_sky = measured(replace(detections, footprints=sky), options=recipe.measure.at_given_places())
+        found = with_sky_sources(found, at_sky, info=difference.exposure.info)
     if recipe.classifier is None:
-        return dia_sources
-    return classify(difference, dia_sources, science=science, algorithm=recipe.classifier)
+        return found
+    return classify(difference, found, science=science.exposure, algorithm=recipe.classifier)
 
 
 def _generator_of(exposure: Exposure, *, seed: int | None = None, of: str = "") -> np.random.Generator:

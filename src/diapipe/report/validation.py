@@ -44,7 +44,22 @@ def validation_sentence(numbers: Numbers) -> str:
         f"{found['n_of']} were found ({percent(found['value'])}; by the numbers alone {percent(found['low'])} to "
         f"{percent(found['high'])})."
     )
-    return sentence if half is None else f"{sentence} Half are found at S/N {number(half)}."
+    told = "" if half is None else f"Half are found at S/N {number(half)}."
+    return " ".join(filter(None, (sentence, told, _score_sentence(numbers.get("with_score")))))
+
+
+def _score_sentence(found: Numbers | None) -> str:
+    """What the reliability would keep; "" where sources have none."""
+    if found is None or not found["of_detected"]["all"]["n"]:
+        return ""
+    kinds = [
+        f"{kind} {percent(one['value'])}" for kind, one in found["of_detected"].items() if kind != "all" and one["n"]
+    ]
+    said = f"A reliability of {found['threshold']:g} in place of the plain cut keeps "
+    said += f"{percent(found['of_detected']['all']['value'])} of what was detected above S/N 6"
+    said += f" ({', '.join(kinds)})" if len(kinds) > 1 else ""
+    purity = found.get("purity")
+    return f"{said}." if purity is None or not purity["n"] else f"{said}; {percent(purity['value'])} of it are real."
 
 
 def completeness_against_snr(bins: Sequence[Numbers]) -> str:

@@ -16,14 +16,19 @@ from diapipe.steps.validate.bins import GOOD_SNR, bins_of, number
 def completeness_numbers(truth: Table, snr: FloatArray, mag: FloatArray | None, found: BoolArray) -> dict[str, Any]:
     """Shares above the S/N that counts, and where half is found."""
     above = snr > GOOD_SNR
-    shares = {
-        name: plain(share(int(np.count_nonzero(rows & above & found)), int(np.count_nonzero(rows & above))))
-        for name, rows in _kinds(truth).items()
-    }
+    shares = shares_by_kind(truth, above, found)
     numbers: dict[str, Any] = {"completeness": shares, "half_complete": _rise(fit_rise(np.log(snr), found), np.exp)}
     if mag is not None:
         numbers["half_complete_mag"] = _rise(fit_rise(-mag, found), np.negative)
     return numbers
+
+
+def shares_by_kind(truth: Table, counted: BoolArray, found: BoolArray) -> dict[str, Any]:
+    """Which part of the rows that count was found, of all and of each kind; for JSON."""
+    return {
+        name: plain(share(int(np.count_nonzero(rows & counted & found)), int(np.count_nonzero(rows & counted))))
+        for name, rows in _kinds(truth).items()
+    }
 
 
 def completeness_table(truth: Table, snr: FloatArray, mag: FloatArray | None, found: BoolArray) -> Table:

@@ -43,7 +43,7 @@ _TRUTH_COLUMNS = (
     "trail_length",
     "trail_angle",
 )
-_SOURCE_COLUMNS = ("diaSourceId", "ra", "dec", "x", "y", "snr", "dp_bad")
+_SOURCE_COLUMNS = ("diaSourceId", "ra", "dec", "x", "y", "snr", "dp_bad", "reliability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,11 +56,11 @@ class Judged:
         Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_usable`` (no unusable
         pixel within two, and its flux is known), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found,
         without ``dp_bad``), ``measured``, ``measured_err`` (the flux of the source; of its trail where something
-        trailed), ``dx``, ``dy`` (pixels, found less true), and ``why_missed``. Fluxes are in the unit of the DIA
-        sources.
+        trailed), ``dx``, ``dy`` (pixels, found less true), ``why_missed``, and ``reliability`` (the highest of what is
+        there) where sources have one. Fluxes are in the unit of the DIA sources.
     sources
-        ``diaSourceId``, ``ra``, ``dec``, ``x``, ``y``, ``snr``, ``dp_bad``, ``is_true`` (something true is there) and
-        ``cause``, as `causes_of` tells it.
+        ``diaSourceId``, ``ra``, ``dec``, ``x``, ``y``, ``snr``, ``dp_bad``, ``reliability`` if there is one,
+        ``is_true`` (something true is there) and ``cause``, as `causes_of` tells it.
     area_deg2
         Of the usable pixels; NaN without a WCS.
     pixel_scale_arcsec
@@ -122,7 +122,7 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
     found = _add_outcome(seen, dia_sources, near)
     there = _snr_there(difference, seen)
     seen["why_missed"] = why_missed(difference, dia_sources, seen, found, snr_there=there, threshold=threshold_sigma)
-    sources = dia_sources[list(_SOURCE_COLUMNS)]
+    sources = dia_sources[[name for name in _SOURCE_COLUMNS if name in dia_sources.colnames]]
     sources["is_true"] = is_true
     sources["cause"] = causes_of(dia_sources)
     n_usable = int(np.count_nonzero(exposure.masked_image.usable(UNUSABLE_DIFFERENCE)))
@@ -246,6 +246,9 @@ def _add_outcome(seen: Table, dia_sources: Table, near: pairs.Pairs) -> IntArray
     is_good: BoolArray = there.copy()
     is_good[there] = good[found[there]]
     seen["diaSourceId"], seen["is_good"] = ids, is_good
+    if "reliability" in dia_sources.colnames:
+        columns["reliability"] = np.full(n, np.nan)
+        np.fmax.at(columns["reliability"], near.first, np.asarray(dia_sources["reliability"])[near.second])
     for name, values in columns.items():
         seen[name] = values
     return found

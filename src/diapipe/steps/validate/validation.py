@@ -14,6 +14,7 @@ from diapipe.errors import InputError
 from diapipe.numerics.proportions import share
 from diapipe.steps.validate.accuracy import accuracy_numbers, accuracy_table
 from diapipe.steps.validate.bins import GOOD_SNR, magnitudes, number
+from diapipe.steps.validate.by_score import score_numbers
 from diapipe.steps.validate.causes import CAUSES
 from diapipe.steps.validate.completeness import completeness_numbers, completeness_table, plain
 from diapipe.steps.validate.judging import Judged
@@ -33,8 +34,8 @@ class Validation:
         ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50%), ``purity``, ``n_unexplained`` and
         ``unexplained_per_deg2`` by cause, ``missed_bright`` by cause, ``expected_noise`` (sources by noise alone),
         biases, scatters and pulls of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part
-        fluxes are too large. Shares are ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not
-        tell.
+        fluxes are too large; where sources have a reliability, ``with_score`` (`by_score.score_numbers`). Shares are
+        ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not tell.
     completeness
         A row for each kind (and ``all``) and bin: ``by`` (snr or mag), ``kind``, ``from``, ``to``, ``n``, ``n_found``,
         ``completeness``, ``low``, ``high``.
@@ -95,6 +96,7 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
     numbers: dict[str, Any] = {"n_differences": len(judged), "n_true": len(usable)}
     numbers |= completeness_numbers(usable, snr, mag, found)
     numbers |= _source_numbers(judged, sources, truth_is_all=truth_is_all)
+    numbers |= score_numbers(usable, snr, sources, truth_is_all=truth_is_all)
     numbers |= accuracy_numbers(usable, snr, mag)
     missed = missed_bright(truth)
     causes = [str(row["why_missed"]).partition(":")[0] for row in missed]

@@ -514,6 +514,14 @@ def test_a_list_shows_pictures_and_leads_to_pages(two_lists, visit):
     opened.page.wait_for_url("**/index.html?o1")
 
 
+def test_a_report_of_nothing_says_so(tmp_path, visit):
+    """An empty catalogue makes a page without a list, and without a complaint."""
+    path, _ = written_report(tmp_path, 0)
+    opened = visit(path)
+    assert opened.page.get_by_text("There are no sources to list.").is_visible()
+    assert opened.page.get_by_role("heading", name="The images").is_visible()
+
+
 def test_a_page_that_lost_its_data_says_so(small, visit, tmp_path):
     """Moved without the folder beside it, it still has its first rows."""
     (tmp_path / "index.html").write_bytes(small[0].read_bytes())

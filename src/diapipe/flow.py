@@ -213,7 +213,9 @@ def _validated(result: DifferenceResult, injected: Table | None) -> DifferenceRe
     if injected is None:
         return result
     threshold = result.detections.threshold_sigma
-    validation = validate([judge(result.difference, result.dia_sources, injected, threshold_sigma=threshold)])
+    quality = {name: result.summary[name] for name in ("noise", "stars")}
+    judged = judge(result.difference, result.dia_sources, injected, threshold_sigma=threshold, quality=quality)
+    validation = validate([judged])
     return replace(result, validation=validation, summary=result.summary | {"validation": validation.plain})
 
 

@@ -187,10 +187,10 @@ def test_the_grade_is_told(survey, numbers, capsys):
 
 
 def test_the_page_needs_no_other_file(numbers):
-    """The grade, both figures, and a row of each band and visit; nothing is fetched."""
+    """The grade, figures of completeness, pulls, noise and stars, a row of each band and visit; nothing is fetched."""
     page = (numbers / "validation.html").read_text()
     assert "S/N of 50% completeness" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 6
     for name in ("r", "1 (r)", "2 (r)"):
         assert f'<th scope="row">{name}</th>' in page
     assert "src=" not in page

@@ -8,6 +8,9 @@ import numpy as np
 
 from diapipe.numerics.arrays import BoolArray, FloatArray
 
+BRIGHT_SIGNAL_TO_NOISE = 200.0
+"""Stars above this are the bright ones of a summary: their Poisson noise is below half a percent."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StarList:

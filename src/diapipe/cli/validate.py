@@ -39,8 +39,8 @@ def validate(
     A folder is judged by a table with the columns x and y (pixels of the science image) and flux (science minus
     template, in the unit of its pixels); kind, trail_length and trail_angle if it has them.
 
-    Writes validation.json, completeness.parquet, accuracy.parquet and missed.parquet, into FOLDER or where --out says,
-    and the grade beside what others published on the terminal.
+    Writes validation.json and the tables completeness, accuracy, missed, noise and stars as parquet, into FOLDER or
+    where --out says, and the grade beside what others published on the terminal.
     """
     from diapipe.report.validation_page import MISSED_HEADINGS, missed_rows
     from diapipe.steps.validate import listed
@@ -78,8 +78,11 @@ def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, qu
     path = folder / "injected.parquet" if truth is None else truth
     difference, sources = read_difference(folder / "difference.fits"), read_parquet(folder / "dia_sources.parquet")
     table = truth_table(read_parquet(path), difference, name=str(path))
+    quality = {name: summary[name] for name in ("noise", "stars")}
     threshold = float(summary["counts"]["threshold_sigma"])
-    found = add_up([judge(difference, sources, table, threshold_sigma=threshold)], truth_is_all=truth_is_all)
+    found = add_up(
+        [judge(difference, sources, table, threshold_sigma=threshold, quality=quality)], truth_is_all=truth_is_all
+    )
     write_numbers(plain(found.plain), found, folder)
     if not quiet:
         click.echo(validation_sentence(found.numbers))

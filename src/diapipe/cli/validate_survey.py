@@ -14,7 +14,8 @@ from diapipe.cli.grade_table import show_grade, show_table
 if TYPE_CHECKING:
     from diapipe.steps.validate import SurveyValidation, Validation
 
-FILES = ("validation.json", "completeness.parquet", "accuracy.parquet", "missed.parquet")
+TABLES = ("completeness", "accuracy", "missed", "noise", "stars")
+FILES = ("validation.json", *(f"{name}.parquet" for name in TABLES))
 """What is written: into a result of two images, or into a folder of a survey."""
 PAGE = "validation.html"
 """Into that of a survey, too."""
@@ -66,9 +67,8 @@ def write_numbers(numbers: Mapping[str, Any], found: Validation | SurveyValidati
     from diapipe.io import write_parquet, write_text
 
     write_text(folder / FILES[0], json.dumps(numbers, indent=1, allow_nan=False) + "\n")
-    write_parquet(found.completeness, folder / FILES[1])
-    write_parquet(found.accuracy, folder / FILES[2])
-    write_parquet(found.missed, folder / FILES[3])
+    for name in TABLES:
+        write_parquet(getattr(found, name), folder / f"{name}.parquet")
 
 
 def _is_earlier(folder: Path) -> bool:

@@ -7,6 +7,12 @@ from typing import Any
 
 from diapipe.report.numbers import MISSING, counted
 from diapipe.report.page import environment
+from diapipe.report.plots import (
+    autocorrelation,
+    chi2_against_magnitude,
+    residual_against_magnitude,
+    score_histogram,
+)
 from diapipe.report.validation import (
     Numbers,
     completeness_against_snr,
@@ -15,7 +21,15 @@ from diapipe.report.validation import (
     validation_sentence,
 )
 
-HEADINGS = ("", "found of S/N > 6", "50% at S/N", "real of S/N > 6", "flux error, S/N > 10", "width of pulls")
+HEADINGS = (
+    "",
+    "found of S/N > 6",
+    "50% at S/N",
+    "real of S/N > 6",
+    "flux error, S/N > 10",
+    "width of pulls",
+    "noise, score",
+)
 """What is told of a band or a visit, by `part_rows`."""
 MISSED_HEADINGS = ("visit / detector", "x, y", "kind", "true S/N", "why")
 _MOST_MISSED = 200
@@ -40,6 +54,7 @@ def render_validation_page(plain: Mapping[str, Any], *, title: str) -> str:
             rows=grade_rows(plain),
             completeness=completeness_against_snr(plain["completeness_bins"]),
             pulls=pulls_against_snr(plain["accuracy_bins"]),
+            quality=quality_figures(plain["quality"]),
             tables={
                 "Bands": (HEADINGS, part_rows(plain["bands"])),
                 "Visits, the least complete first": (HEADINGS, visit_rows(plain["visits"])),
@@ -63,6 +78,18 @@ def own_template_sentence(plain: Mapping[str, Any]) -> str:
         f"{n_own} of {counted(n_visits, 'difference')} have light of their own visit in the template; they are told by "
         "visit and not in the grade."
     )
+
+
+def quality_figures(quality: Mapping[str, Numbers]) -> dict[str, str]:
+    """Figures of the noise and of what is left of stars, by what they show; none where nobody looked."""
+    found = {}
+    if noise := quality.get("noise"):
+        found["The score on empty sky, against a Gaussian of unit width."] = score_histogram(noise)
+        found["Correlation of pixels on empty sky by lag; 0 where the noise is white."] = autocorrelation(noise)
+    if stars := quality.get("stars"):
+        found["χ² per pixel of stars against magnitude; 1 where only noise is left."] = chi2_against_magnitude(stars)
+        found["Flux left at stars, against magnitude."] = residual_against_magnitude(stars)
+    return {text: figure for text, figure in found.items() if figure}
 
 
 def part_rows(parts: Mapping[str, Numbers]) -> list[tuple[str, ...]]:
@@ -103,11 +130,17 @@ def _cells(numbers: Numbers) -> tuple[str, ...]:
         _count(numbers.get("purity", {}).get("snr > 6")),
         _scale(numbers["flux_scale"]),
         _number(numbers["hostless"].get("pull_sigma"), ".2f"),
+        _noise(numbers["noise"]),
     )
 
 
 def _count(share: Numbers | None) -> str:
     return MISSING if share is None else f"{share['n_of']} of {share['n']}"
+
+
+def _noise(found: Numbers | None) -> str:
+    """Widths of pixels over their claimed sigma, and of the score; 1 where claims are true."""
+    return MISSING if found is None else ", ".join(_number(found[key], ".3f") for key in ("pixel_sigma", "score_sigma"))
 
 
 def _scale(found: Numbers) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.catalogs.stars import StarList
+from diapipe.catalogs.stars import BRIGHT_SIGNAL_TO_NOISE, StarList
 from diapipe.images import Difference
 from diapipe.numerics.stats import robust_sigma, thinned
-from diapipe.steps.summarize import BRIGHT_SIGNAL_TO_NOISE
 from diapipe.steps.summarize.star_residuals import star_residuals
 from diapipe.steps.template import Registration
 

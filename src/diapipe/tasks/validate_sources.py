@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,24 @@ from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
 from lsst.pipe.base.connectionTypes import Input, Output
 
 from diapipe.catalogs.injections import FLUXES
-from diapipe.images import Difference
-from diapipe.steps.detect import MatchedFilter
+from diapipe.images import Difference, Exposure
+from diapipe.steps.detect import MatchedFilter, detect
+from diapipe.steps.summarize import check_noise, plain, star_facts
 from diapipe.steps.validate import Judged, judge, truth_table
-from diapipe.tasks.connections import DETECTOR, DIFFERENCE, INJECTED, TABLE
+from diapipe.tasks.connections import DETECTOR, DIFFERENCE, EXPOSURE, INJECTED, TABLE
 from diapipe.tasks.dataset_names import coadd_name
 from diapipe.tasks.fields import OptionConfig, option
 from diapipe.tasks.image_difference_config import ImageDifferenceConfig
+from diapipe.tasks.known import known
 from diapipe.tasks.named_connections import NamedConnections
 
 _AS_FOUND: Any = ImageDifferenceConfig
 _OF_DIFFERENCE = "DIFFERENCE"
 """Key of a table's metadata: what `Judged` knows of the difference, beside the rows."""
+_QUALITY = "QUALITY"
+"""Key of its noise and stars, as JSON: YAML, which holds the metadata, takes a second for so many numbers."""
+_STARS = 300
+"""Stars of a difference whose residuals are kept."""
 _KNOWN = ("area_deg2", "pixel_scale_arcsec", "n_expected_noise", "name", "band", "visit", "detector")
 VALIDATION, SOURCES = "source_validation", "source_validation_sources"
 """Datasets with a row for each true change, and for each source of the difference."""
@@ -41,6 +48,18 @@ class ValidateSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultT
     )
     injectedSources: Any = Input(
         doc="What was put in.", name="{fakesType}source", storageClass=TABLE, dimensions=DETECTOR
+    )
+    injectedImage: Any = Input(
+        doc="The image with sources put into it, whose own sources are no empty sky.",
+        name="{fakesType}visit_image",
+        storageClass=EXPOSURE,
+        dimensions=DETECTOR,
+    )
+    stars: Any = Input(
+        doc="Its sources: what is left of stars is told.",
+        name="single_visit_star",
+        storageClass=TABLE,
+        dimensions=DETECTOR,
     )
     validation: Any = Output(
         doc="A row for each injected source, with what was found at its place.",
@@ -75,7 +94,14 @@ class ValidateSourcesTask(PipelineTask):
     ConfigClass = ValidateSourcesConfig
     _DefaultName = "validateSources"
 
-    def run(self, difference: Difference, diaSources: Table, injectedSources: Table) -> Struct:
+    def run(
+        self,
+        difference: Difference,
+        diaSources: Table,
+        injectedSources: Table,
+        injectedImage: Exposure,
+        stars: Table,
+    ) -> Struct:
         """Compare.
 
         Parameters
@@ -84,6 +110,10 @@ class ValidateSourcesTask(PipelineTask):
             Of an injected image.
         injectedSources
             As `InjectSourcesTask` writes them.
+        injectedImage
+            Likewise; its sources are kept out where noise is looked at.
+        stars
+            ``single_visit_star`` of the image.
 
         Returns
         -------
@@ -97,13 +127,22 @@ class ValidateSourcesTask(PipelineTask):
             If the difference has no PSF, or a table misses a column.
         """
         truth = truth_table(_as_added(injectedSources, difference), difference, name="the table of injected sources")
-        judged = judge(difference, diaSources, truth, threshold_sigma=self.config.thresholdSigma)
+        quality = self._quality(difference, injectedImage, stars)
+        judged = judge(difference, diaSources, truth, threshold_sigma=self.config.thresholdSigma, quality=quality)
         self.metadata["nTrue"] = len(judged.truth)
         self.metadata["nFound"] = int(np.count_nonzero(judged.truth["is_good"]))
         return Struct(
             validation=_told(judged.truth, judged, difference),
             validationSources=_told(judged.sources, judged, difference),
         )
+
+    def _quality(self, difference: Difference, science: Exposure, stars: Table) -> dict[str, Any]:
+        """Noise on empty sky, and what is left of stars."""
+        exposure, found = difference.exposure, known(science, stars)
+        score = detect(exposure, algorithm=MatchedFilter(threshold_sigma=self.config.thresholdSigma)).score
+        noise = check_noise(exposure.masked_image, score, science.masked_image)
+        facts = star_facts(exposure, found.stars, exposure, at_most=_STARS)
+        return {"noise": plain(noise), "stars": plain(facts)}
 
 
 def judged_of(validation: Table, sources: Table) -> Judged:
@@ -114,7 +153,9 @@ def judged_of(validation: Table, sources: Table) -> Judged:
     validation, sources
         As the task wrote them, the first read with `diapipe.tasks.characterize.WITH_METADATA`.
     """
-    return Judged(truth=validation, sources=sources, **validation.meta[_OF_DIFFERENCE])
+    told = validation.meta.get(_QUALITY)
+    quality = None if told is None else json.loads(told)
+    return Judged(truth=validation, sources=sources, quality=quality, **validation.meta[_OF_DIFFERENCE])
 
 
 def _told(rows: Table, judged: Judged, difference: Difference) -> Table:
@@ -122,7 +163,8 @@ def _told(rows: Table, judged: Judged, difference: Difference) -> Table:
     table, info = Table(rows, copy=True), difference.exposure.info
     for name, value in (("visit", info.visit), ("detector", info.detector), ("band", info.band)):
         table[name] = np.full(len(table), value)
-    table.meta = {_OF_DIFFERENCE: {name: getattr(judged, name) for name in _KNOWN}}
+    told = {} if judged.quality is None else {_QUALITY: json.dumps(judged.quality)}
+    table.meta = told | {_OF_DIFFERENCE: {name: getattr(judged, name) for name in _KNOWN}}
     return table
 
 

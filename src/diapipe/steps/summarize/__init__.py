@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from diapipe.catalogs.stars import StarList
 from diapipe.images import ChebyshevField, Difference, Exposure
 from diapipe.numerics.matched_filter import correlated_noise_factor
 from diapipe.steps.summarize.concerns import concerns
@@ -31,12 +30,12 @@ from diapipe.steps.summarize.parts import (
 from diapipe.steps.summarize.plain import plain
 from diapipe.steps.summarize.psf_widths import describe_psf
 from diapipe.steps.summarize.reasons import why_convolved
+from diapipe.steps.summarize.star_facts import star_facts
 from diapipe.steps.summarize.star_residuals import StarResiduals, star_residuals
 from diapipe.steps.summarize.tally import (
     candidate_counts,
     depth,
     limiting_magnitudes,
-    magnitudes,
     pixel_counts,
     source_counts,
 )
@@ -55,6 +54,7 @@ __all__ = [
     "objects_with_template_fluxes",
     "plain",
     "refuse_bad_subtraction",
+    "star_facts",
     "star_residuals",
     "summarize",
     "summarize_objects",
@@ -64,8 +64,6 @@ __all__ = [
 
 SCHEMA = "diapipe-summary/1"
 """Name and version of the layout of `summary.json`."""
-BRIGHT_SIGNAL_TO_NOISE = 200.0
-"""Stars above this are the bright ones of the summary: their Poisson noise is below half a percent."""
 
 
 def summarize(
@@ -124,7 +122,7 @@ def summarize(
             "streaks": list(cleaned.streaks),
         },
         "residuals": _residual_facts(footprint_ratios(difference, science.exposure, match)),
-        "stars": _star_facts(difference.exposure, science.stars, science.exposure),
+        "stars": star_facts(difference.exposure, science.stars, science.exposure),
         "pixels": pixel_counts(pixels, science.exposure.masked_image, aligned.exposure.masked_image),
         "limiting_magnitudes": limiting_magnitudes(
             science.exposure, aligned.exposure, difference, widths=_depth_widths(psf)
@@ -273,33 +271,3 @@ def _background_facts(background: ChebyshevField, *, unit: str) -> dict[str, Any
         "max": float(values.max()),
         "unit": unit,
     }
-
-
-def _star_facts(difference: Exposure, stars: StarList, science: Exposure) -> dict[str, Any]:
-    """Residuals at stars: medians, and each star for the plot."""
-    psf = difference.psf or science.psf
-    if psf is None or not len(stars):
-        return {"n": 0, "median_reduced_chi2_bright": None, "median_reduced_chi2_faint": None, "magnitude": None}
-    found = star_residuals(difference.masked_image, stars, psf)
-    error = found.flux * found.residual_fraction_err
-    bright = found.flux > BRIGHT_SIGNAL_TO_NOISE * error
-    magnitude, kind = magnitudes(found.flux, science)
-    return {
-        "n": len(found),
-        "n_bright": int(bright.sum()),
-        "median_reduced_chi2_bright": _median(found.reduced_chi2[bright]),
-        "median_reduced_chi2_faint": _median(found.reduced_chi2[~bright]),
-        "magnitude_kind": kind,
-        "magnitude": np.round(magnitude, 3),
-        "reduced_chi2": np.round(found.reduced_chi2, 3),
-        "residual_fraction": np.round(found.residual_fraction, 6),
-        "residual_fraction_err": np.round(found.residual_fraction_err, 6),
-        "x": np.round(found.x, 1),
-        "y": np.round(found.y, 1),
-    }
-
-
-def _median(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
-    """Median of the finite values; None where there are none."""
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else None

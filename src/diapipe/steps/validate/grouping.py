@@ -43,6 +43,7 @@ class SurveyValidation:
         """For JSON: `Validation.plain` of all, and the numbers of each band and visit in ``bands`` and ``visits``."""
         return self.whole.plain | {
             "missed": listed(self.missed),
+            "quality": self.whole.quality,
             "n_of_own_template": self.n_own,
             "bands": {band: found.numbers for band, found in self.bands.items()},
             "visits": {str(v): {"band": self.band_of[v]} | found.numbers for v, found in self.visits.items()},
@@ -66,6 +67,16 @@ class SurveyValidation:
         """Those of all visits, the brightest first."""
         rows: Table = vstack([found.missed for found in self.visits.values()], metadata_conflicts="silent")
         return rows[np.argsort(-np.abs(np.asarray(rows["snr_true"], dtype=np.float64)), kind="stable")]
+
+    @property
+    def stars(self) -> Table:
+        """What is left of stars by magnitude, likewise."""
+        return self._together("stars")
+
+    @property
+    def noise(self) -> Table:
+        """A row for each difference."""
+        return vstack([found.noise for found in self.visits.values()], metadata_conflicts="silent")
 
     def _together(self, which: str) -> Table:
         groups = [("", NO_VISIT, self.whole)]

@@ -20,6 +20,7 @@ from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.validate.causes import KNOWN, causes_of, expected_noise_density
 from diapipe.steps.validate.missed import CORE_PX, why_missed
+from diapipe.steps.validate.quality import Quality
 
 LEAST_RADIUS_PX, RADIUS_FWHM = 2.5, 0.5
 """A source is what is true within this distance: at S/N 5 centroids scatter by 0.12 FWHM along either axis."""
@@ -69,6 +70,8 @@ class Judged:
         Sources that Gaussian noise alone makes on the usable pixels.
     name, band, visit, detector
         Of the difference.
+    quality
+        Its noise and what is left of its stars, as in its summary; None where nobody looked.
     in_template
         Whether the template holds light of the visit itself: what changed is fainter there, and the noise is not that
         of two images.
@@ -84,9 +87,17 @@ class Judged:
     visit: int = 0
     detector: int = 0
     in_template: bool = False
+    quality: Quality | None = None
 
 
-def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold_sigma: float) -> Judged:
+def judge(
+    difference: Difference,
+    dia_sources: Table,
+    truth: Table,
+    *,
+    threshold_sigma: float,
+    quality: Quality | None = None,
+) -> Judged:
     """Compare the sources of a difference with what is true of it.
 
     Parameters
@@ -101,6 +112,8 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
         there of which nobody knows how bright it is: none must find it, and who does has found something true.
     threshold_sigma
         That sources were searched with.
+    quality
+        ``noise`` and ``stars`` of the difference's summary, to be told beside.
 
     Raises
     ------
@@ -138,6 +151,7 @@ def judge(difference: Difference, dia_sources: Table, truth: Table, *, threshold
         band=exposure.info.band,
         visit=exposure.info.visit,
         detector=exposure.info.detector,
+        quality=quality,
     )
 
 

@@ -19,6 +19,7 @@ from diapipe.steps.validate.causes import CAUSES
 from diapipe.steps.validate.completeness import completeness_numbers, completeness_table, plain
 from diapipe.steps.validate.judging import Judged
 from diapipe.steps.validate.missed import missed_bright
+from diapipe.steps.validate.quality import NOISE, noise_numbers, star_numbers, star_table, together
 
 _LISTED = ("visit", "detector", "band", "kind", "x", "y", "ra", "dec", "snr_true", "why_missed")
 
@@ -32,7 +33,8 @@ class Validation:
     numbers
         Plain values for JSON: ``completeness`` above `GOOD_SNR` of all and by kind, ``half_complete`` and
         ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50%), ``purity``, ``n_unexplained`` and
-        ``unexplained_per_deg2`` by cause, ``missed_bright`` by cause, ``expected_noise`` (sources by noise alone),
+        ``unexplained_per_deg2`` by cause, ``missed_bright`` by cause, ``noise`` and ``stars`` (None where nobody
+        looked), ``expected_noise`` (sources by noise alone),
         biases, scatters and pulls of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part
         fluxes are too large; where sources have a reliability, ``with_score`` (`by_score.score_numbers`). Shares are
         ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not tell.
@@ -43,6 +45,12 @@ class Validation:
         A row for each bin of found points: ``by`` (snr, mag or host), ``from``, ``to``, ``n``, ``bias`` (of the flux,
         relative), ``bias_err``, ``scatter``, ``pull_mean``, ``pull_mean_err``, ``pull_sigma``, ``pull_sigma_err``,
         ``dx_arcsec``, ``dy_arcsec``, ``position_sigma_arcsec``.
+    quality
+        Noise on empty sky and stars of all differences together, in the form of the summary of one.
+    noise
+        A row for each difference: ``name``, ``visit``, ``detector``, ``band``, and what `NOISE` names.
+    stars
+        What is left of stars, by magnitude.
     missed
         True changes above S/N 10 that count as not found, the brightest first, with ``why_missed``; those on unusable
         pixels are among them, though completeness does not ask for them.
@@ -53,6 +61,9 @@ class Validation:
     numbers: dict[str, Any]
     completeness: Table
     accuracy: Table
+    quality: dict[str, Any]
+    noise: Table
+    stars: Table
     missed: Table
     truth: Table
     sources: Table
@@ -65,7 +76,11 @@ class Validation:
             | {"missed": listed(self.missed)}
             | {
                 f"{name}_bins": [{key: _entry(row[key]) for key in table.colnames} for row in table]
-                for name, table in (("completeness", self.completeness), ("accuracy", self.accuracy))
+                for name, table in (
+                    ("completeness", self.completeness),
+                    ("accuracy", self.accuracy),
+                    ("star", self.stars),
+                )
             }
         )
 
@@ -98,6 +113,9 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
     numbers |= _source_numbers(judged, sources, truth_is_all=truth_is_all)
     numbers |= score_numbers(usable, snr, sources, truth_is_all=truth_is_all)
     numbers |= accuracy_numbers(usable, snr, mag)
+    quality = together([one.quality for one in judged if one.quality is not None])
+    numbers["noise"] = noise_numbers(quality["noise"]) if "noise" in quality else None
+    numbers["stars"] = star_numbers(quality["stars"]) if "stars" in quality else None
     missed = missed_bright(truth)
     causes = [str(row["why_missed"]).partition(":")[0] for row in missed]
     numbers["missed_bright"] = dict(Counter(causes).most_common())
@@ -105,10 +123,25 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
         numbers=numbers,
         completeness=completeness_table(usable, snr, mag, found),
         accuracy=accuracy_table(usable, snr, mag),
+        quality=quality,
+        noise=_noise_table(judged),
+        stars=star_table(quality.get("stars", {})),
         missed=missed,
         truth=truth,
         sources=sources,
     )
+
+
+def _noise_table(judged: Sequence[Judged]) -> Table:
+    """What is known of the noise of each difference."""
+    rows = [
+        (one.name, one.visit, one.detector, one.band, *(np.nan if v is None else v for v in numbers.values()))
+        for one in judged
+        if one.quality is not None
+        for numbers in [noise_numbers(one.quality["noise"])]
+    ]
+    names = ("name", "visit", "detector", "band", *NOISE)
+    return Table(rows=rows or None, names=names, dtype=("U128", "i8", "i8", "U32", *["f8"] * len(NOISE)))
 
 
 def _together(judged: Sequence[Judged], which: str) -> Table:

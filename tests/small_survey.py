@@ -105,6 +105,7 @@ class SmallSurvey:
                 "diaObjectId": ids[shines],
                 "visit": visits[shines],
                 "detector": np.zeros(shines.sum(), int),
+                "reliability": np.where(ids[shines] == 303, 0.1, 0.9),
             }
         )
         return SurveyTables(dia_objects=objects, dia_sources=sources, forced_sources=forced)

@@ -105,7 +105,7 @@ def test_an_object_has_every_epoch_in_order_of_time(report):
     assert [f">{visit}-" in row for visit, row in zip(VISITS, rows, strict=True)] == [True] * 6
     assert ["detected" in row for row in rows] == [False] * 3 + [True] * 3
     assert page.count("<svg") == 2
-    assert "../visits/visit0004-detector0.html" in page
+    assert "../visits/visit0004-detector0.html#visit0004-detector0/101004" in page
     assert 'class="beside band-r"' in page
     assert (report / "cutouts" / "object-101-0.png").exists()
     assert "diaObjectId" in page
@@ -173,7 +173,8 @@ def test_objects_are_ordered_by_significance():
     assert objects.ids == [101, 202, 303]
     assert np.all(np.diff(objects.best_snr) < 0)
     assert objects.n_epochs.tolist() == [6, 6, 6]
-    assert objects.detections[303] == {4}
+    assert objects.detections[303] == {4: 303_004}
+    assert objects.reliability.tolist() == [0.9, 0.9, 0.1]
     assert objects.row_of(202) == 1
     assert objects.row_of(9) == -1
 

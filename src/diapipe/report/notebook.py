@@ -165,7 +165,7 @@ class SurveyView:
         curve = self.objects.curves.get(dia_object_id)
         if curve is None:
             raise InputError(f"no fluxes are known of an object {dia_object_id}", id=dia_object_id)
-        detected = self.objects.detections.get(dia_object_id, frozenset())
+        detected = self.objects.detections.get(dia_object_id, {})
         return SvgFigure(curve_svg(curve, scale=scale, detected=detected))
 
     def triplets(self, dia_object_id: int) -> PngFigure:

@@ -38,6 +38,7 @@ COLUMNS = (
     *("ra", "dec", "raErr", "decErr", "ra_dec_Cov", "x", "y", "xErr", "yErr"),
     *("psfFlux", "psfFluxErr", "apFlux", "apFluxErr", "scienceFlux", "scienceFluxErr"),
     *("templateFlux", "templateFluxErr", "snr", "isNegative", "isDipole", "extendedness", "trailLength"),
+    "reliability",
 )
 """Of an associated source; all others are in the tables of the detectors, by diaSourceId."""
 

@@ -172,10 +172,6 @@ class SurveyResults:
         patches = [(tracts[tract], tracts[tract].patch(patch).inner) for tract, patch in used]
         return [_outline(t.wcs, t.box) for t in tracts.values()], [_outline(t.wcs, box) for t, box in patches]
 
-    def n_datasets(self, name: str) -> int:
-        """How many there are of a kind."""
-        return len(self.refs(name))
-
     def refs(self, name: str) -> list[DatasetRef]:
         """All datasets of a type, in a fixed order."""
         if name not in self._refs:

@@ -184,7 +184,7 @@ def _curves(objects: SurveyObjects, beside: Beside, n_pages: int) -> list[Bright
         number = objects.ids[row]
         if (curve := objects.curves.get(number)) is None:
             continue
-        lines, detected = beside.lines_of(curve), objects.detections.get(number, frozenset())
+        lines, detected = beside.lines_of(curve), objects.detections.get(number, {})
         found.append(
             BrightObject(
                 address=object_page(number),

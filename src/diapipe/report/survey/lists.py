@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
@@ -87,7 +88,7 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
             name="epochs", label="measured", values=objects.n_epochs.astype(np.float64), decimals=0, limits="least",
             note="Good forced fluxes",
         ),
-        *_reliability(objects.table),
+        *_reliability(objects),
         *_variability(objects.table),
         *_beside(ids, beside),
         NumberColumn(name="ra", label="RA", unit="°", values=objects.positions[:, 0], decimals=5),
@@ -106,7 +107,7 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
 
 
 def epoch_list(
-    epochs: Table, detections: frozenset[int], places: Places, cutouts: DrawnCutouts | None, pages: Sequence[str]
+    epochs: Table, detections: Mapping[int, int], cutouts: DrawnCutouts | None, pages: Sequence[str]
 ) -> SourceList:
     """Forced fluxes of one object, in order of time.
 
@@ -115,9 +116,7 @@ def epoch_list(
     epochs
         Rows of its forced sources.
     detections
-        Visits on which it was found.
-    places
-        Where visits have their pages.
+        By visit on which it was found: its source.
     cutouts
         Of the same rows.
     pages
@@ -138,7 +137,7 @@ def epoch_list(
         id_name="visit-detector",
         is_labelled=False,
         ids=[f"{v}-{d}" for v, d in zip(visit, detector, strict=True)],
-        addresses=[UP + page if page else "" for page in pages],
+        addresses=[_to_source(page, detections.get(v, 0)) for page, v in zip(pages, visit, strict=True)],
         columns=[
             WordColumn(name="band", label="band", values=_words(epochs, "band")),
             NumberColumn(name="mjd", label="MJD", values=column(epochs, "midpointMjdTai"), decimals=4),
@@ -154,6 +153,13 @@ def epoch_list(
         ],
         cutouts=cutouts,
     )  # fmt: skip
+
+
+def _to_source(page: str, dia_source_id: int) -> str:
+    """From the page of an object to that of a visit, and to its source there."""
+    if not page:
+        return ""
+    return UP + page + (f"#{Path(page).stem}/{dia_source_id}" if dia_source_id else "")
 
 
 def with_objects(source_list: SourceList, object_ids: Sequence[int], known: Callable[[int], bool]) -> SourceList:
@@ -176,11 +182,13 @@ def _number(table: Table, name: str, label: str, unit: str, decimals: int, *, is
     )
 
 
-def _reliability(table: Table) -> list[ListColumn]:
+def _reliability(objects: SurveyObjects) -> list[ListColumn]:
     """How likely the sources of each are real, where that was told."""
-    if "reliability" not in table.colnames:
+    if not np.isfinite(objects.reliability).any():
         return []
-    return [NumberColumn(name="reliability", label="reliability", values=column(table, "reliability"), limits="least")]
+    note = "Median of that of its sources: how likely they are changes of the sky"
+    values = objects.reliability
+    return [NumberColumn(name="reliability", label="reliability", values=values, limits="least most", note=note)]
 
 
 def _variability(table: Table) -> list[ListColumn]:

@@ -20,7 +20,7 @@ from diapipe.report.source_list import write_source_list
 from diapipe.report.survey.content import Beside
 from diapipe.report.survey.lists import epoch_list
 from diapipe.report.survey.objects import SurveyObjects
-from diapipe.report.survey.places import UP, Places, object_list, object_page
+from diapipe.report.survey.places import UP, object_list, object_page
 from diapipe.report.survey.sky_map import Link
 from diapipe.report.words import Tile
 
@@ -53,7 +53,6 @@ def write_object_page(
     row: int,
     epochs: Epochs,
     beside: Beside,
-    places: Places,
     *,
     before: Link | None,
     after: Link | None,
@@ -64,9 +63,9 @@ def write_object_page(
     chosen = sorted(epochs.entries, key=lambda at: float(objects.forced_sources["midpointMjdTai"][at]))
     cutouts = DrawnCutouts(epochs.planes, np.stack([epochs.entries[at] for at in chosen])) if chosen else None
     rows = objects.forced_sources[chosen] if chosen else objects.forced_sources[:0]
-    detections = objects.detections.get(dia_object_id, frozenset())
+    detections = objects.detections.get(dia_object_id, {})
     pages = [epochs.pages[at] for at in chosen]
-    listed = epoch_list(rows, detections, places, cutouts, pages)
+    listed = epoch_list(rows, detections, cutouts, pages)
     name = object_list(dia_object_id)
     write_source_list(folder, name, listed)
     n_epochs = 0 if curve is None else len(curve)
@@ -85,7 +84,9 @@ def write_object_page(
     path.write_text(text, encoding="utf-8")
 
 
-def _svgs(curve: LightCurve | None, detections: frozenset[int], beside: Beside, pages: Mapping[int, str]) -> list[str]:
+def _svgs(
+    curve: LightCurve | None, detections: Mapping[int, int], beside: Beside, pages: Mapping[int, str]
+) -> list[str]:
     """The curve on both scales, as far as there are fluxes."""
     if curve is None:
         return []

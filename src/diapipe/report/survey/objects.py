@@ -32,7 +32,9 @@ class SurveyObjects:
     forced_sources
         Of all objects.
     detections
-        By diaObjectId: visits of its sources.
+        By diaObjectId and visit: diaSourceId of what was found there.
+    reliability
+        Median of that of its sources, shape (n,); NaN where nobody told.
     """
 
     table: Table
@@ -42,7 +44,8 @@ class SurveyObjects:
     n_epochs: IntArray
     curves: Mapping[int, LightCurve]
     forced_sources: Table
-    detections: Mapping[int, frozenset[int]]
+    detections: Mapping[int, Mapping[int, int]]
+    reliability: FloatArray
 
     def __len__(self) -> int:
         return len(self.table)
@@ -60,6 +63,7 @@ class SurveyObjects:
         best = np.array([_best(curves.get(number)) for number in ids]).reshape(-1, 4)
         order = np.argsort(-np.abs(best[:, 0]), kind="stable")
         snr, peak, error, n = best[order].T
+        reliable = _reliability(tables.dia_sources)
         return cls(
             table=objects[order] if len(objects) else objects,
             best_snr=snr,
@@ -69,6 +73,7 @@ class SurveyObjects:
             curves=curves,
             forced_sources=forced,
             detections=_detections(tables.dia_sources),
+            reliability=np.array([reliable.get(ids[place], np.nan) for place in order]),
         )
 
     @property
@@ -102,10 +107,23 @@ def _best(curve: LightCurve | None) -> tuple[float, float, float, int]:
     return float(snr[at]), float(good.flux[at]), float(good.flux_err[at]), len(good)
 
 
-def _detections(dia_sources: Table | None) -> dict[int, frozenset[int]]:
-    """Visits on which each object was found."""
-    found: dict[int, set[int]] = defaultdict(set)
+def _detections(dia_sources: Table | None) -> dict[int, dict[int, int]]:
+    """By diaObjectId and visit: the source."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
     if dia_sources is not None:
-        for number, visit in zip(*(np.asarray(dia_sources[n]).tolist() for n in ("diaObjectId", "visit")), strict=True):
-            found[number].add(visit)
-    return {number: frozenset(visits) for number, visits in found.items()}
+        names = ("diaObjectId", "visit", "diaSourceId")
+        for number, visit, source in zip(*(np.asarray(dia_sources[n]).tolist() for n in names), strict=True):
+            found[number][visit] = source
+    return dict(found)
+
+
+def _reliability(dia_sources: Table | None) -> dict[int, float]:
+    """By diaObjectId: median of the reliability of its sources, where they have one."""
+    if dia_sources is None or "reliability" not in dia_sources.colnames:
+        return {}
+    found: dict[int, list[float]] = defaultdict(list)
+    values = column(dia_sources, "reliability").tolist()
+    for number, value in zip(np.asarray(dia_sources["diaObjectId"]).tolist(), values, strict=True):
+        if np.isfinite(value):
+            found[number].append(value)
+    return {number: float(np.median(known)) for number, known in found.items()}

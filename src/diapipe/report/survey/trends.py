@@ -19,7 +19,7 @@ from diapipe.report.survey.places import Places
 from diapipe.report.symbols import style_of_band
 from diapipe.report.time_axis import Seasons
 
-MAX_POINTS = 1500
+MAX_POINTS = 600
 """Points of a plot; of more detectors than that each visit has its median and its worst."""
 _LEAST_SCATTER = 0.005
 """Of a quantity, as a fraction of its median: less is no reason to stand out."""

@@ -175,7 +175,7 @@ class _Writer:
         for number, row in enumerate(rows, 1):
             before, after = (self._link(place) for place in (row - 1, row + 1))
             write_object_page(
-                self.folder, self.objects, row, self.epochs[self.objects.ids[row]], self.beside, self.places,
+                self.folder, self.objects, row, self.epochs[self.objects.ids[row]], self.beside,
                 before=before, after=after,
             )  # fmt: skip
             counts("pages of objects", number, len(rows))
@@ -191,7 +191,7 @@ class _Writer:
             (self.folder / "curves").mkdir(exist_ok=True)
         for number in curves:
             curve = self.objects.curves[number]
-            detected, lines = self.objects.detections.get(number, ()), self.beside.lines_of(curve)
+            detected, lines = self.objects.detections.get(number, {}), self.beside.lines_of(curve)
             svg = standalone(curve_svg(curve, detected=detected, beside=lines, size=SMALL))
             (self.folder / curve_file(number)).write_text(svg, encoding="utf-8")
         objects = object_list_of(self.objects, self.beside, with_page=self.n_pages, with_curve=len(curves))

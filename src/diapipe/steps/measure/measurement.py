@@ -148,10 +148,7 @@ def measure(
     columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
     columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
-    reasons = quality.residual_reasons(_without_shapes_of_trails(columns), cuts=options.cuts)
-    columns |= reasons | {"dp_residual": np.logical_or.reduce(list(reasons.values()))}
-    columns["dp_bad"] = columns["dp_residual"] | columns["dp_badPixel"] | columns["psfFlux_flag"]
-    columns["dp_bad"] |= columns["dp_trailOf"] != 0
+    columns |= _verdict(columns, options.cuts)
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
 
@@ -162,6 +159,14 @@ def _noise_gain(exposure: Exposure, psf: Psf) -> float:
         return 1.0
     middle = psf.kernel_image(x=exposure.box.x_center, y=exposure.box.y_center)
     return noise_gain(middle, exposure.noise_correlation)
+
+
+def _verdict(columns: Columns, cuts: quality.Cuts) -> Columns:
+    """Whether a source is to be trusted, and what speaks against it."""
+    reasons = quality.residual_reasons(_without_shapes_of_trails(columns), cuts=cuts)
+    residual = np.logical_or.reduce(list(reasons.values()))
+    bad = residual | columns["dp_badPixel"] | columns["psfFlux_flag"] | (columns["dp_trailOf"] != 0)
+    return reasons | {"dp_residual": residual, "dp_bad": bad}
 
 
 def _refuse_too_many(peaks: Peaks, exposure: Exposure) -> None:

@@ -131,18 +131,8 @@ def measure(
     columns["dp_psfMismatch"] = psf_mismatch(difference, science.psf, template_psf, x=columns["x"], y=columns["y"])
     columns |= _lobe_columns(peaks)
     if options.fit_dipoles:
-        score = np.ascontiguousarray(detections.score.image)
-        columns |= dipoles.dipole_columns(
-            difference,
-            peaks,
-            score,
-            science=science,
-            static=static,
-            lattices=(lattice, of_science),
-            areas=detections.footprints.area[peaks.footprint],
-            fwhm=fwhm,
-            options=options.dipoles,
-        )
+        lattices = (lattice, of_science)
+        columns |= _dipole_columns(difference, detections, science, static, lattices, fwhm, options)
         columns |= sky.dipole_columns(exposure.wcs, columns)
     columns |= _identity_columns(exposure, len(peaks))
     columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
@@ -159,6 +149,30 @@ def _noise_gain(exposure: Exposure, psf: Psf) -> float:
         return 1.0
     middle = psf.kernel_image(x=exposure.box.x_center, y=exposure.box.y_center)
     return noise_gain(middle, exposure.noise_correlation)
+
+
+def _dipole_columns(
+    difference: Difference,
+    detections: Detections,
+    science: Exposure,
+    static: MaskedImage | Exposure | None,
+    lattices: tuple[PsfLattice, PsfLattice | None],
+    fwhm: float,
+    options: Measure,
+) -> Columns:
+    """Dipoles, on the pixels."""
+    footprints = detections.footprints
+    return dipoles.dipole_columns(
+        difference,
+        footprints.peaks,
+        np.ascontiguousarray(detections.score.image),
+        science=science,
+        static=static,
+        lattices=lattices,
+        areas=footprints.area[footprints.peaks.footprint],
+        fwhm=fwhm,
+        options=options.dipoles,
+    )
 
 
 def _verdict(columns: Columns, cuts: quality.Cuts) -> Columns:

@@ -83,7 +83,7 @@ def read_exposure(
         FITS file.
     variance, mask
         Files whose first image replaces the plane: a variance (an error or inverse variance if its EXTNAME says so),
-        and a mask (bits named by MP_ cards, else anything but zero is BAD).
+        and a mask (bits named by ``MP_`` cards, else anything but zero is BAD).
     options
         What overrides the cards.
 

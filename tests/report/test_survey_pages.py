@@ -240,11 +240,27 @@ def test_the_map_draws_the_field():
     assert svg.count('<polygon class="tract"') == 1
     assert svg.count("<a ") == 2
     assert "visit 1 &amp; 2" in svg
-    corners = re.search(r'class="tract" points="([^"]+)"', svg)
-    assert corners is not None
-    x, y = np.array([[float(value) for value in pair.split(",")] for pair in corners[1].split()]).T
+    x, y = _drawn(svg, "tract")
     assert np.ptp(x) / np.ptp(y) == pytest.approx(2.0, rel=0.01)
     assert sky_map(SurveyField(tracts=[], patches=[], detectors=[])) == ""
+
+
+def test_a_map_may_hold_a_pole_and_half_of_the_sky():
+    """Around a pole all right ascensions are near each other; angles from the middle are kept, in degrees if wide."""
+    around = np.array([[ra, 89.9] for ra in (0.0, 90.0, 180.0, 270.0)])
+    x, y = _drawn(sky_map(SurveyField(tracts=[around], patches=[], detectors=[])), "tract")
+    assert np.ptp(x) == pytest.approx(np.ptp(y), rel=0.01)
+    wide = np.array([[10.0, 0.0], [100.0, 0.0], [190.0, 0.0], [100.0, 60.0]])
+    svg = sky_map(SurveyField(tracts=[wide], patches=[], detectors=[]))
+    assert "degrees east" in svg
+    assert np.isfinite(_drawn(svg, "tract")).all()
+
+
+def _drawn(svg, style):
+    """Corners of a polygon as it is drawn."""
+    corners = re.search(rf'class="{style}" points="([^"]+)"', svg)
+    assert corners is not None
+    return np.array([[float(value) for value in pair.split(",")] for pair in corners[1].split()]).T
 
 
 def test_names_tell_instruments_apart_where_there_are_several():

@@ -32,6 +32,29 @@ def tangent_plane(longitude: FloatArray, latitude: FloatArray, centre: FloatArra
     return np.degrees(np.stack([xi, eta]))
 
 
+def equidistant_plane(longitude: FloatArray, latitude: FloatArray, centre: FloatArray) -> FloatArray:
+    """Offsets east and north in degrees whose length is the angle from a point, for maps of any part of the sky.
+
+    Parameters
+    ----------
+    longitude, latitude
+        Degrees, shape (n,).
+    centre
+        Longitude and latitude of the point.
+
+    Returns
+    -------
+    array
+        Shape (2, n): the azimuthal equidistant projection.
+    """
+    da, d, d0 = np.radians(longitude - centre[0]), np.radians(latitude), np.radians(centre[1])
+    depth = np.sin(d0) * np.sin(d) + np.cos(d0) * np.cos(d) * np.cos(da)
+    east, north = np.cos(d) * np.sin(da), np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(da)
+    sine = np.hypot(east, north)
+    stretched = np.where(sine > 0, np.arctan2(sine, depth) / np.where(sine > 0, sine, 1.0), 1.0)
+    return np.degrees(np.stack([east, north]) * stretched)
+
+
 def from_tangent_plane(plane: FloatArray, centre: FloatArray) -> FloatArray:
     """Longitude and latitude in degrees of a point (ξ, η) of the plane that touches the sky at ``centre``."""
     xi, eta, d0 = *np.radians(plane), np.radians(centre[1])

@@ -23,7 +23,7 @@ from diapipe.report.survey.sky_map import Link, SurveyField, sky_map
 from diapipe.report.survey.trends import LIMIT_SIGMA, TRENDS, standing_out, trend_plot
 from diapipe.report.words import Tile
 
-MAX_ODD, N_CURVES = 15, 6
+MAX_ODD, N_CURVES, MAX_DOTS = 15, 6, 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def render_index(
         odd=[(Link(address=places.address(one.unit), title=places.words(one.unit)), one) for one in odd[:MAX_ODD]],
         n_odd=len(odd), odd_limit=LIMIT_SIGMA,
         map=sky_map(_field(survey, units, objects, beside, places, n_pages)),
-        map_note="diamonds: objects" + ("; dots: true changes on each difference." if beside.dots else "."),
+        map_note=f"diamonds: objects; dots: {'true changes on each difference' if beside.dots else 'their sources'}.",
         sections=beside.sections,
         curves=_curves(objects, beside, n_pages), n_objects=len(objects),
         beside=beside.name if beside.lines is not None else "",
@@ -162,13 +162,21 @@ def _field(
         patches=patches,
         detectors=[_corners(row) for row in known],
         detector_links=[Link(address=places.address(unit), title=places.words(unit)) for unit, _ in listed],
-        places=beside.dots,
+        places=beside.dots or {"detected": _detections(survey.tables.dia_sources)},
         objects=objects.positions if len(objects) else np.zeros((0, 2)),
         object_links=[
             Link(address=object_page(number), title=f"object {number}, S/N {fixed(float(snr), 1)}")
             for number, snr in zip(objects.ids[:n_pages], objects.best_snr, strict=False)
         ],
     )
+
+
+def _detections(dia_sources: Table | None) -> FloatArray:
+    """Positions of the sources of objects, shape (n, 2); some of them where there are very many."""
+    if dia_sources is None or "ra" not in dia_sources.colnames:
+        return np.zeros((0, 2))
+    step = -(-len(dia_sources) // MAX_DOTS) or 1
+    return np.stack([column(dia_sources, "ra"), column(dia_sources, "dec")], axis=1)[::step]
 
 
 def _corners(row: Any) -> FloatArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.sphere import tangent_plane
+from diapipe.numerics.sphere import angles_of, equidistant_plane, unit_vectors
 from diapipe.report.axes import Axes, Scale
 
 type Outline = FloatArray
@@ -16,7 +16,8 @@ type Outline = FloatArray
 
 MAX_LINKS = 3000
 """Detectors, and objects, that are links; the others are drawn alone."""
-_MARGIN = 1.04
+_MARGIN = 0.02
+_WIDE_ARCMIN = 150.0
 _SIDE_PX = 720
 _FRAME_PX = (70, 56)  # of Axes, beside and below what is drawn
 
@@ -55,37 +56,72 @@ class SurveyField:
 
 
 def sky_map(field: SurveyField) -> str:
-    """The map as SVG: north up, east left, arcminutes from the middle; empty where nothing is known."""
+    """The map as SVG: north up, east left, offsets from the middle; empty where nothing is known."""
     outlines = [*field.tracts, *field.patches, *field.detectors]
     if not outlines:
         return ""
-    centre = _middle(outlines)
-    reach = _MARGIN * np.abs(np.concatenate([_arcmin(outline, centre) for outline in outlines], axis=1)).max(axis=1)
-    scale = _SIDE_PX / float(reach.max())
+    chart = _Chart.of(np.concatenate(outlines))
+    low, high = _ends(np.concatenate([chart.places(outline) for outline in outlines], axis=1))
+    size = _SIDE_PX * (high - low) / float((high - low).max())
     axes = Axes(
-        x=Scale(low=float(reach[0]), high=-float(reach[0])),
-        y=Scale(low=-float(reach[1]), high=float(reach[1])),
-        x_label="arcmin east",
-        y_label="arcmin north",
+        x=Scale(low=float(high[0]), high=float(low[0])),
+        y=Scale(low=float(low[1]), high=float(high[1])),
+        x_label=f"{chart.unit} east",
+        y_label=f"{chart.unit} north",
         title="Map of the survey: tracts, patches, detectors of all visits, and what was found",
-        width=round(scale * reach[0]) + _FRAME_PX[0],
-        height=round(scale * reach[1]) + _FRAME_PX[1],
+        width=round(size[0]) + _FRAME_PX[0],
+        height=round(size[1]) + _FRAME_PX[1],
     )
-    _draw_detectors(axes, field, centre)
+    _draw_detectors(axes, field, chart)
     for style, polygons in (("patch", field.patches), ("tract", field.tracts)):
         for polygon in polygons:
-            axes.polygon(*_arcmin(polygon, centre), style=style)
+            axes.polygon(*chart.places(polygon), style=style)
     for style, places in field.places.items():
-        axes.points(*_arcmin(places, centre), style=style, radius=2.0)
+        axes.points(*chart.places(places), style=style, radius=2.0)
     axes.legend([(style, style) for style in field.places], is_dots=True)
-    _draw_objects(axes, field, centre)
+    _draw_objects(axes, field, chart)
     return axes.svg()
 
 
-def _draw_detectors(axes: Axes, field: SurveyField, centre: FloatArray) -> None:
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    """Where the sky lies on the map.
+
+    Attributes
+    ----------
+    centre
+        Right ascension and declination of its origin.
+    unit, per_degree
+        Of its coordinates.
+    """
+
+    centre: FloatArray
+    unit: str = "arcmin"
+    per_degree: float = 60.0
+
+    @classmethod
+    def of(cls, corners: FloatArray) -> _Chart:
+        """About the middle of positions; in arc minutes or degrees, by how far they reach."""
+        centre = angles_of(unit_vectors(corners[:, 0], corners[:, 1]).mean(axis=0))
+        near = cls(centre)
+        return cls(centre, "degrees", 1.0) if np.abs(near.places(corners)).max() > _WIDE_ARCMIN else near
+
+    def places(self, positions: FloatArray) -> FloatArray:
+        """Offsets east and north of positions of shape (n, 2); shape (2, n)."""
+        return self.per_degree * equidistant_plane(positions[:, 0], positions[:, 1], self.centre)
+
+
+def _ends(places: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Least and largest of both coordinates, with a margin."""
+    low, high = places.min(axis=1), places.max(axis=1)
+    margin = _MARGIN * float((high - low).max())
+    return low - margin, high + margin
+
+
+def _draw_detectors(axes: Axes, field: SurveyField, chart: _Chart) -> None:
     """Outlines of all visits' detectors."""
     for number, polygon in enumerate(field.detectors):
-        corners = _arcmin(polygon, centre)
+        corners = chart.places(polygon)
         link = field.detector_links[number] if number < min(len(field.detector_links), MAX_LINKS) else None
         if link is None:
             axes.polygon(*corners, style="detector")
@@ -93,10 +129,10 @@ def _draw_detectors(axes: Axes, field: SurveyField, centre: FloatArray) -> None:
             axes.polygon(*corners, style="detector", address=link.address, title=link.title)
 
 
-def _draw_objects(axes: Axes, field: SurveyField, centre: FloatArray) -> None:
+def _draw_objects(axes: Axes, field: SurveyField, chart: _Chart) -> None:
     """Objects, the first of them as links; they are the most significant ones."""
     n = min(len(field.object_links), MAX_LINKS)
-    x, y = _arcmin(field.objects, centre) if len(field.objects) else np.zeros((2, 0))
+    x, y = chart.places(field.objects) if len(field.objects) else np.zeros((2, 0))
     axes.symbols(x[n:], y[n:], style="object", shape="diamond", radius=4.0)
     axes.links(
         x[:n],
@@ -107,17 +143,3 @@ def _draw_objects(axes: Axes, field: SurveyField, centre: FloatArray) -> None:
         addresses=[link.address for link in field.object_links[:n]],
         titles=[link.title for link in field.object_links[:n]],
     )
-
-
-def _middle(outlines: Sequence[Outline]) -> FloatArray:
-    """A position in the middle, for a field that is small."""
-    corners = np.concatenate(list(outlines))
-    turn = (corners[:, 0] - corners[0, 0] + 180.0) % 360.0 - 180.0
-    return np.array(
-        [corners[0, 0] + 0.5 * (turn.min() + turn.max()), 0.5 * np.sum(np.percentile(corners[:, 1], [0, 100]))]
-    )
-
-
-def _arcmin(places: FloatArray, centre: FloatArray) -> FloatArray:
-    """Offsets east and north, shape (2, n)."""
-    return 60.0 * tangent_plane(places[:, 0], places[:, 1], centre)

@@ -49,7 +49,7 @@ def report_survey(
             page = write_object_alone(_to_add_to(out, overwrite=overwrite), survey, number, beside=beside)
         else:
             write_whole(
-                survey, out, title=f"{repo.resolve().name}: {output}", beside=beside, n_objects=n_objects, quiet=quiet,
+                survey, out, title=f"{repo}: {output}", beside=beside, n_objects=n_objects, quiet=quiet,
                 overwrite=overwrite,
                 steps=next_steps(repo, output),
             )  # fmt: skip

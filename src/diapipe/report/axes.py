@@ -107,7 +107,7 @@ class Axes:
     @property
     def _frame(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom of the area that is drawn on."""
-        return self.left_px, self.top_px, self.width - 12.0, self.height - 44.0
+        return self.left_px, self.top_px, self.width - 18.0, self.height - 44.0
 
     def _to_x(self, values: FloatArray | float) -> FloatArray:
         left, _, right, _ = self._frame

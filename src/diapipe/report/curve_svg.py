@@ -115,7 +115,7 @@ def figure_style() -> str:
     sheet = files("diapipe.report").joinpath("assets", "page.css").read_text(encoding="utf-8")
     first = sheet.index(":root {")
     rules = [line for line in sheet.splitlines() if line.startswith("svg ")]
-    return sheet[first : sheet.index("}", first) + 1].replace("\n", "") + "".join(rules)
+    return sheet[first : sheet.index("}", first) + 1].replace("\n", "") + "".join(rules) + "svg{background:var(--card)}"
 
 
 def _range_of(flux: FloatArray, error: FloatArray, good: BoolArray, lines: Lines, *, with_zero: bool) -> Scale:

@@ -71,6 +71,13 @@ def test_flags_are_named(columns, names):
     assert why == f"flagged: {names}"
 
 
+def test_a_result_of_an_earlier_version_names_the_flags_that_it_has():
+    """A catalogue without one of today's residual flags is judged by the others."""
+    sources = _found([AT[0]], [AT[1]], dp_bad=[True], dp_residual_shape=[True])
+    sources.remove_column("dp_residual_sharp")
+    assert _why(sources=sources, snr_there=20.0)[0] == "flagged: dp_residual_shape"
+
+
 def test_light_of_others_and_noise():
     """A source within two FWHM may have its light; without one the S/N at the place tells noise from a defect."""
     beside = _found([AT[0] + 1.5 * 2.3548 * SIGMA], [AT[1]])

@@ -111,7 +111,7 @@ def tiles_of(units: Table, objects: SurveyObjects) -> list[Tile]:
         ),
         Tile(f"{total:.0f}", "sources that passed", f"of {np.nansum(column(units, 'nSources')):.0f} detected"),
         Tile(f"{len(objects)}", "objects", f"{often} of them found at least twice"),
-        *(_middle(units, *entry) for entry in _MEDIANS),
+        *filter(None, (_middle(units, *entry) for entry in _MEDIANS)),
     ]  # fmt: skip
 
 
@@ -125,12 +125,14 @@ _MEDIANS = (
 """Column, label, decimals, unit, and the range that is ordinary."""
 
 
-def _middle(units: Table, name: str, label: str, decimals: int, unit: str, usual: tuple[float, float] | None) -> Tile:
-    """A median, and between which values nine tenths lie."""
+def _middle(
+    units: Table, name: str, label: str, decimals: int, unit: str, usual: tuple[float, float] | None
+) -> Tile | None:
+    """A median, and between which values nine tenths lie; None where the run did not tell."""
     values = column(units, name)
     values = values[np.isfinite(values)]
     if not len(values):
-        return Tile(fixed(None, 0), label, "not told by this run")
+        return None
     low, high = np.percentile(values, [5, 95])
     value = median(values)
     is_fine = None if usual is None else usual[0] <= value <= usual[1]

@@ -78,7 +78,7 @@ def sky_map(field: SurveyField) -> str:
             axes.polygon(*chart.places(polygon), style=style)
     for style, places in field.places.items():
         axes.points(*chart.places(places), style=style, radius=2.0)
-    axes.legend([(style, style) for style in field.places], is_dots=True)
+    axes.legend([(style, style) for style, places in field.places.items() if len(places)], is_dots=True)
     _draw_objects(axes, field, chart)
     return axes.svg()
 

@@ -91,11 +91,11 @@ def _sentence(row: Table.Row) -> str:
 
 
 def _tiles(row: Table.Row, n_sources: int, n_good: int) -> list[Tile]:
-    """Headline numbers."""
+    """Headline numbers, those that the run told."""
     value = {name: float(row[name]) for name in _NAMES}
-    return [
+    tiles = [
         Tile(f"{n_good}", "sources that passed", f"of {n_sources} detected"),
-        Tile(f"{fixed(value['psfFwhm'], 2)}″", "seeing", f"template {fixed(value['templateFwhm'], 2)}″"),
+        Tile(_with_unit(value["psfFwhm"], 2, "″"), "seeing", f"template {_with_unit(value['templateFwhm'], 2, '″')}"),
         Tile(
             fixed(value["noiseRatio"], 3), "noise over its claim", "1 at best; the pixels' scatter",
             _within(value["noiseRatio"], 0.9, 1.1),
@@ -110,6 +110,13 @@ def _tiles(row: Table.Row, n_sources: int, n_good: int) -> list[Tile]:
         ),
         Tile(fixed(value["differenceMagLim"], 2), "depth, mag", f"5σ; template {fixed(value['templateMagLim'], 2)}"),
     ]  # fmt: skip
+    return [tile for tile in tiles if tile.value != MISSING]
+
+
+def _with_unit(value: float, decimals: int, unit: str) -> str:
+    """A number with its unit, or the dash alone."""
+    text = fixed(value, decimals)
+    return text if text == MISSING else text + unit
 
 
 _NAMES = (

@@ -94,8 +94,8 @@ def _of_pixels(planes: MaskPlane) -> str:
 
 
 def _of_flags(source: Table.Row) -> str:
-    """By what a source is not to be trusted."""
-    names = [name for name in _RESIDUALS if source[name]]
+    """By what a source is not to be trusted, of the flags that its table has: earlier results had fewer."""
+    names = [name for name in _RESIDUALS if name in source.colnames and source[name]]
     names += [name for name in _BAD_PIXELS if source["dp_badPixel"] and source[name]]
     names += ["psfFlux_flag"] if source["psfFlux_flag"] else []
     names += ["dp_trailOf"] if source["dp_trailOf"] else []

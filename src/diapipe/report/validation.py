@@ -115,6 +115,8 @@ def _row(one: Graded) -> GradeRow:
         value = number(one.value) + unit
         if one.low is not None and one.high is not None:
             value += f" ({number(one.low)} to {number(one.high)})"
+        if one.by_noise is not None:
+            value += f"; {number(one.by_noise)}{unit} by noise alone"
     return GradeRow(bar.name, bar.source, f"{bar.side} {bar.limit:g}{unit}", value, _verdict(one), one.is_met)
 
 

@@ -12,7 +12,7 @@ NUMBERS = {
     "bright": {"n": 50, "position_sigma_arcsec": 0.03},
     "hostless": {"n": 3},
     "hosted": {"n": 60, "pull_sigma": 1.1, "pull_sigma_err": 0.05},
-    "brighter_21": {"n": 60, "bias": -0.01, "bias_err": 0.002, "scatter": 0.01},
+    "brighter_21": {"n": 60, "bias": -0.01, "bias_err": 0.002, "scatter": 0.01, "scatter_by_noise": 0.008},
     "expected_noise": 4.0,
     "n_unexplained": {"noise": 5},
 }
@@ -59,6 +59,13 @@ def test_noise_is_what_chance_allows(n, is_met):
     last = grade(NUMBERS | {"n_unexplained": {"noise": n}})[-1]
     assert last.bar.source == GAUSS
     assert last.is_met is is_met
+
+
+def test_a_scatter_comes_with_what_noise_makes_of_it():
+    """What claimed errors make alone stands beside; where they tell nothing, nothing does."""
+    found = _found()
+    assert found["scatter of fluxes brighter than 21 mag", "Rubin DP1"].by_noise == 0.008
+    assert found["scatter of a coordinate above S/N 20", "Rubin DP1"].by_noise is None
 
 
 def test_bars_are_in_order():

@@ -47,13 +47,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A bar, the value beside it, its interval of one sigma, and whether it is met; None where it is not known."""
+    """A bar, the value beside it, its interval of one sigma, and whether it is met; None where it is not known.
+
+    ``by_noise`` is what the errors claim alone, where they tell: no difference of such images can have less.
+    """
 
     bar: Bar
     value: float | None
     low: float | None
     high: float | None
     is_met: bool | None
+    by_noise: float | None = None
 
     @property
     def is_close(self) -> bool:
@@ -95,7 +99,7 @@ def _graded(bar: Bar, found: Mapping[str, float | None]) -> Graded:
     met = None
     if value is not None:
         met = value >= bar.limit if bar.side == "at least" else abs(value) <= bar.limit
-    return Graded(bar, value, found["low"], found["high"], met)
+    return Graded(bar, value, found["low"], found["high"], met, found.get("by_noise"))
 
 
 def _value(numbers: Mapping[str, Any], where: tuple[str, ...]) -> Mapping[str, float | None]:
@@ -108,7 +112,8 @@ def _value(numbers: Mapping[str, Any], where: tuple[str, ...]) -> Mapping[str, f
         return {name: found.get(name) for name in ("value", "low", "high")}
     error = above.get(f"{where[-1]}_err") if isinstance(above, Mapping) else None
     if found is None or error is None:
-        return {"value": found, "low": None, "high": None}
+        least = above.get(f"{where[-1]}_by_noise") if isinstance(above, Mapping) else None
+        return {"value": found, "low": None, "high": None, "by_noise": least}
     return {"value": found, "low": found - error, "high": found + error}
 
 

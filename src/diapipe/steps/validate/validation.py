@@ -43,8 +43,8 @@ class Validation:
         ``completeness``, ``low``, ``high``.
     accuracy
         A row for each bin of found points: ``by`` (snr, mag or host), ``from``, ``to``, ``n``, ``bias`` (of the flux,
-        relative), ``bias_err``, ``scatter``, ``pull_mean``, ``pull_mean_err``, ``pull_sigma``, ``pull_sigma_err``,
-        ``dx_arcsec``, ``dy_arcsec``, ``position_sigma_arcsec``.
+        relative), ``bias_err``, ``scatter``, ``scatter_by_noise`` (by claimed errors), ``pull_mean``,
+        ``pull_mean_err``, ``pull_sigma``, ``pull_sigma_err``, ``dx_arcsec``, ``dy_arcsec``, ``position_sigma_arcsec``.
     quality
         Noise on empty sky and stars of all differences together, in the form of the summary of one.
     noise

@@ -44,7 +44,7 @@ class Boosting(Limited):
     shares = ("rate", "feature_share")
 
     n_trees: int = 300
-    n_leaves: int = 16
+    n_leaves: int = 31
     rate: float = 0.05
     least_samples: int = 30
     penalty: float = 5.0

@@ -12,6 +12,7 @@ from tests.small_survey import DETECTORS, FAILED, ODD, PEAK_NJY, PLACES, SIDE, V
 
 from diapipe.catalogs.survey_units import Unit
 from diapipe.errors import InputError
+from diapipe.report.survey import object_page
 from diapipe.report.survey.beside import beside_catalogue
 from diapipe.report.survey.content import Beside, BesideTable, content_of_unit
 from diapipe.report.survey.objects import SurveyObjects
@@ -88,7 +89,7 @@ def test_the_first_page_tells_what_matters(report):
     assert "diapipe status x" in page
     assert "transient in the truth" in page
     assert "nothing in the truth" in page
-    assert page.count('class="object"') + page.count("symbol object") == len(PLACES)
+    assert page.count("symbol object") == len(PLACES) + 1  # and the legend
 
 
 def test_each_visit_is_read_once_for_all_pages(tmp_path):
@@ -177,6 +178,20 @@ def test_objects_are_ordered_by_significance():
     assert objects.reliability.tolist() == [0.9, 0.9, 0.1]
     assert objects.row_of(202) == 1
     assert objects.row_of(9) == -1
+
+
+def test_of_many_epochs_the_most_significant_are_shown(tmp_path, monkeypatch):
+    """Of six epochs with room for two these are the brightest, in order of time; the page says how many there are."""
+    monkeypatch.setattr(object_page, "MAX_EPOCHS", 2)
+    objects = SurveyObjects.of(SmallSurvey().tables, frozenset())
+    snr = np.abs(np.asarray(objects.forced_sources["psfFlux"] / objects.forced_sources["psfFluxErr"]))
+    own = np.flatnonzero(objects.forced_sources["diaObjectId"] == 202)
+    wanted = own[np.argsort(-snr[own])][:2]
+    assert object_page.epochs_to_show(objects, [202]) == {202: frozenset(wanted.tolist())}
+    page = write_object_alone(tmp_path, SmallSurvey(), 202).read_text()
+    assert "The 2 most significant of 6 epochs." in page
+    visits = sorted(np.asarray(objects.forced_sources["visit"])[wanted].tolist())
+    assert re.findall(r"<small>.*?(\d+)-0", page) == [str(visit) for visit in visits]
 
 
 def test_a_catalogue_beside_is_matched_within_one_and_a_half_arcsec():

@@ -19,7 +19,8 @@ MAX_LINKS = 3000
 _MARGIN = 0.02
 _WIDE_ARCMIN = 150.0
 _SIDE_PX = 720
-_FRAME_PX = (70, 56)  # of Axes, beside and below what is drawn
+_LEGEND_PX = 18
+_FRAME_PX = (76, 56)  # of Axes, beside and below what is drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,8 @@ def sky_map(field: SurveyField) -> str:
         y_label=f"{chart.unit} north",
         title="Map of the survey: tracts, patches, detectors of all visits, and what was found",
         width=round(size[0]) + _FRAME_PX[0],
-        height=round(size[1]) + _FRAME_PX[1],
+        height=round(size[1]) + _FRAME_PX[1] + _LEGEND_PX,
+        top_px=12.0 + _LEGEND_PX,
     )
     _draw_detectors(axes, field, chart)
     for style, polygons in (("patch", field.patches), ("tract", field.tracts)):
@@ -78,7 +80,8 @@ def sky_map(field: SurveyField) -> str:
             axes.polygon(*chart.places(polygon), style=style)
     for style, places in field.places.items():
         axes.points(*chart.places(places), style=style, radius=2.0)
-    axes.legend([(style, style) for style, places in field.places.items() if len(places)], is_dots=True)
+    shown = [(style, "circle", style) for style, places in field.places.items() if len(places)]
+    axes.legend_above([*([("object", "diamond", "objects")] if len(field.objects) else []), *shown])
     _draw_objects(axes, field, chart)
     return axes.svg()
 

@@ -171,7 +171,8 @@ class Difference:
     static_error
         Relative error of what is left of light that does not change: the scatter of its stars' PSF fluxes about 0,
         beyond their noise. All pixels of a star share it, so it is not in the variance but in the errors of forced
-        fluxes.
+        fluxes. Below 0 where they scatter less than the variance says, which has too much of ``relative_error``: its
+        square then counts as less.
     """
 
     exposure: Exposure

@@ -9,7 +9,7 @@ import pytest
 
 from diapipe.images import ChebyshevField, Difference, SpatialKernel
 from diapipe.steps.force import error_with_static_light, force_on_pixels, with_static_error
-from gaussian_sky import drawn, exposure, star_list
+from gaussian_sky import drawn, exposure, star_list, with_planes
 
 SIDE, STEP, SIGMA, NOISE = 620, 24, 1.8, 5.0
 
@@ -23,13 +23,14 @@ def left(rng, relative):
     return exposure("difference", light, NOISE, SIGMA, rng), x, y, flux
 
 
-def told(difference, x, y, flux):
+def told(difference, x, y, flux, relative_error=0.0):
     """Its static error, by stars of these fluxes."""
     made = Difference(
         exposure=difference,
         kernel=SpatialKernel.constant(np.pad(np.ones((1, 1)), 3), difference.box),
         background=ChebyshevField.constant(0.0, difference.box),
         convolved="template",
+        relative_error=relative_error,
     )
     return with_static_error(made, star_list(x, y, flux, noise=NOISE, sigma=SIGMA)).static_error
 
@@ -53,6 +54,25 @@ def test_what_is_left_is_told_and_makes_errors_honest(rng):
 def test_a_perfect_difference_leaves_nothing(rng):
     """Where only noise is left, the relative error is below that of a single star of S/N 1000."""
     assert told(*left(rng, 0.0)) < 1e-3
+
+
+def test_an_error_of_the_match_that_fluxes_do_not_feel_is_taken_back(rng):
+    """With 0.5% of the light in the variance, pixel by pixel, of which nothing is there, errors of stars of S/N above
+    600 are half as large again as their scatter; with what the stars say their pulls have width 1 within four errors
+    of it, and a tenth by which the match's error of a flux is known.
+    """
+    difference, x, y, flux = left(rng, 0.0)
+    light = drawn((SIDE, SIDE), x, y, flux, sigma=SIGMA)
+    variance = (difference.masked_image.variance + (0.005 * light) ** 2).astype(np.float32)
+    claimed = with_planes(difference, variance=variance)
+    order = np.argsort(-flux)
+    x, y, flux = x[order], y[order], flux[order]
+    relative = told(claimed, x, y, flux, relative_error=0.005)
+    assert relative < 0.0
+    found, bright = force_on_pixels(claimed, x=x, y=y), flux > 2e4
+    error = error_with_static_light(found["psfFluxErr"], static_flux=flux, relative_error=relative)
+    assert np.std((found["psfFlux"] / found["psfFluxErr"])[bright]) < 0.67
+    assert abs(np.std((found["psfFlux"] / error)[bright]) - 1.0) < 0.1 + 4.0 / np.sqrt(2 * bright.sum())
 
 
 def test_without_a_psf_or_stars_nothing_is_told(rng):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import Difference
+from diapipe.images import Difference, Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.excess import excess_scatter
+from diapipe.numerics.excess import LEAST_PART, excess_variance
 from diapipe.steps.force.force import force_on_pixels
 from diapipe.steps.force.options import Force
 
@@ -32,7 +32,9 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
     Notes
     -----
     A kernel that few stars made, or that varies less over the image than the PSFs do, leaves half a percent to two of
-    every star: not much beside the noise of a pixel, but many times that of a bright star's PSF flux.
+    every star: not much beside the noise of a pixel, but many times that of a bright star's PSF flux. The error f of
+    the match, on the other hand, is in the variance as if it differed from pixel to pixel, and adds (f F)² ΣP⁴ / (ΣP²)²
+    to that of a star's flux; where it alternates, fluxes feel little of it. By so much at most the stars may say less.
     """
     exposure = difference.exposure
     if exposure.psf is None:
@@ -41,7 +43,14 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
     found = force_on_pixels(replace(exposure, photo_calib=None), x=stars.x[chosen], y=stars.y[chosen], options=_ALONE)
     good, flux = ~(found["psfFlux_flag"] | found["dp_badPixel"]), stars.flux[chosen]
     left, error = found["psfFlux"] / flux, found["psfFluxErr"] / flux
-    return replace(difference, static_error=excess_scatter(left[good], error[good]))
+    square = excess_variance(left[good], error[good], least=-_of_match(difference, exposure.psf))
+    return replace(difference, static_error=float(np.copysign(np.sqrt(abs(square)), square)))
+
+
+def _of_match(difference: Difference, psf: Psf) -> float:
+    """What the error of the match adds to the variance of a star's flux, in units of that squared."""
+    squares = psf.kernel_image(x=difference.box.x_center, y=difference.box.y_center) ** 2
+    return float(difference.relative_error**2 * (squares**2).sum() / squares.sum() ** 2)
 
 
 def error_with_static_light(flux_err: FloatArray, *, static_flux: FloatArray, relative_error: float) -> FloatArray:
@@ -56,4 +65,5 @@ def error_with_static_light(flux_err: FloatArray, *, static_flux: FloatArray, re
     relative_error
         `Difference.static_error`.
     """
-    return np.asarray(np.hypot(flux_err, relative_error * np.nan_to_num(static_flux)))
+    square = relative_error * abs(relative_error) * np.nan_to_num(static_flux) ** 2
+    return np.asarray(np.sqrt(np.maximum(flux_err**2 + square, LEAST_PART * flux_err**2)))

@@ -82,7 +82,7 @@ def test_light_of_others_and_noise():
     """A source within two FWHM may have its light; without one the S/N at the place tells noise from a defect."""
     beside = _found([AT[0] + 1.5 * 2.3548 * SIGMA], [AT[1]])
     assert _why(sources=beside, snr_there=20.0)[0] == "blended"
-    assert _why(snr_there=4.0)[0] == "faint by noise: S/N 4.0"
+    assert _why(snr_there=4.0)[0] == "below threshold: S/N 4.0"
     assert _why(snr_there=20.0)[0] == "not detected: S/N 20.0"
     assert _why(is_known=False)[0] == "not known"
 

@@ -1,4 +1,4 @@
-"""Why a true change was missed, so that a person sees it: no data, masked, flagged by what, blended, or noise."""
+"""Why a true change was missed, so that a person sees it: no data, masked, flagged by what, blended, too faint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLEND_FWHM = 2.0
 CORE_PX = 2
 """Pixels this near to a place must be usable."""
 NO_TEMPLATE, NO_DATA, MASKED, FLAGGED, BLENDED, FAINT, UNDETECTED, UNKNOWN = (
-    *("no template", "no data", "masked", "flagged", "blended", "faint by noise", "not detected", "not known"),
+    *("no template", "no data", "masked", "flagged", "blended", "below threshold", "not detected", "not known"),
 )
 """Causes; after a colon may stand what it was."""
 _RESIDUALS = tuple(column.name for column in DIA_SOURCE if column.name.startswith("dp_residual_"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.small_survey import SmallSurvey
 
-from diapipe.errors import InputError
-from diapipe.report import PageContent
+from diapipe.errors import InputError, ReadError
+from diapipe.report import PageContent, show
 from diapipe.report.curve_svg import curve_svg
 from diapipe.report.notebook import PairView, SurveyView
 from diapipe.steps.summarize import summarize
@@ -78,6 +78,14 @@ def test_a_survey_shows_the_curve_of_its_page(survey):
     assert "science image" in survey.light_curve(101, scale="science").svg
     with pytest.raises(InputError, match="object 5"):
         survey.light_curve(5)
+
+
+def test_show_knows_what_it_is_given(survey, tmp_path):
+    """A light curve is drawn; a folder of nothing is told as such."""
+    curve = survey.objects.curves[101]
+    assert show(curve).svg == curve_svg(curve)
+    with pytest.raises(ReadError, match=r"summary\.json"):
+        show(tmp_path)
 
 
 def test_a_survey_shows_its_field_and_its_trends(survey):

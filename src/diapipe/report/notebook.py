@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from astropy.table import Table
 
+from diapipe.catalogs.light_curve import LightCurve
 from diapipe.catalogs.survey_units import unit_of
 from diapipe.errors import InputError
 from diapipe.report.content import PageContent, content_of_result
@@ -35,26 +36,43 @@ _PAIR_HEIGHT, _SURVEY_HEIGHT = 900, 1000
 _PIXELS_A_PIXEL = 3
 
 
-def show(source: DifferenceResult | str | Path, *, output: str = "default") -> PairView | SurveyView:
+@overload
+def show(source: LightCurve, *, output: str = ...) -> SvgFigure: ...
+
+
+@overload
+def show(source: DifferenceResult, *, output: str = ...) -> PairView: ...
+
+
+@overload
+def show(source: str | Path, *, output: str = ...) -> PairView | SurveyView: ...
+
+
+def show(
+    source: LightCurve | DifferenceResult | str | Path, *, output: str = "default"
+) -> SvgFigure | PairView | SurveyView:
     """The figures of a result, each of which a notebook shows by itself.
 
     Parameters
     ----------
     source
-        Result of `diapipe.difference_pair`, a folder of ``diapipe subtract``, or a repository of ``diapipe run``.
+        A light curve, the result of `diapipe.difference_pair`, a folder of ``diapipe subtract``, or a repository of
+        ``diapipe run``.
     output
         Of a repository: name of its results.
 
     Returns
     -------
-    PairView or SurveyView
-        The latter keeps the repository open until its `SurveyView.close`.
+    SvgFigure, PairView or SurveyView
+        The last keeps the repository open until its `SurveyView.close`.
 
     Raises
     ------
     ReadError, UsageError
         If there is no such result.
     """
+    if isinstance(source, LightCurve):
+        return SvgFigure(curve_svg(source))
     if not isinstance(source, str | Path):
         return PairView(content_of_result(source))
     if (Path(source) / "butler.yaml").is_file() or Path(source).suffix in (".yaml", ".yml"):

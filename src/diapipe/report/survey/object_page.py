@@ -56,6 +56,7 @@ def write_object_page(
     *,
     before: Link | None,
     after: Link | None,
+    is_alone: bool = False,
 ) -> None:
     """Write the page, its list and its cut-outs."""
     dia_object_id = objects.ids[row]
@@ -73,6 +74,7 @@ def write_object_page(
         title=f"Object {dia_object_id}",
         sentence=_sentence(objects, row, beside),
         root=UP, here="", width="widest", before=before, after=after,
+        is_alone=is_alone,
         numbers=_tiles(objects, row),
         svgs=_svgs(curve, detections, beside, dict(zip(rows["visit"].tolist(), pages, strict=True)) if chosen else {}),
         beside=beside.name if curve is not None and beside.lines_of(curve) else "",

@@ -44,6 +44,8 @@ class UnitPage:
         The same detector on the visits before and after.
     side
         Of the cut-outs, pixels.
+    is_alone
+        There is no report around it to lead to.
     """
 
     row: Table.Row
@@ -52,6 +54,7 @@ class UnitPage:
     before: Link | None
     after: Link | None
     side: int
+    is_alone: bool = False
 
 
 def write_unit_page(folder: Path, content: PageContent, page: UnitPage, places: Places) -> int:
@@ -71,6 +74,7 @@ def write_unit_page(folder: Path, content: PageContent, page: UnitPage, places: 
         title=places.words(unit)[0].upper() + places.words(unit)[1:],
         sentence=_sentence(page.row),
         root=UP, here="", width="widest", before=page.before, after=page.after,
+        is_alone=page.is_alone,
         numbers=_tiles(page.row, len(found), n_good),
         list=listed, name=name,
         entries=_facts(page.row),

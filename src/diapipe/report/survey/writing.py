@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def write_unit_alone(folder: Path, survey: Survey, unit: Unit) -> Path:
     InputError
         If there is no difference of it.
     """
-    writer = _Writer(folder, survey, Beside(), 0)
+    writer = _Writer(folder, survey, Beside())
     if unit not in writer.done:
         row = next((row for row in writer.units if unit_of(row) == unit), None)
         reason = "the survey has no such" if row is None else f"{row['outcome']}: {row['reason']}"
@@ -115,7 +116,7 @@ def write_object_alone(folder: Path, survey: Survey, dia_object_id: int, *, besi
     InputError
         If there is no such object.
     """
-    writer = _Writer(folder, survey, beside or Beside(), 0)
+    writer = _Writer(folder, survey, beside or Beside())
     row = writer.objects.row_of(dia_object_id)
     if row < 0:
         raise InputError(f"{survey.collection} of {survey.repo} has no object {dia_object_id}", id=dia_object_id)
@@ -125,50 +126,62 @@ def write_object_alone(folder: Path, survey: Survey, dia_object_id: int, *, besi
 
 
 class _Writer:
-    """What the pages share while they are written."""
+    """What the pages share while they are written.
 
-    def __init__(self, folder: Path, survey: Survey, beside: Beside, n_objects: int) -> None:
+    Parameters
+    ----------
+    folder, survey, beside
+        As for `write_survey_report`.
+    n_objects
+        How many objects will have pages; None where one page alone is made, which leads to those that are there.
+    """
+
+    def __init__(self, folder: Path, survey: Survey, beside: Beside, n_objects: int | None = None) -> None:
         self.folder, self.survey, self.beside = folder, survey, beside
+        self.is_alone = n_objects is None
         self.units = survey.units.copy()
         listed = [unit_of(row) for row in self.units]
         self.row_of = {unit: number for number, unit in enumerate(listed)}
         self.done = [unit for unit, row in zip(listed, self.units, strict=True) if row["outcome"] == "done"]
         self.places = Places.of(listed, without_page=set(listed) - set(self.done))
         self.objects = SurveyObjects.of(survey.tables, survey.template_visits)
-        self.n_pages = min(n_objects, len(self.objects))
-        self.with_page = frozenset(self.objects.ids[: self.n_pages])
+        self.n_pages = min(n_objects or 0, len(self.objects))
+        self.with_page = frozenset(filter(self._has_page, self.objects.ids[: None if self.is_alone else self.n_pages]))
         self.side = _side(self.units)
-        self.epochs = {number: Epochs() for number in self.with_page}
-        self._wanted = epochs_to_show(self.objects, sorted(self.with_page))
+        self._take_epochs_of([] if self.is_alone else sorted(self.with_page))
         self._objects_of_sources = _objects_of_sources(survey.tables.dia_sources)
         write_assets(folder, (*ASSETS, "images.js", "zoom.js"))
 
     def write_units(self, units: Sequence[Unit], counts: Counts = silent) -> None:
         """Pages of visits; the cut-outs of objects are taken on the way."""
-        neighbours = _neighbours(self.done, self.places)
+        neighbours = _neighbours([unit for unit in self.done if self._is_there(unit)], self.places)
         for number, unit in enumerate(units, 1):
             content = content_of_unit(self.survey, unit)
-            before, after = neighbours[unit]
+            before, after = neighbours.get(unit, (None, None))
             page = UnitPage(
                 row=self.units[self.row_of[unit]], objects=self._objects_of_sources, with_page=self.with_page,
-                before=before, after=after, side=self.side,
+                before=before, after=after, side=self.side, is_alone=self._lacks_index,
             )  # fmt: skip
             self.units["nGood"][self.row_of[unit]] = write_unit_page(self.folder, content, page, self.places)
             self._collect_from(content, unit, self.places.unit_page(unit))
             counts("pages of visits", number, len(units))
 
-    def collect(self, ids: Iterable[int]) -> None:
+    def collect(self, ids: Sequence[int]) -> None:
         """Take the cut-outs of some objects alone, without pages of their visits."""
-        self.epochs = {number: Epochs() for number in ids}
-        self._wanted = epochs_to_show(self.objects, sorted(self.epochs))
-        rows = sorted({row for rows in self._wanted.values() for row in rows})
-        found = self.objects.forced_sources[rows]
-        needed = set(zip(found["visit"].tolist(), found["detector"].tolist(), strict=True)) if rows else set()
+        self._take_epochs_of(ids)
         for unit in self.done:
-            if (unit.visit, unit.detector) in needed:
-                there = (self.folder / self.places.unit_page(unit)).exists()
-                page = self.places.unit_page(unit) if there else ""
+            if (unit.visit, unit.detector) in self._rows:
+                page = self.places.unit_page(unit) if self._is_there(unit) else ""
                 self._collect_from(content_of_unit(self.survey, unit), unit, page)
+
+    def _take_epochs_of(self, ids: Sequence[int]) -> None:
+        """Of these objects cut-outs are to be taken: which rows of the forced sources, by visit and detector."""
+        self.epochs = {number: Epochs() for number in ids}
+        self._rows: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        forced = self.objects.forced_sources
+        for number, rows in epochs_to_show(self.objects, ids).items():
+            for row in sorted(rows):
+                self._rows[int(forced["visit"][row]), int(forced["detector"][row])].append((number, row))
 
     def write_objects(self, rows: Sequence[int], counts: Counts = silent) -> None:
         """Pages of objects by their place in the list."""
@@ -176,7 +189,7 @@ class _Writer:
             before, after = (self._link(place) for place in (row - 1, row + 1))
             write_object_page(
                 self.folder, self.objects, row, self.epochs[self.objects.ids[row]], self.beside,
-                before=before, after=after,
+                before=before, after=after, is_alone=self._lacks_index,
             )  # fmt: skip
             counts("pages of objects", number, len(rows))
 
@@ -216,28 +229,33 @@ class _Writer:
 
     def _collect_from(self, content: PageContent, unit: Unit, page: str) -> None:
         """Cut-outs of the objects that have pages, on one image."""
-        rows = self.objects.forced_sources
-        if not len(rows) or not self.epochs:
+        chosen = self._rows.get((unit.visit, unit.detector), [])
+        if not chosen:
             return
-        here = np.flatnonzero(
-            (np.asarray(rows["visit"]) == unit.visit) & (np.asarray(rows["detector"]) == unit.detector)
-        )
-        ids = np.asarray(rows["diaObjectId"])[here].tolist()
-        chosen = [
-            (number, row) for number, row in zip(ids, here.tolist(), strict=True) if row in self._wanted.get(number, ())
-        ]
-        at = [row for _, row in chosen]
-        drawn = draw_cutouts(content, x=column(rows, "x")[at], y=column(rows, "y")[at], side=self.side)
+        rows, at = self.objects.forced_sources, [row for _, row in chosen]
+        drawn = draw_cutouts(content, x=column(rows[at], "x"), y=column(rows[at], "y"), side=self.side)
         for (number, row), entries in zip(chosen, drawn.entries, strict=True):
             self.epochs[number].planes = drawn.planes
             self.epochs[number].entries[row] = entries
             self.epochs[number].pages[row] = page
 
+    @property
+    def _lacks_index(self) -> bool:
+        """Whether there is no report around the page."""
+        return self.is_alone and not (self.folder / INDEX).exists()
+
+    def _is_there(self, unit: Unit) -> bool:
+        """Whether the page of a unit is made, or was before."""
+        return not self.is_alone or (self.folder / self.places.unit_page(unit)).exists()
+
+    def _has_page(self, dia_object_id: int) -> bool:
+        """The same of an object among the first."""
+        return not self.is_alone or (self.folder / object_page(dia_object_id)).exists()
+
     def _link(self, place: int) -> Link | None:
         """To the object at a place of the list, if it has a page."""
-        if not 0 <= place < self.n_pages:
+        if not 0 <= place < len(self.objects) or (number := self.objects.ids[place]) not in self.with_page:
             return None
-        number = self.objects.ids[place]
         return Link(address=object_page(number), title=f"object {number}")
 
 

@@ -327,7 +327,7 @@ def test_a_simulation_replaces_no_file_of_others(command, below, tmp_path, capsy
     theirs.write_text("three nights at the telescope")
     status, _, err = run(capsys, *command, "--out", tmp_path, "--size", 256)
     assert status == 2
-    assert "holds a science.fits that is no result of diapipe" in one_sentence(err)
+    assert "holds science.fits, which is no result of diapipe" in one_sentence(err)
     assert theirs.read_text() == "three nights at the telescope"
     if command == ["simulate"]:
         assert run(capsys, *command, "--out", tmp_path, "--size", 128, "--overwrite")[0] == 0

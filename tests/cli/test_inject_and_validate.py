@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -154,6 +155,21 @@ def test_wrong_truth_is_refused_in_a_sentence(pair, result, capsys, words, said)
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_truth_may_be_any_table(pair, result, tmp_path, capsys):
+    """A CSV file serves as the parquet file does; where there is neither, it is told how to have one."""
+    truth = read_parquet(pair / "truth.parquet")["x", "y", "flux"]
+    counts = []
+    for name in ("truth.csv", "truth.parquet"):
+        truth.write(tmp_path / name)
+        assert main(["validate", str(result), "--truth", str(tmp_path / name), "--quiet"]) == 0
+        counts.append(json.loads((result / "validation.json").read_text())["completeness"])
+    assert counts[0] == counts[1]
+    bare = tmp_path / "bare"
+    shutil.copytree(result, bare, ignore=shutil.ignore_patterns("injected.parquet"))
+    assert main(["validate", str(bare)]) == 2
+    assert "has no injected.parquet: give --truth" in " ".join(capsys.readouterr().err.split())
 
 
 def test_folder_without_a_result_is_refused(tmp_path, capsys):

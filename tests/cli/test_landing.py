@@ -119,7 +119,7 @@ def test_what_is_not_ours_is_not_touched(tmp_path):
     out = tmp_path / "data"
     out.mkdir()
     fill(out, "difference.fits")
-    with pytest.raises(UsageError, match=r"holds a difference.fits that is no result of diapipe"):
+    with pytest.raises(UsageError, match=r"holds difference.fits, which is no result of diapipe"):
         check_free(out)
     check_free(out, overwrite=True)
     (tmp_path / "file").write_text("")

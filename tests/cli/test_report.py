@@ -77,7 +77,7 @@ def test_what_is_not_ours_stays(result, capsys, tmp_path):
     (tmp_path / "index.html").write_text("mine")
     status, _, err = run(capsys, "report", result, "--out", tmp_path)
     assert status == 2
-    assert f"{tmp_path} holds a index.html that is no result of diapipe" in err
+    assert f"{tmp_path} holds index.html, which is no result of diapipe" in err
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
     assert run(capsys, "report", result, "--out", tmp_path, "--overwrite")[0] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == PARTS
@@ -102,7 +102,7 @@ def test_a_failure_leaves_the_earlier_report_whole(result, capsys, tmp_path, mon
 def test_a_folder_without_a_result_is_told(capsys, tmp_path):
     status, _, err = run(capsys, "report", tmp_path)
     assert status == 1
-    assert "is this a folder of diapipe subtract?" in err
+    assert "a folder of diapipe subtract or, with butler.yaml, a repository is needed" in err
     assert list(tmp_path.iterdir()) == []
 
 

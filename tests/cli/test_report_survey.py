@@ -10,7 +10,6 @@ from astropy.table import Table
 from tests.small_survey import SmallSurvey
 
 from diapipe.cli.main import main
-from diapipe.io import write_parquet
 from diapipe.tasks import survey_results
 
 
@@ -55,9 +54,12 @@ def test_one_page_is_added_to_a_report(repository, tmp_path, capsys):
     assert str(tmp_path / "new" / "visits" / "visit0004-detector0.html") in capsys.readouterr().out
 
 
-def test_a_catalogue_stands_beside(repository, tmp_path):
-    write_parquet(Table({"ra": [150.0022222], "dec": [2.0022222], "name": ["V1 <Cet>"]}), tmp_path / "mine.parquet")
-    assert main(words(repository, "--out", tmp_path / "p", "--catalogue", tmp_path / "mine.parquet", "--quiet")) == 0
+@pytest.mark.parametrize("file", ["mine.parquet", "mine.csv"])
+def test_a_catalogue_stands_beside(repository, tmp_path, file):
+    """Of whatever kind a table may be."""
+    catalogue = Table({"ra": [150.0022222], "dec": [2.0022222], "name": ["V1 <Cet>"]})
+    catalogue.write(tmp_path / file)
+    assert main(words(repository, "--out", tmp_path / "p", "--catalogue", tmp_path / file, "--quiet")) == 0
     assert "In the mine: V1 &lt;Cet&gt; (0.00″)" in (tmp_path / "p" / "objects" / "101.html").read_text()
 
 
@@ -74,6 +76,14 @@ def test_a_catalogue_stands_beside(repository, tmp_path):
 def test_what_cannot_be_made_is_told(repository, tmp_path, capsys, more, said):
     assert main(words(repository, "--out", tmp_path / "p", *more)) != 0
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", [["--visit", "4", "--detector", "0"], ["--object", "202"]])
+def test_a_folder_that_cannot_be_made_is_told(repository, tmp_path, capsys, page):
+    """One page alone says so as the whole report does, and as no defect."""
+    (tmp_path / "file").write_text("")
+    assert main(words(repository, "--out", tmp_path / "file" / "p", *page)) == 1
+    assert f"cannot write the results to {tmp_path / 'file' / 'p'}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_folders_of_others_are_left_alone(repository, tmp_path, capsys):

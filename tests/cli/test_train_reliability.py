@@ -10,6 +10,7 @@ from tests.training.made_samples import made_samples
 from diapipe import training
 from diapipe.cli.main import main
 from diapipe.steps.classify import read_model
+from diapipe.training import boosting
 
 pytest.importorskip("sklearn", reason="no training: scikit-learn is not installed")
 
@@ -34,3 +35,16 @@ def test_a_model_and_its_worth(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "| score | " in said.out
     assert "judge: 1 of 6 fields" in said.err
+
+
+@pytest.mark.parametrize(
+    ("out", "said"), [("mine.json", "is to end in .npz"), ("nowhere/mine.npz", "cannot write"), ("mine.npz", "train]")]
+)
+def test_what_cannot_end_well_does_not_begin(tmp_path, monkeypatch, capsys, out, said):
+    """A name, a folder or a library that is wrong is told before the hours of making fields; nothing is left behind."""
+    monkeypatch.setattr(training, "samples_of_fields", lambda *_, **__: pytest.fail("fields were made"))
+    if said == "train]":
+        monkeypatch.setattr(boosting, "find_spec", lambda _: None)
+    assert main(["train-reliability", "--out", str(tmp_path / out), "--fields", "5", "--held-out", "1"]) in (1, 2)
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -74,7 +74,7 @@ def check_free(
     foreign = [name for name in names if (out / name).exists()]
     if foreign and not overwrite and not is_ours(out):
         raise UsageError(
-            f"{out} holds a {foreign[0]} that is no result of diapipe; give another --out, or --overwrite",
+            f"{out} holds {foreign[0]}, which is no result of diapipe; give another --out, or --overwrite",
             path=str(out),
         )
 
@@ -93,26 +93,40 @@ def landing(out: Path, *, names: tuple[str, ...] = OUR_FILES) -> Iterator[Path]:
     """
     made: list[Path] = []
     aside: Path | None = None
+    with failing_as_write_error(out):
+        try:
+            existed = out.is_dir()
+            parent = out if existed else out.parent
+            made = _make(parent)
+            aside = parent / f".{out.resolve().name}.partial-{secrets.token_hex(4)}"
+            aside.mkdir()
+            yield aside
+            _move(aside, out, names=names) if existed else aside.rename(out)
+            made = []
+        finally:
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+            for folder in reversed(made):
+                folder.rmdir()
+
+
+@contextmanager
+def failing_as_write_error(out: Path) -> Iterator[None]:
+    """Say what keeps results from being written to ``out`` in a sentence.
+
+    Raises
+    ------
+    WriteError
+        Where the system refuses something.
+    """
     try:
-        existed = out.is_dir()
-        parent = out if existed else out.parent
-        made = _make(parent)
-        aside = parent / f".{out.resolve().name}.partial-{secrets.token_hex(4)}"
-        aside.mkdir()
-        yield aside
-        _move(aside, out, names=names) if existed else aside.rename(out)
-        made = []
+        yield
     except OSError as error:
         raise WriteError(_sentence(out, error), path=str(out)) from error
     except WriteError as error:
         if isinstance(error.__cause__, OSError):
             raise WriteError(_sentence(out, error.__cause__), path=str(out)) from error
         raise
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
-        for folder in reversed(made):
-            folder.rmdir()
 
 
 def _make(folder: Path) -> list[Path]:

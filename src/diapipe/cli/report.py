@@ -34,7 +34,7 @@ Examples:
 @click.option("--detector", type=int, help="Of a repository: see --visit.")
 @click.option("--object", "number", type=int, metavar="ID", help="Of a repository: the page of this object alone.")
 @click.option("--objects", "n_objects", type=click.IntRange(0), help="Of a repository: so many have pages.  [200]")
-@click.option("--catalogue", type=FILE, help="Of a repository: parquet file with ra, dec, name to show beside objects.")
+@click.option("--catalogue", type=FILE, help="Of a repository: table with ra, dec, name to show beside objects.")
 @talk
 def report(
     source: Path, out: Path | None, overwrite: bool, output: str, quiet: bool, verbose: bool, **chosen: Any

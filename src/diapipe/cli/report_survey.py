@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,11 @@ def report_survey(
     with opened_survey(str(repo), output=output) as survey:
         beside = _beside(survey, catalogue)
         if visit is not None and detector is not None:
-            page = _unit_alone(survey, _to_add_to(out, overwrite=overwrite), visit, detector)
+            with _adding_to(out, overwrite=overwrite):
+                page = _unit_alone(survey, out, visit, detector)
         elif number is not None:
-            page = write_object_alone(_to_add_to(out, overwrite=overwrite), survey, number, beside=beside)
+            with _adding_to(out, overwrite=overwrite):
+                page = write_object_alone(out, survey, number, beside=beside)
         else:
             write_whole(
                 survey, out, title=f"{repo}: {output}", beside=beside, n_objects=n_objects, quiet=quiet,
@@ -102,10 +105,10 @@ def _beside(survey: SurveyResults, catalogue: Path | None) -> Beside | None:
     """A user's catalogue beside the objects."""
     if catalogue is None:
         return None
-    from diapipe.io import read_parquet
+    from diapipe.io import read_table
     from diapipe.report.survey.beside import beside_catalogue
 
-    return beside_catalogue(survey.tables.dia_objects, read_parquet(catalogue), name=catalogue.stem)
+    return beside_catalogue(survey.tables.dia_objects, read_table(catalogue), name=catalogue.stem)
 
 
 def _unit_alone(survey: SurveyResults, out: Path, visit: int, detector: int) -> Path:
@@ -119,11 +122,13 @@ def _unit_alone(survey: SurveyResults, out: Path, visit: int, detector: int) -> 
     return write_unit_alone(out, survey, found[0])
 
 
-def _to_add_to(out: Path, *, overwrite: bool) -> Path:
-    """The folder, which is new, empty, or a report."""
-    from diapipe.cli.landing import check_free
+@contextmanager
+def _adding_to(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """Make sure that the folder is there, and new, empty, or a report; WriteError where the system refuses."""
+    from diapipe.cli.landing import check_free, failing_as_write_error
     from diapipe.report.survey.writing import NAMES
 
     check_free(out, names=NAMES, is_ours=is_report, overwrite=overwrite)
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    with failing_as_write_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        yield

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
 
 from diapipe.cli.options import FILE, talk
+from diapipe.errors import UsageError, WriteError
 
 _HELD_OUT = 1
 """Added to the seed for the fields that judge."""
@@ -31,9 +33,11 @@ def train_reliability(
     of the next seed judge it. Needs scikit-learn: pip install 'diapipe[train]'.
     """
     from diapipe.cli.progress import progress_for
-    from diapipe.io import write_text
-    from diapipe.training import assess, samples_of_fields, trained
+    from diapipe.io import replacing, write_text
+    from diapipe.training import assess, needs_scikit_learn, samples_of_fields, trained
 
+    needs_scikit_learn()
+    _refuse_nowhere(out)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     with progress_for(quiet=quiet) as progress:
@@ -48,11 +52,23 @@ def train_reliability(
         )
         progress("grow trees")
         model = trained(samples)
-    model.write(out)
+    with replacing(out) as aside:
+        model.write(aside)
     found = assess(model, judges)
     write_text(out.with_suffix(".json"), json.dumps(_plain(found), indent=1) + "\n")
     if not quiet:
         _show(found)
+
+
+def _refuse_nowhere(out: Path) -> None:
+    """Refuse a file that could not be written, before the hours that it takes to fill it."""
+    if out.suffix != ".npz":
+        raise UsageError(f"--out {out} is to end in .npz; the numbers go into the .json beside it", path=str(out))
+    try:
+        with TemporaryFile(dir=out.absolute().parent):
+            pass
+    except OSError as error:
+        raise WriteError(f"cannot write {out}: {error.strerror}", path=str(out)) from error
 
 
 def _plain(value: Any) -> Any:

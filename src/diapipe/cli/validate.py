@@ -36,8 +36,9 @@ def validate(
 
     A survey is judged by what `diapipe inject REPO` put into its visits: over all of it, by band and by visit.
 
-    A folder is judged by a table with the columns x and y (pixels of the science image) and flux (science minus
-    template, in the unit of its pixels); kind, trail_length and trail_angle if it has them.
+    A folder is judged by a table (parquet, CSV, ECSV, VOTable, FITS) with the columns x and y (pixels of the science
+    image) and flux (science minus template, in the unit of its pixels); kind, trail_length and trail_angle if it has
+    them.
 
     Writes validation.json and the tables completeness, accuracy, missed, noise and stars as parquet, into FOLDER or
     where --out says, and the grade beside what others published on the terminal.
@@ -67,7 +68,7 @@ def _is_repository(place: str) -> bool:
 
 def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:
     """Judge a result of two images."""
-    from diapipe.io import read_difference, read_parquet
+    from diapipe.io import read_difference, read_parquet, read_table
     from diapipe.report.folder import read_summary
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.steps.summarize import plain
@@ -76,8 +77,10 @@ def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, qu
 
     summary = read_summary(folder / "summary.json")
     path = folder / "injected.parquet" if truth is None else truth
+    if truth is None and not path.is_file():
+        raise click.UsageError(f"{folder} has no injected.parquet: give --truth, or diapipe subtract --inject")
     difference, sources = read_difference(folder / "difference.fits"), read_parquet(folder / "dia_sources.parquet")
-    table = truth_table(read_parquet(path), difference, name=str(path))
+    table = truth_table(read_table(path), difference, name=str(path))
     quality = {name: summary[name] for name in ("noise", "stars")}
     threshold = float(summary["counts"]["threshold_sigma"])
     found = add_up(

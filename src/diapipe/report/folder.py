@@ -47,7 +47,8 @@ def read_summary(path: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ReadError(f"cannot read {path}: {error.strerror}; is this a folder of diapipe subtract?") from error
+        wanted = "a folder of diapipe subtract or, with butler.yaml, a repository is needed"
+        raise ReadError(f"cannot read {path}: {error.strerror}; {wanted}") from error
     except ValueError as error:
         raise ReadError(f"{path} is damaged: {error}") from error
     found = summary.get("schema") if isinstance(summary, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,17 @@ def trained(samples: Samples, *, options: Boosting | None = None) -> Model:
     return Model(_version(forest, calibration), samples.names, forest, calibration)
 
 
+def needs_scikit_learn() -> None:
+    """Refuse to begin where trees cannot be grown in the end; UsageError tells how to install what is missing."""
+    if find_spec("sklearn") is None:
+        raise UsageError("training needs scikit-learn: pip install 'diapipe[train]'")
+
+
 def _grown(samples: Samples, options: Boosting) -> Forest:
     """A forest whose sums are log-odds of being real, but for a constant."""
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-    except ImportError as error:
-        raise UsageError("training needs scikit-learn: pip install 'diapipe[train]'") from error
+    needs_scikit_learn()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     trees = HistGradientBoostingClassifier(
         learning_rate=options.rate,
         max_iter=options.n_trees,

@@ -88,6 +88,10 @@ def test_datasets_are_found_by_unit(survey):
     assert len(survey.dia_sources(unit._replace(detector=1))) == 0
     with pytest.raises(InputError, match="holds no difference_image of visit 12, detector 1"):
         survey.difference(unit._replace(detector=1))
+    with pytest.raises(InputError, match="holds no visit_image of visit 12, detector 0"):
+        survey.science(unit)
+    with pytest.raises(InputError, match="holds no visit_summary of visit 99, detector 0"):
+        survey.science(unit._replace(visit=99))
     with pytest.raises(InputError, match="holds no objects with forced fluxes"):
         survey.objects_and_fluxes()
 

@@ -59,14 +59,15 @@ class SurveyResults:
     @cached_property
     def units(self) -> Table:
         """Every detector of every visit, with its numbers, as `SURVEY_UNITS` has them."""
-        summaries = {unit_of(row): row for table in self.visit_summaries for row in table}
-        known = summaries.keys() | self._of_units("visit_image").keys() | self._of_units("difference_image").keys()
+        known = (
+            self._summaries.keys() | self._of_units("visit_image").keys() | self._of_units("difference_image").keys()
+        )
         instruments = {unit.instrument for unit in known} or set(self._ingested())
         ended = {} if self.status is None else without_result(self.status.outcomes)
         if len(instruments) == 1:
             name = instruments.pop()
             known |= {Unit(name, *place) for place in ended}
-        return survey_units([self._row(unit, summaries.get(unit), ended) for unit in known])
+        return survey_units([self._row(unit, ended) for unit in known])
 
     def counts(self) -> list[tuple[str, Mapping[str, int]]]:
         """The tasks in their order, and how many of the quanta of each are done, without work, failed."""
@@ -82,8 +83,9 @@ class SurveyResults:
             for line in reasons_of(outcome for outcome in outcomes if outcome.ended is kind)
         ]
 
-    def _row(self, unit: Unit, summary: Table.Row | None, ended: Mapping[tuple[int, int], tuple[str, str]]) -> Row:
+    def _row(self, unit: Unit, ended: Mapping[tuple[int, int], tuple[str, str]]) -> Row:
         """All that is known of a unit."""
+        _, summary = self._summaries.get(unit, (None, None))
         row: Row = {**unit._asdict(), "inTemplate": unit.visit in self.template_visits, "outcome": "done"}
         if unit not in self._of_units("difference_image"):
             row["outcome"], row["reason"] = ended.get((unit.visit, unit.detector), ("missing", "it was not made yet"))
@@ -144,7 +146,9 @@ class SurveyResults:
 
     def science(self, unit: Unit) -> Exposure:
         """A visit image in nJy."""
-        return calibrated(scaled(self._get("visit_image", unit), self._summary_of(unit)))
+        if unit not in self._summaries:
+            raise self._lacks("visit_summary", unit)
+        return calibrated(scaled(self._get("visit_image", unit), self._summaries[unit][0]))
 
     def dia_sources(self, unit: Unit) -> Table:
         """What was found on a difference; without rows where nothing is stored."""
@@ -191,14 +195,18 @@ class SurveyResults:
     def _get(self, name: str, unit: Unit) -> Any:
         ref = self._of_units(name).get(unit)
         if ref is None:
-            place = f"visit {unit.visit}, detector {unit.detector}"
-            raise InputError(f"{self.collection} holds no {name} of {place}; `diapipe status {self.repo}` says why")
+            raise self._lacks(name, unit)
         return self._butler.get(ref)
 
-    def _summary_of(self, unit: Unit) -> Table:
-        """The summary of a unit's visit."""
-        of_visit = (table for table in self.visit_summaries if int(table["visit"][0]) == unit.visit)
-        return next(table for table in of_visit if table["instrument"][0] == unit.instrument)
+    @cached_property
+    def _summaries(self) -> dict[Unit, tuple[Table, Table.Row]]:
+        """By unit: the summary of its visit, and its row there."""
+        return {unit_of(row): (table, row) for table in self.visit_summaries for row in table}
+
+    def _lacks(self, name: str, unit: Unit) -> InputError:
+        """What is said where a dataset is not there."""
+        place = f"visit {unit.visit}, detector {unit.detector}"
+        return InputError(f"{self.collection} holds no {name} of {place}; `diapipe status {self.repo}` says why")
 
 
 @contextmanager

@@ -344,3 +344,18 @@ def test_pixels_in_njy_where_the_recipe_says_so(pair, plain):
         difference_pair(replace(science, photo_calib=None), template, recipe=Recipe(pixel_unit="nJy"))
     with pytest.raises(UsageError, match="pixel_unit must be science or nJy, not 'Jy'"):
         Recipe(pixel_unit="Jy")
+
+
+def test_every_source_has_a_score_unless_nobody_asks(pair, plain):
+    """The true changes of the pair, of S/N 15 and more, are believed; no flag depends on the score."""
+    table = plain.dia_sources
+    believed = table[np.asarray(table["reliability"]) >= 0.5]
+    truth = pair.transients[np.asarray(pair.transients["mask"]) & int(UNUSABLE_DIFFERENCE) == 0]
+    apart = np.hypot(*(np.asarray(believed[axis])[:, None] - np.asarray(truth[axis]) for axis in "xy"))
+    assert np.mean(apart.min(axis=0)[np.abs(truth["snr_true"]) > 15] < 2.5) > 0.9
+    counts = plain.summary["counts"]
+    assert (counts["reliable"], counts["reliability_version"]) == (len(believed), table["reliabilityVersion"][0])
+    without = difference_pair(pair.science, pair.template, recipe=Recipe(classifier=None))
+    assert "reliability" not in without.dia_sources.colnames
+    assert "reliable" not in without.summary["counts"]
+    np.testing.assert_array_equal(without.dia_sources["dp_bad"], table["dp_bad"])

@@ -47,6 +47,9 @@ class CandidatesLike(Protocol):
         """Empty for those kept."""
 
 
+_LIKELY = 0.5
+
+
 def source_counts(dia_sources: Table) -> dict[str, Any]:
     """How many sources of which kind; sky sources are none and counted by themselves."""
     sky = column_or(dia_sources, "sky_source", False)
@@ -63,8 +66,17 @@ def source_counts(dia_sources: Table) -> dict[str, Any]:
         "good_positive": int((~bad & ~negative).sum()),
         "good_negative": int((~bad & negative).sum()),
         "good_dipoles": int((~bad & dipole).sum()),
+        **_reliable(dia_sources),
         "flagged": {name: int(np.asarray(dia_sources[name]).sum()) for name in flags},
     }
+
+
+def _reliable(dia_sources: Table) -> dict[str, Any]:
+    """How many are more likely real than not, and by which model; nothing where no score was asked for."""
+    if "reliability" not in dia_sources.colnames:
+        return {}
+    n_reliable = int(np.count_nonzero(np.asarray(dia_sources["reliability"]) >= _LIKELY))
+    return {"reliable": n_reliable, "reliability_version": str(dia_sources.meta.get("reliabilityVersion", ""))}
 
 
 def column_or(table: Table, name: str, default: bool) -> BoolArray:

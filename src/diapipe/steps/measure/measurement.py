@@ -138,7 +138,7 @@ def measure(
     columns |= _trail_columns(planes, found, lattice, detections, exposure, columns, fwhm, options)
     columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
-    columns |= _verdict(columns, options.cuts)
+    columns |= _verdict(columns, options.cuts, difference.static_error)
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
 
@@ -175,9 +175,9 @@ def _dipole_columns(
     )
 
 
-def _verdict(columns: Columns, cuts: quality.Cuts) -> Columns:
+def _verdict(columns: Columns, cuts: quality.Cuts, static_error: float) -> Columns:
     """Whether a source is to be trusted, and what speaks against it."""
-    reasons = quality.residual_reasons(_without_shapes_of_trails(columns), cuts=cuts)
+    reasons = quality.residual_reasons(_without_shapes_of_trails(columns), cuts=cuts, static_error=static_error)
     residual = np.logical_or.reduce(list(reasons.values()))
     bad = residual | columns["dp_badPixel"] | columns["psfFlux_flag"] | (columns["dp_trailOf"] != 0)
     return reasons | {"dp_residual": residual, "dp_bad": bad}

@@ -32,6 +32,9 @@ class Cuts(Limited):
     psf_mismatch
         Times dp_psfMismatch it adds to ``template_ratio``: what the leaps of a coadd's PSF leave of a star, with room
         for the errors of the PSF models.
+    static_error, largest_static_error
+        The first times `Difference.static_error`, what this difference leaves of its stars, is added, too: of each
+        star 4% where a template must be sharpened. Of no more than the second: a scatter beyond it is that of changes.
     dipole_template_ratio
         The same for one with a lobe of opposite sign beside it, as misregistration leaves.
     star_ratio
@@ -50,6 +53,8 @@ class Cuts(Limited):
         "chi2_model_error",
         "template_ratio",
         "psf_mismatch",
+        "static_error",
+        "largest_static_error",
         "dipole_template_ratio",
         "star_ratio",
         "saturated_distance",
@@ -62,24 +67,33 @@ class Cuts(Limited):
     chi2_model_error: float = 0.05
     template_ratio: float = 0.02
     psf_mismatch: float = 2.0
+    static_error: float = 1.0
+    largest_static_error: float = 0.1
     dipole_template_ratio: float = 0.1
     star_ratio: float = 0.0015
     saturated_distance: float = 1.2
     saturated_template_ratio: float = 1.0
 
 
-def residual_reasons(columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts) -> dict[str, BoolArray]:
-    """For each reason, by its column, which sources show it; a quantity that is NaN accuses nobody."""
+def residual_reasons(
+    columns: Mapping[str, NDArray[np.generic]], *, cuts: Cuts, static_error: float = 0.0
+) -> dict[str, BoolArray]:
+    """For each reason, by its column, which sources show it; a quantity that is NaN accuses nobody.
+
+    ``static_error`` is what the difference leaves of its stars.
+    """
 
     def value(name: str) -> FloatArray:
         return np.asarray(columns[name], dtype=np.float64)
 
     snr, light = np.abs(value("snr")), value("dp_templateRatio")
+    left = cuts.psf_mismatch * value("dp_psfMismatch")
+    left += cuts.static_error * float(np.clip(static_error, 0.0, cuts.largest_static_error))
     with np.errstate(invalid="ignore"):
         return {
             "dp_residual_sharp": value("dp_sharpness") > cuts.sharpness + cuts.sharpness_model_error * snr,
             "dp_residual_shape": value("dp_chi2Excess") > cuts.chi2_excess + (cuts.chi2_model_error * snr) ** 2,
-            "dp_residual_static": light < cuts.template_ratio + cuts.psf_mismatch * value("dp_psfMismatch"),
+            "dp_residual_static": light < cuts.template_ratio + left,
             "dp_residual_dipole": (value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio),
             "dp_residual_star": value("dp_starRatio") < cuts.star_ratio,
             "dp_residual_saturated": (value("dp_saturatedDistance") < cuts.saturated_distance)

@@ -146,10 +146,12 @@ def test_injected_difference_says_so(result):
     [
         (["--truth", "nothing.parquet"], "cannot read"),
         (["--truth", "{result}/completeness.parquet"], "has no column x, y, flux"),
+        (["--truth", "{result}/../holes.csv"], "has no x in 1 of its 2 rows, the first of them row 2"),
     ],
 )
 def test_wrong_truth_is_refused_in_a_sentence(pair, result, capsys, words, said):
     """One line that names the file."""
+    (pair / "holes.csv").write_text("x,y,flux\n100,100,500\n,200,500\n")
     main(["validate", str(result), "--quiet"])
     assert main(["validate", str(result), *[word.format(result=result) for word in words]]) == 1
     error = capsys.readouterr().err

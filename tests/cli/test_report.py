@@ -8,7 +8,7 @@ import pytest
 
 from diapipe.cli.main import main
 from diapipe.cli.truth import simulated, write_truth
-from diapipe.io import read_parquet
+from diapipe.io import read_parquet, write_parquet
 from diapipe.report import pair_report
 
 PARTS = ["assets", "cutouts", "data", "index.html"]
@@ -104,6 +104,23 @@ def test_a_folder_without_a_result_is_told(capsys, tmp_path):
     assert status == 1
     assert "a folder of diapipe subtract or, with butler.yaml, a repository is needed" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_result_is_told(result, capsys, tmp_path):
+    """What its summary or its catalogue lost is named, by both commands that read a result."""
+    damaged = tmp_path / "damaged"
+    shutil.copytree(result, damaged, ignore=shutil.ignore_patterns("report*"))
+    sources = read_parquet(damaged / "dia_sources.parquet")
+    sources.remove_columns(["x", "dp_bad"])
+    write_parquet(sources, damaged / "dia_sources.parquet")
+    for words in (["report"], ["validate", "--truth", result.parent / "truth.parquet"]):
+        status, _, err = run(capsys, *words, damaged)
+        assert (status, "has no column x, dp_bad" in err) == (1, True)
+    summary = json.loads((damaged / "summary.json").read_text())
+    (damaged / "summary.json").write_text(json.dumps({"schema": summary["schema"], "noise": {}}))
+    for words in (["report"], ["validate", "--truth", result.parent / "truth.parquet"]):
+        status, _, err = run(capsys, *words, damaged)
+        assert (status, "is damaged: it has no science, flux_unit" in err) == (1, True)
 
 
 def test_without_the_science_image_the_difference_is_shown_alone(result, capsys, tmp_path):

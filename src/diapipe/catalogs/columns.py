@@ -126,3 +126,23 @@ class ColumnReader:
             return float(units.Unit(unit).to(wanted))
         except (units.UnitConversionError, ValueError, TypeError) as error:
             raise InputError(f"the column {name} of {self.name} is in {unit}; {wanted} is needed") from error
+
+
+def refuse_rows(bad: BoolArray, what: str) -> None:
+    """Refuse a table of which some rows are of no use.
+
+    Parameters
+    ----------
+    bad
+        Those rows.
+    what
+        Which table, and what is wrong: "NAME has no position in".
+
+    Raises
+    ------
+    InputError
+        The message counts the rows and names the first.
+    """
+    if bad.any():
+        first = int(np.argmax(bad)) + 1
+        raise InputError(f"{what} {int(bad.sum())} of its {len(bad)} rows, the first of them row {first}")

@@ -7,7 +7,7 @@ from astropy import units
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from diapipe.catalogs.columns import ColumnReader
+from diapipe.catalogs.columns import ColumnReader, refuse_rows
 from diapipe.catalogs.injections import KINDS
 from diapipe.catalogs.schema import Column
 from diapipe.catalogs.tables import table_of
@@ -103,7 +103,7 @@ def _positions(read: ColumnReader) -> dict[str, FloatArray]:
     else:
         found = {axis: read.numbers((axis,), unit="deg") for axis in ("ra", "dec")} | {"x": nowhere, "y": nowhere}
         known = np.isfinite(found["ra"]) & (np.abs(found["dec"]) <= 90.0)
-    _refuse_rows(~known, f"{read.name} has no position in")
+    refuse_rows(~known, f"{read.name} has no position in")
     return found
 
 
@@ -118,7 +118,7 @@ def _brightness(read: ColumnReader) -> dict[str, FloatArray]:
         found = {"flux": unknown, "counts": read.numbers(("flux",))}
     else:
         found = {"flux": read.numbers(("flux",), unit="nJy"), "counts": unknown}
-    _refuse_rows(~np.isfinite(found["flux"]) & ~np.isfinite(found["counts"]), f"{read.name} has no brightness in")
+    refuse_rows(~np.isfinite(found["flux"]) & ~np.isfinite(found["counts"]), f"{read.name} has no brightness in")
     return found
 
 
@@ -133,7 +133,7 @@ def _motion(read: ColumnReader) -> dict[str, FloatArray]:
     rates = {axis: np.nan_to_num(values) for axis, values in rates.items()}
     epoch = read.numbers_or(("epoch",), np.nan, unit="d")
     moving = (rates["ra_rate"] != 0) | (rates["dec_rate"] != 0)
-    _refuse_rows(moving & ~np.isfinite(epoch), f"{read.name} has motion without an epoch (MJD) in")
+    refuse_rows(moving & ~np.isfinite(epoch), f"{read.name} has motion without an epoch (MJD) in")
     if moving.any() and read.name_of(("ra",)) is None:
         raise InputError(f"{read.name} has motion on the sky and no column ra, dec; pixels do not tell where that goes")
     return rates | {"epoch": epoch}
@@ -151,9 +151,3 @@ def _refuse_unknown_kinds(kinds: NDArray[np.generic], name: str) -> None:
     unknown = sorted(set(kinds.tolist()) - {*KINDS, ""})
     if unknown:
         raise InputError(f"{name} has sources of the kind {unknown[0]!r}; there are {', '.join(KINDS)}")
-
-
-def _refuse_rows(bad: BoolArray, what: str) -> None:
-    if bad.any():
-        first = int(np.argmax(bad)) + 1
-        raise InputError(f"{what} {int(bad.sum())} of its {len(bad)} rows, the first of them row {first}")

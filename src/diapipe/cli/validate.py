@@ -68,8 +68,8 @@ def _is_repository(place: str) -> bool:
 
 def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:
     """Judge a result of two images."""
-    from diapipe.io import read_difference, read_parquet, read_table
-    from diapipe.report.folder import read_summary
+    from diapipe.io import read_difference, read_table
+    from diapipe.report.folder import read_sources, read_summary
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.steps.summarize import plain
     from diapipe.steps.validate import judge, truth_table
@@ -79,7 +79,7 @@ def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, qu
     path = folder / "injected.parquet" if truth is None else truth
     if truth is None and not path.is_file():
         raise click.UsageError(f"{folder} has no injected.parquet: give --truth, or diapipe subtract --inject")
-    difference, sources = read_difference(folder / "difference.fits"), read_parquet(folder / "dia_sources.parquet")
+    difference, sources = read_difference(folder / "difference.fits"), read_sources(folder / "dia_sources.parquet")
     table = truth_table(read_table(path), difference, name=str(path))
     quality = {name: summary[name] for name in ("noise", "stars")}
     threshold = float(summary["counts"]["threshold_sigma"])

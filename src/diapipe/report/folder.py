@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 
+from diapipe.catalogs.dia_objects import need_columns
 from diapipe.errors import DiapipeError, ReadError
 from diapipe.images import Difference
 from diapipe.io import read_difference, read_exposure, read_parquet
@@ -16,6 +18,13 @@ from diapipe.numerics.arrays import Float32Array
 from diapipe.report.content import PageContent
 
 SCHEMA = "diapipe-summary/1"
+_SECTIONS = (
+    *("science", "flux_unit", "convolved", "alignment", "psf", "kernel", "background", "candidates", "noise", "stars"),
+    *("pixels", "counts", "steps", "seconds", "warnings"),
+)
+"""What pages and `diapipe validate` take from a summary."""
+_COLUMNS = ("diaSourceId", "x", "y", "psfFlux", "psfFluxErr", "snr", "dp_bad")
+"""What they take from the sources, at the least."""
 
 
 def content_of_folder(folder: Path) -> PageContent:
@@ -29,13 +38,15 @@ def content_of_folder(folder: Path) -> PageContent:
     ------
     ReadError
         If one of the three files of a result is missing or damaged.
+    InputError
+        If the catalogue lacks a column.
     """
     summary = read_summary(folder / "summary.json")
     difference = read_difference(folder / "difference.fits")
     science = _science_pixels(summary, difference)
     return PageContent(
         summary=summary,
-        dia_sources=read_parquet(folder / "dia_sources.parquet"),
+        dia_sources=read_sources(folder / "dia_sources.parquet"),
         difference=difference,
         science=science,
         matched_template=_template_pixels(folder, science, difference),
@@ -43,7 +54,7 @@ def content_of_folder(folder: Path) -> PageContent:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a result; ReadError if it is missing, no JSON, or not of this layout."""
+    """The summary of a result; ReadError if it is missing, no JSON, or not of this layout, whole."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -54,7 +65,24 @@ def read_summary(path: Path) -> dict[str, Any]:
     found = summary.get("schema") if isinstance(summary, dict) else None
     if found != SCHEMA:
         raise ReadError(f"{path} has the layout {found!r}; {SCHEMA!r} is needed, so run diapipe subtract again")
+    if lost := [name for name in _SECTIONS if name not in summary]:
+        raise ReadError(f"{path} is damaged: it has no {', '.join(lost)}; run diapipe subtract again")
     return dict(summary)
+
+
+def read_sources(path: Path) -> Table:
+    """The sources of a result.
+
+    Raises
+    ------
+    ReadError
+        If the file is missing or no parquet file.
+    InputError
+        If it lacks a column.
+    """
+    table = read_parquet(path)
+    need_columns(table, _COLUMNS, name=str(path))
+    return table
 
 
 def _science_pixels(summary: Mapping[str, Any], difference: Difference) -> Float32Array | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Column, Table
 
+from diapipe.catalogs.columns import ColumnReader, refuse_rows
 from diapipe.catalogs.dia_objects import need_columns
 from diapipe.catalogs.injections import FLUXES, HOSTLESS, TRAILED
 from diapipe.catalogs.matching import match_sky
@@ -194,9 +195,13 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
     Raises
     ------
     InputError
-        If a column is missing, or fluxes are in nJy and the difference is not calibrated.
+        If a column is missing, or has no number in a row that is known, or fluxes are in nJy and the difference is
+        not calibrated.
     """
     need_columns(table, ("x", "y", "flux"), name=name)
+    known, read = _is_known(table), ColumnReader(table, name)
+    for column in ("x", "y", "flux"):
+        refuse_rows(known & ~np.isfinite(read.numbers((column,))), f"{name} has no {column} in")
     kept = Table({column: table[column] for column in _TRUTH_COLUMNS if column in table.colnames}, copy=True)
     exposure = difference.exposure
     if str(table["flux"].unit) == "nJy" and exposure.unit != "nJy":
@@ -208,7 +213,7 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
                 kept[column] = np.asarray(kept[column], dtype=np.float64) / scale
     if "kind" not in kept.colnames:
         kept["kind"] = np.full(len(kept), HOSTLESS)
-    kept["is_known"] = _is_known(table)
+    kept["is_known"] = known
     if "mask" in table.colnames:
         kept["is_known"] &= (np.asarray(table["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
     return kept

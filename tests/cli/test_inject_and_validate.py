@@ -134,6 +134,19 @@ def test_a_catalogue_is_put_in_as_it_is(pair, tmp_path, capsys):
     assert "short.csv has no column flux (or mag); it has x, y" in capsys.readouterr().err
 
 
+def test_what_of_a_catalogue_is_elsewhere_is_said(pair, tmp_path, capsys):
+    """How many of its sources were put in; nothing is written where none is on the image."""
+    path = tmp_path / "given.csv"
+    words = ["inject", str(pair / "science.fits"), str(pair / "template.fits"), "--sources", str(path)]
+    path.write_text("x,y,mag\n200,210,20.0\n2000,120,20.5\n")
+    assert main([*words, "--out", str(tmp_path / "one")]) == 0
+    assert "1 of the catalogue's 2 sources were put in" in capsys.readouterr().out
+    path.write_text("x,y,mag\n2000,120,20.5\n")
+    assert main([*words, "--out", str(tmp_path / "none")]) == 1
+    assert "no source of the catalogue is on the science image" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "none").exists()
+
+
 def test_injected_difference_says_so(result):
     """The mask of the difference knows where light was added, to either image."""
     mask = read_difference(result / "difference.fits").exposure.masked_image.mask

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from diapipe.cli.inject_survey import SURVEY_ONLY, inject_survey, survey_options
 from diapipe.cli.options import FILE, detector_constants, talk
+from diapipe.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -120,13 +121,18 @@ def _inject_pair(
         exposures = [image.read() for image in images]
         progress("characterize and inject")
         pair = with_injections(*exposures, options=recipe.inject, catalog=catalog, recipe=recipe)
+        if catalog is not None and not len(pair.sources):
+            raise InputError("no source of the catalogue is on the science image: its pixels, band, visit, time differ")
         progress("write images and truth")
         write_exposure(pair.science, folder / FILES[0])
         write_exposure(pair.template, folder / FILES[1])
         write_parquet(pair.sources, folder / FILES[2], metadata={"made_by": MADE_BY})
     if not quiet:
         n_faded = int(pair.sources["is_faded"].sum())
-        click.echo(f"{len(pair.sources)} sources were put in, {n_faded} of them into the template; {out / FILES[2]}")
+        of = "" if catalog is None else f" of the catalogue's {len(set(catalog['injectionId']))}"
+        click.echo(
+            f"{len(pair.sources)}{of} sources were put in, {n_faded} of them into the template; {out / FILES[2]}"
+        )
         click.echo(f"Next: diapipe subtract {out / FILES[0]} {out / FILES[1]} --out {out / 'result'}")
         click.echo(f"then: diapipe validate {out / 'result'} --truth {out / FILES[2]}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ import numpy as np
 from diapipe.cli.first_use import compilation_announced, compiled_meanwhile
 from diapipe.cli.grade_table import show_grade, show_table
 from diapipe.cli.progress import progress_for
-from diapipe.cli.survey_files import NOTE, SurveyFolder, claim, is_survey, write_survey
+from diapipe.cli.survey_files import SurveyFolder, claim, clear, write_survey
 from diapipe.errors import UsageError
 from diapipe.simulate import SurveySpec, simulate_survey
 
@@ -33,7 +32,7 @@ def demonstrate_survey(*, out: Path, seed: int, cores: int | None, overwrite: bo
     _require_middleware()
     folder, spec = SurveyFolder(out), SurveySpec()
     if overwrite:
-        _clear(folder)
+        clear(folder)
     is_resumed = claim(folder, spec, seed)
     talk = _Talk(quiet=quiet, verbose=verbose)
     talk.say(
@@ -151,15 +150,6 @@ def _require_middleware() -> None:
         importlib.import_module("diapipe.tasks.repository")
     except ImportError as missing:
         raise UsageError(f"{missing}; or give --pair for a demo of two images, which needs nothing of it") from missing
-
-
-def _clear(folder: SurveyFolder) -> None:
-    """Remove what an earlier demo left, and nothing else."""
-    if is_survey(folder):
-        for place in (folder.exposures, folder.repository, folder.report, folder.truth("stars").parent):
-            shutil.rmtree(place, ignore_errors=True)
-        for path in (folder.reference, folder.root / NOTE):
-            path.unlink(missing_ok=True)
 
 
 def tract_places(spec: SurveySpec) -> list[tuple[float, float, float]]:

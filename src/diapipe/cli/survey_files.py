@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,9 +97,13 @@ def claim(folder: SurveyFolder, spec: SurveySpec, seed: int) -> bool:
     return True
 
 
-def is_survey(folder: SurveyFolder) -> bool:
-    """Whether diapipe simulated a survey there."""
-    return _note_of(folder) is not None
+def clear(folder: SurveyFolder) -> None:
+    """Remove what an earlier simulation left, and what was made of it, and nothing else."""
+    if _note_of(folder) is not None:
+        for place in (folder.exposures, folder.repository, folder.report, folder.truth("stars").parent):
+            shutil.rmtree(place, ignore_errors=True)
+        for path in (folder.reference, folder.root / NOTE):
+            path.unlink(missing_ok=True)
 
 
 def _note_of(folder: SurveyFolder) -> dict[str, Any] | None:

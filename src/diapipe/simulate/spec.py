@@ -149,7 +149,7 @@ class PairSpec(SkySpec):
         """A square cut of the default field: numbers of objects as its area, variation of the PSF as its side."""
         spec = cls(width=size, height=size)
         area = size * size / REFERENCE_AREA_PX
-        counts = {name: getattr(spec, name) * area for name in _PER_AREA}
+        counts = {name: getattr(spec, name) * area for name in PER_AREA}
         slopes = {name: getattr(spec, name) * np.sqrt(area) for name in _PER_SIDE}
         return replace(spec, **(counts | slopes | changes))
 
@@ -186,5 +186,6 @@ _POSITIVE = (
     "full_well_electrons",
     "template_scale",
 )
-_PER_AREA = ("n_stars", "n_galaxies", "n_transients", "n_cosmic_rays")
+PER_AREA = ("n_stars", "n_galaxies", "n_transients", "n_cosmic_rays")
+"""Numbers that go with the area of the sky."""
 _PER_SIDE = ("fwhm_variation", "ellipticity_variation", "n_bad_columns")

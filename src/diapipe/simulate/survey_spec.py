@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from diapipe.errors import UsageError
 from diapipe.images import Box
-from diapipe.simulate.spec import SkySpec
+from diapipe.simulate.spec import PER_AREA, SkySpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,14 @@ class SurveySpec(SkySpec):
             )
         if not 0 < self.seeing_min_arcsec <= self.seeing_max_arcsec:
             raise UsageError(f"seeing from {self.seeing_min_arcsec} to {self.seeing_max_arcsec} arcsec is no range")
+
+    @classmethod
+    def small(cls, size: int, **changes: Any) -> Self:
+        """Square detectors of this side: numbers of objects and cosmic rays as their area."""
+        spec = cls()
+        area = size * size / (spec.width * spec.height)
+        counts = {name: getattr(spec, name) * area for name in PER_AREA}
+        return replace(spec, width=size, height=size, **(counts | changes))
 
     @property
     def box(self) -> Box:

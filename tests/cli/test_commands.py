@@ -363,3 +363,21 @@ def test_the_demo_recovers_the_truth(tmp_path, capsys):
     assert "Rubin DP1" in out
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted([*FILES, "images"])
     assert time.process_time() - begun < 60
+
+
+def test_a_simulated_survey_is_written_once_and_replaced_on_request(tmp_path, capsys):
+    """Forty small exposures; another seed is refused by name, and taken with --overwrite; options of a pair are not."""
+    folder = tmp_path / "survey"
+    asked = ("simulate", "--survey", "--size", 128, "--out", folder)
+    status, out, _ = run(capsys, *asked, "--seed", 2)
+    assert status == 0
+    assert "40 exposures" in out
+    assert f"Next: diapipe init {folder / 'repo'}" in out
+    assert len(list((folder / "exposures").glob("*.fits"))) == 40
+    status, _, err = run(capsys, *asked, "--seed", 3)
+    assert status == 2
+    assert "another survey, of seed 2" in err
+    assert run(capsys, *asked, "--seed", 3, "--overwrite")[0] == 0
+    status, _, err = run(capsys, *asked, "--depth", 2)
+    assert status == 2
+    assert "are of a pair" in err

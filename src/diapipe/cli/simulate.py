@@ -41,8 +41,8 @@ def simulate(
 
     Stars up to saturated ones, galaxies, transients, variables, cosmic rays, bad columns; the PSFs vary over the field.
     """
-    changes = {"science_fwhm_arcsec": seeing, "template_fwhm_arcsec": template_seeing, "template_depth": depth}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    asked = {"science_fwhm_arcsec": seeing, "template_fwhm_arcsec": template_seeing, "template_depth": depth}
+    changes = {name: value for name, value in asked.items() if value is not None}
     if survey:
         if changes:
             raise click.UsageError("--seeing, --template-seeing and --depth are of a pair; a survey has its own nights")

@@ -404,6 +404,22 @@ def test_colours_follow_the_system_until_the_reader_chooses(small, visit):
     assert opened.page.evaluate(ground) == "rgb(251, 250, 248)"
 
 
+@pytest.mark.parametrize("width", [390, 500, 1200])
+def test_a_long_headline_flows_round_the_choice_of_colours(small, visit, width):
+    """No line of it lies under the button."""
+    opened = visit(small[0])
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    hidden = """() => {
+      const headline = document.querySelector("h1"), text = document.createRange();
+      headline.textContent = "a long name of an image ".repeat(12);
+      text.selectNodeContents(headline);
+      const button = document.querySelector(".theme").getBoundingClientRect();
+      return [...text.getClientRects()].filter(line => line.right > button.left && line.left < button.right
+        && line.bottom > button.top && line.top < button.bottom).length;
+    }"""
+    assert opened.page.evaluate(hidden) == 0
+
+
 def test_a_narrow_screen_scrolls_only_down(small, visit):
     """What is wider than a telephone scrolls by itself."""
     opened = visit(small[0])

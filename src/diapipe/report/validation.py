@@ -117,7 +117,7 @@ def _row(one: Graded) -> GradeRow:
             value += f" ({number(one.low)} to {number(one.high)})"
         if one.by_noise is not None:
             value += f"; {number(one.by_noise)}{unit} by noise alone"
-    return GradeRow(bar.name, bar.source, f"{bar.side} {bar.limit:g}{unit}", value, _verdict(one), one.is_met)
+    return GradeRow(bar.name, bar.source, f"{bar.side} {round(bar.limit, 5):g}{unit}", value, _verdict(one), one.is_met)
 
 
 def _verdict(one: Graded) -> str:

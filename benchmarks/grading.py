@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 from diapipe.images import UNUSABLE_DIFFERENCE, Difference, Exposure
 from diapipe.numerics.stats import robust_sigma
 from diapipe.simulate.pair import SimulatedPair
+from diapipe.steps import validate
 from diapipe.steps.detect import MatchedFilter, detect
-from diapipe.steps.validate import Judged, judge, truth_table
-from diapipe.steps.validate.judging import LEAST_RADIUS_PX, RADIUS_FWHM
+from diapipe.steps.validate import Judged, judge, places_of, truth_table
 
 DETECTION_SIGMA = MatchedFilter().threshold_sigma
 
@@ -66,12 +66,12 @@ def grade(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Gr
     truth, sources = judged.truth, judged.sources
     wanted = truth[is_wanted(truth)]
     rays = _unmasked_rays(pair)
-    is_ray = _near(positions(sources), positions(rays), radius=6.0) & ~np.asarray(sources["is_true"])
+    is_ray = _near(places_of(sources), places_of(rays), radius=6.0) & ~np.asarray(sources["is_true"])
     good = ~np.asarray(sources["dp_bad"], dtype=bool)
     is_real = np.asarray(sources["is_true"])[good & ~is_ray]
     bias, pull, n = _flux_pulls(judged)
     bright, faint = star_chi2(pair, difference.exposure)
-    ceiling = float(_near(positions(wanted), _ceiling_detections(pair), radius=match_radius_px(pair)).mean())
+    ceiling = float(_near(places_of(wanted), _ceiling_detections(pair), radius=match_radius_px(pair)).mean())
     snr = np.abs(np.asarray(wanted["snr_ideal"]))
     return Grade(
         completeness=float(np.mean(wanted["is_good"])),
@@ -92,11 +92,6 @@ def grade(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Gr
     )
 
 
-def positions(table: Table) -> Array:
-    """Pixel positions, shape (n, 2)."""
-    return np.column_stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)])
-
-
 def judge_pair(pair: SimulatedPair, difference: Difference, dia_sources: Table) -> Judged:
     """What became of the true changes; ``snr_ideal`` is their S/N on the ideal difference."""
     truth = truth_table(pair.transients, difference, name="the truth")
@@ -112,7 +107,7 @@ def is_wanted(truth: Table) -> Flags:
 def match_radius_px(pair: SimulatedPair) -> float:
     """How near a peak of the ideal difference must be to a true change to be it, as `judge` has it of sources."""
     fwhm_px = pair.spec.science_fwhm_arcsec / pair.spec.pixel_scale_arcsec
-    return max(LEAST_RADIUS_PX, RADIUS_FWHM * fwhm_px)
+    return validate.match_radius_px(fwhm_px)
 
 
 def _unmasked_rays(pair: SimulatedPair) -> Table:
@@ -174,7 +169,7 @@ def _sky(pair: SimulatedPair, difference: Exposure) -> Flags:
 
 def _blot(sky: Flags, table: Table, reach: float) -> None:
     half = int(reach)
-    for x, y in positions(table):
+    for x, y in places_of(table):
         row, column = int(y), int(x)
         sky[max(0, row - half) : row + half + 1, max(0, column - half) : column + half + 1] = False
 
@@ -214,10 +209,10 @@ def star_chi2(pair: SimulatedPair, difference: Exposure, *, half: int = 6) -> tu
     stars = pair.stars
     x, y, mag, flux = (np.asarray(stars[name], dtype=np.float64) for name in ("x", "y", "mag", "flux"))
     chosen = ~np.asarray(stars["saturated"], dtype=bool) & ~np.asarray(stars["is_variable"], dtype=bool)
-    everything = np.vstack([positions(stars), positions(pair.galaxies)])
+    everything = np.vstack([places_of(stars), places_of(pair.galaxies)])
     brightness = np.concatenate([flux, np.asarray(pair.galaxies["flux"], dtype=np.float64)])
     tree = cKDTree(everything)
-    changes = cKDTree(np.vstack([positions(pair.transients), positions(_unmasked_rays(pair))]))
+    changes = cKDTree(np.vstack([places_of(pair.transients), places_of(_unmasked_rays(pair))]))
     image = difference.masked_image
     good = image.usable(UNUSABLE_DIFFERENCE)
     chi2: tuple[list[float], list[float]] = ([], [])
@@ -235,7 +230,7 @@ def star_chi2(pair: SimulatedPair, difference: Exposure, *, half: int = 6) -> tu
 def flux_pulls(judged: Judged) -> tuple[Array, Array]:
     """Fractional flux errors of true changes of S/N above 10, and pulls of all above 7, that no other is near to."""
     truth = judged.truth
-    alone = cKDTree(positions(truth)).query(positions(truth), k=2)[0][:, 1] > 12 if len(truth) else np.zeros(0, bool)
+    alone = cKDTree(places_of(truth)).query(places_of(truth), k=2)[0][:, 1] > 12 if len(truth) else np.zeros(0, bool)
     kept = truth[alone & np.asarray(truth["is_good"]) & np.asarray(truth["is_known"])]
     flux, true, error, snr = (
         np.asarray(kept[name], dtype=np.float64) for name in ("measured", "flux", "measured_err", "snr_ideal")

@@ -31,7 +31,7 @@ from diapipe.numerics.pairs import all_pairs
 from diapipe.numerics.stats import robust_sigma
 from diapipe.steps.detect import MatchedFilter, detect
 from diapipe.steps.inject import Injection
-from diapipe.steps.validate.judging import LEAST_RADIUS_PX, RADIUS_FWHM
+from diapipe.steps.validate import match_radius_px
 
 EDGES = (3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 25.0, 100.0)
 SURE_SNR = 6.0
@@ -83,7 +83,7 @@ def in_ceiling(difference: Difference, truth: Table, *, rng: np.random.Generator
         replace(exposure, masked_image=replace(planes, image=image)), algorithm=MatchedFilter()
     ).footprints.peaks
     fwhm = psf.fwhm_at(x=planes.box.x_center, y=planes.box.y_center)
-    radius = max(LEAST_RADIUS_PX, RADIUS_FWHM * fwhm)
+    radius = match_radius_px(fwhm)
     near = all_pairs(np.column_stack([x, y]), np.column_stack([peaks.x, peaks.y]), radius=radius)
     found = np.zeros(len(truth), dtype=bool)
     found[near.first] = True

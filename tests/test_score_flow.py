@@ -63,7 +63,7 @@ def test_what_is_found_on_the_score_is_measured_on_the_difference(name, pair, pl
     assert result.score.psf.sigma_at(x=256, y=256) > 1.3 * plain.difference.exposure.psf.sigma_at(x=256, y=256)
     here, there = good(result), good(plain)
     assert len(here) == len(there)
-    distance, nearest = grading.cKDTree(grading.positions(there)).query(grading.positions(here))
+    distance, nearest = grading.cKDTree(grading.places_of(there)).query(grading.places_of(here))
     assert distance.max() < 0.01
     for flux in ("psfFlux", "scienceFlux", "templateFlux"):
         pull = (np.asarray(here[flux]) - np.asarray(there[flux])[nearest]) / np.asarray(here[f"{flux}Err"])

@@ -15,9 +15,12 @@ _WIDE = 130
 
 def show_grade(rows: Iterable[GradeRow]) -> None:
     """Print what was reached beside what others published."""
-    cells = [(row.name, row.source, row.limit, row.value, row.verdict) for row in rows]
+    from diapipe.report.validation import GRADE_HEADINGS
+
     show_table(
-        "The grade: what was reached beside published figures", ("", "whose figure", "wanted", "here", "met"), cells
+        "The grade: what was reached beside published figures",
+        ("", *GRADE_HEADINGS[1:]),
+        [row.cells for row in rows],
     )
 
 

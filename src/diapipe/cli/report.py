@@ -47,7 +47,8 @@ def report(
     Of a survey, its repository: the field, quality over the visits, a page for each visit and detector and for the most
     significant objects. One page alone is made into a report that is there, or into a new folder.
     """
-    from diapipe.cli.report_survey import is_repository, report_survey
+    from diapipe.cli.report_survey import report_survey
+    from diapipe.report.folder import is_repository
 
     if is_repository(source):
         place = out or source.with_name(f"{source.name}-report")

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from diapipe.tasks.survey_results import SurveyResults
 
 
-def is_repository(source: Path) -> bool:
-    """Whether a folder, or a file of configuration, is a Butler repository."""
-    return source.suffix in (".yaml", ".yml") or (source / "butler.yaml").is_file()
-
-
 def report_survey(
     repo: Path,
     *,

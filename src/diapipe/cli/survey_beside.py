@@ -15,7 +15,7 @@ from diapipe.numerics.arrays import FloatArray
 from diapipe.report.curve_svg import Lines
 from diapipe.report.survey.content import Beside, BesideTable
 from diapipe.report.time_axis import Seasons
-from diapipe.report.validation import grade_rows, validation_sentence
+from diapipe.report.validation import GRADE_HEADINGS, grade_rows, validation_sentence
 from diapipe.report.validation_page import HEADINGS, part_rows
 from diapipe.simulate import SimulatedSurvey
 from diapipe.simulate.light_curves import Changing
@@ -23,7 +23,6 @@ from diapipe.simulate.light_curves import Changing
 _LINE_POINTS = 120
 _SLOW_DAYS = 2.0
 """Period from which on a line can be followed by eye."""
-_GRADE_HEADINGS = ("what", "whose figure", "wanted", "here", "met")
 
 
 def truth_beside(comparison: Comparison, survey: SimulatedSurvey) -> Beside:
@@ -98,8 +97,8 @@ def _sections(comparison: Comparison) -> list[BesideTable]:
     return [
         BesideTable(
             title="How the truth was recovered",
-            headings=_GRADE_HEADINGS,
-            rows=[(row.name, row.source, row.limit, row.value, row.verdict) for row in grade_rows(whole)],
+            headings=GRADE_HEADINGS,
+            rows=[row.cells for row in grade_rows(whole)],
             note=f"{validation_sentence(whole)} These are the {n} differences of visits that the template holds "
             f"nothing of. {comparison.objects.sentence}",
         ),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Column, Table
 
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, MaskPlane
+from diapipe.images import UNUSABLE_DIFFERENCE, Difference, MaskPlane
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
+from diapipe.simulate.truth import planes_around
 
 _STREAK_FWHM = 3.0
 """Sources this near to a satellite's trail belong to it."""
@@ -86,7 +87,5 @@ def changes_of(expected: Table) -> Table:
 def _has(difference: Difference, x: FloatArray, y: FloatArray, planes: MaskPlane) -> BoolArray:
     """Whether the pixels next to positions have any of some planes."""
     pixels = difference.exposure.masked_image
-    cores = [Box.around(x=float(at_x), y=float(at_y), half=_CORE_PX) for at_x, at_y in zip(x, y, strict=True)]
-    inside = [core.intersect(pixels.box) for core in cores]
-    found = [core is not None and bool((pixels[core].mask & int(planes)).any()) for core in inside]
-    return np.array(found, dtype=np.bool_)
+    around = planes_around(pixels.mask, pixels.box, x=x, y=y, half=_CORE_PX)
+    return np.asarray((around & int(planes)) != 0)

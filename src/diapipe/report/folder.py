@@ -27,6 +27,11 @@ _COLUMNS = ("diaSourceId", "x", "y", "psfFlux", "psfFluxErr", "snr", "dp_bad")
 """What they take from the sources, at the least."""
 
 
+def is_repository(source: Path) -> bool:
+    """Whether a folder, or a file of configuration, is a Butler repository."""
+    return source.suffix in (".yaml", ".yml") or (source / "butler.yaml").is_file()
+
+
 def content_of_folder(folder: Path) -> PageContent:
     """Read what ``diapipe subtract`` left in a folder.
 

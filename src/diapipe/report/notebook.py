@@ -17,7 +17,7 @@ from diapipe.report.content import PageContent, content_of_result
 from diapipe.report.curve_svg import DIFFERENCE, curve_svg
 from diapipe.report.cutouts import DrawnCutouts, cutout_side, draw_cutouts
 from diapipe.report.figures import PngFigure, SvgFigure, WordTable, framed
-from diapipe.report.folder import content_of_folder
+from diapipe.report.folder import content_of_folder, is_repository
 from diapipe.report.page import environment, fwhm_px, plots_of, values_of_pair
 from diapipe.report.png import data_url, encode_png
 from diapipe.report.rows import column
@@ -27,7 +27,7 @@ from diapipe.report.survey.index_page import map_of_survey, sentence_of, tiles_o
 from diapipe.report.survey.objects import SurveyObjects
 from diapipe.report.survey.places import Places
 from diapipe.report.survey.trends import TRENDS, trend_plot
-from diapipe.report.validation import grade_rows
+from diapipe.report.validation import GRADE_HEADINGS, grade_rows
 
 if TYPE_CHECKING:
     from diapipe.flow import DifferenceResult
@@ -75,7 +75,7 @@ def show(
         return SvgFigure(curve_svg(source))
     if not isinstance(source, str | Path):
         return PairView(content_of_result(source))
-    if (Path(source) / "butler.yaml").is_file() or Path(source).suffix in (".yaml", ".yml"):
+    if is_repository(Path(source)):
         from diapipe.tasks.survey_results import opened_survey
 
         stack = ExitStack()
@@ -117,8 +117,7 @@ class PairView:
         numbers = self.content.summary.get("validation")
         if numbers is None:
             raise InputError("there is no grade: sources of known truth are needed; give inject to the recipe")
-        rows = [(row.name, row.source, row.limit, row.value, row.verdict) for row in grade_rows(numbers)]
-        return WordTable("The grade", ("what", "whose figure", "wanted", "here", "met"), rows)
+        return WordTable("The grade", GRADE_HEADINGS, [row.cells for row in grade_rows(numbers)])
 
     def triplet(self, dia_source_id: int) -> PngFigure:
         """Science, template and difference around a source.

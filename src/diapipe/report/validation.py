@@ -16,6 +16,8 @@ from diapipe.steps.validate import Graded, grade
 type Numbers = Mapping[str, Any]
 
 _SNR_LIMITS = (2.5, 150.0)
+GRADE_HEADINGS = ("what", "whose figure", "wanted", "here", "met")
+"""Of the columns of a grade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class GradeRow:
     value: str
     verdict: str
     is_met: bool | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """In the order of `GRADE_HEADINGS`."""
+        return self.name, self.source, self.limit, self.value, self.verdict
 
 
 def grade_rows(numbers: Numbers) -> list[GradeRow]:

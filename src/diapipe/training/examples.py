@@ -12,15 +12,13 @@ from diapipe.catalogs.injections import HOSTED, HOSTLESS, VARIABLE
 from diapipe.errors import DiapipeError
 from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images.triplets import Triplets, cut_triplets, half_width
-from diapipe.numerics import pairs
-from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
-from diapipe.steps.validate import seen_on, truth_table
+from diapipe.numerics.arrays import BoolArray, IntArray
+from diapipe.steps.validate import SEEN_SNR, near_pairs, seen_on, truth_table
 from diapipe.training.fields import Field, random_field
 
 REAL, FALSE, UNSURE = 1, 0, -1
-_LEAST_RADIUS_PX, _RADIUS_FWHM = 2.5, 0.5
-_SEEN_SNR, _MADE_SNR, _MADE_SHARE = 1.0, 3.0, 0.4
-"""Nothing true is there that has less than the first S/N; what makes a source has the second, and this part of its."""
+_MADE_SNR, _MADE_SHARE = 3.0, 0.4
+"""What makes a source has this S/N at the least, and this part of its."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +83,8 @@ def _truth(field: Field, result: DifferenceResult) -> Table:
 def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, NDArray[np.str_]]:
     """Label of each source, and of what kind it is."""
     snr, true = np.asarray(sources["snr"], dtype=np.float64), np.asarray(truth["snr_true"], dtype=np.float64)
-    reach = max(_LEAST_RADIUS_PX, _RADIUS_FWHM * fwhm) + 0.5 * np.asarray(truth["trail_length"], dtype=np.float64)
-    near = pairs.all_pairs(_places(truth), _places(sources), radius=float(reach.max(initial=0.0)))
-    near = near.select((near.distance <= reach[near.first]) & (np.abs(true[near.first]) > _SEEN_SNR))
+    near = near_pairs(truth, sources, fwhm_px=fwhm)
+    near = near.select(np.abs(true[near.first]) > SEEN_SNR)
     made: BoolArray = np.asarray(
         (true[near.first] * snr[near.second] > 0.0)
         & (np.abs(true[near.first]) > np.maximum(_MADE_SNR, _MADE_SHARE * np.abs(snr[near.second])))
@@ -98,8 +95,3 @@ def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, ND
     kind = np.full(len(sources), "", "U16")
     kind[near.second[made]] = np.asarray(truth["kind"])[near.first[made]]
     return label, kind
-
-
-def _places(table: Table) -> FloatArray:
-    """Pixel positions, shape (n, 2)."""
-    return np.stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)], axis=1)

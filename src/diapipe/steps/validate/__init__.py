@@ -4,6 +4,7 @@ from diapipe.steps.validate.causes import CAUSES, KNOWN, causes_of, expected_noi
 from diapipe.steps.validate.grading import BARS, Bar, Graded, grade
 from diapipe.steps.validate.grouping import NO_VISIT, SurveyValidation, validate_groups
 from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table, with_known_objects
+from diapipe.steps.validate.nearness import SEEN_SNR, match_radius_px, near_pairs, places_of
 from diapipe.steps.validate.validation import Validation, listed, validate
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CAUSES",
     "KNOWN",
     "NO_VISIT",
+    "SEEN_SNR",
     "Bar",
     "Graded",
     "Judged",
@@ -21,6 +23,9 @@ __all__ = [
     "grade",
     "judge",
     "listed",
+    "match_radius_px",
+    "near_pairs",
+    "places_of",
     "seen_on",
     "truth_table",
     "validate",

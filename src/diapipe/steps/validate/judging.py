@@ -21,14 +21,11 @@ from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.validate.causes import KNOWN, causes_of, expected_noise_density
 from diapipe.steps.validate.missed import CORE_PX, why_missed
+from diapipe.steps.validate.nearness import SEEN_SNR, near_pairs
 from diapipe.steps.validate.quality import Quality
 
-LEAST_RADIUS_PX, RADIUS_FWHM = 2.5, 0.5
-"""A source is what is true within this distance: at S/N 5 centroids scatter by 0.12 FWHM along either axis."""
 KNOWN_ARCSEC = 0.5
 """A source this near to an object is one of it, as the association has it."""
-SEEN_SNR = 1.0
-"""What is fainter explains no source."""
 _ARCSEC = 3600.0
 _TRUTH_COLUMNS = (
     "injectionId",
@@ -124,12 +121,7 @@ def judge(
     exposure = difference.exposure
     seen, psf = seen_on(difference, truth), _psf_of(difference)
     fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
-    radius = np.full(len(seen), max(LEAST_RADIUS_PX, RADIUS_FWHM * fwhm))
-    if "trail_length" in seen.colnames:
-        radius += 0.5 * np.asarray(seen["trail_length"])
-    at_truth, at_sources = _places(seen), _places(dia_sources)
-    near = pairs.all_pairs(at_truth, at_sources, radius=float(radius.max(initial=0.0)))
-    near = near.select(near.distance <= radius[near.first])
+    near = near_pairs(seen, dia_sources, fwhm_px=fwhm)
     is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)
     explains = (np.abs(np.asarray(seen["snr_true"])) > SEEN_SNR) | ~_is_known(seen)
     is_true[near.second[explains[near.first]]] = True
@@ -324,8 +316,3 @@ def _psf_of(difference: Difference) -> Psf:
     if difference.exposure.psf is None:
         raise InputError(f"the difference {difference.exposure.name} has no PSF; one is needed to judge its sources")
     return difference.exposure.psf
-
-
-def _places(table: Table) -> FloatArray:
-    """Pixel positions, shape (n, 2)."""
-    return np.stack([np.asarray(table["x"], dtype=np.float64), np.asarray(table["y"], dtype=np.float64)], axis=1)

@@ -3,8 +3,9 @@
 from diapipe.steps.validate.causes import CAUSES, KNOWN, causes_of, expected_noise_density
 from diapipe.steps.validate.grading import BARS, Bar, Graded, grade
 from diapipe.steps.validate.grouping import NO_VISIT, SurveyValidation, validate_groups
-from diapipe.steps.validate.judging import Judged, judge, seen_on, truth_table, with_known_objects
+from diapipe.steps.validate.judging import Judged, judge, with_known_objects
 from diapipe.steps.validate.nearness import SEEN_SNR, match_radius_px, near_pairs, places_of
+from diapipe.steps.validate.truth import seen_on, truth_table
 from diapipe.steps.validate.validation import Validation, listed, validate
 
 __all__ = [

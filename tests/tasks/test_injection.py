@@ -205,10 +205,13 @@ def test_results_of_the_survey_are_never_written_into(survey, injected, capsys):
 
 
 @pytest.mark.parametrize(
-    ("coaddName", "visits", "coadds"),
-    [("template", "visit_image", "template_coadd"), ("deep", "calexp", "deepCoadd_calexp")],
+    ("coaddName", "visits", "coadds", "sources"),
+    [
+        ("template", "visit_image", "template_coadd", "dia_source"),
+        ("deep", "calexp", "deepCoadd_calexp", "deepDiff_diaSrc"),
+    ],
 )
-def test_the_difference_is_set_as_for_the_survey(survey, coaddName, visits, coadds):
+def test_the_difference_is_set_as_for_the_survey(survey, coaddName, visits, coadds, sources):
     """Its configuration is taken from the survey's results, under either kind of names; connections alone differ."""
     config, run = ImageDifferenceConfig(), f"configured_{coaddName}"
     config.coaddName = coaddName
@@ -228,6 +231,8 @@ def test_the_difference_is_set_as_for_the_survey(survey, coaddName, visits, coad
     assert (tasks["injectSources"].config.seed, tasks["injectSources"].config.minSnr) == (3, 4.5)
     read = {name: edge.parent_dataset_type_name for name, edge in difference.inputs.items()}
     assert (read["exposure"], read["coaddExposures"]) == (f"injected_{visits}", coadds)
+    real = tasks["validateSources"].prerequisite_inputs["realSources"]
+    assert real.parent_dataset_type_name == sources
     for reader, writer, name in (
         ("imageDifference", "injectSources", ("exposure", "injectedImage")),
         ("validateSources", "injectSources", ("injectedSources", "injectedSources")),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from lsst.pipe.base import PipelineTask, PipelineTaskConfig, Struct
-from lsst.pipe.base.connectionTypes import Input, Output
+from lsst.pipe.base.connectionTypes import Input, Output, PrerequisiteInput
 
 from diapipe.catalogs.injections import FLUXES
 from diapipe.images import Difference, Exposure
@@ -48,6 +48,13 @@ class ValidateSourcesConnections(NamedConnections, dimensions=DETECTOR, defaultT
     )
     injectedSources: Any = Input(
         doc="What was put in.", name="{fakesType}source", storageClass=TABLE, dimensions=DETECTOR
+    )
+    realSources: Any = PrerequisiteInput(
+        doc="What was found before anything was put in: what lies on that is not judged.",
+        name="dia_source",
+        storageClass=TABLE,
+        dimensions=DETECTOR,
+        minimum=0,
     )
     injectedImage: Any = Input(
         doc="The image with sources put into it, whose own sources are no empty sky.",
@@ -101,6 +108,7 @@ class ValidateSourcesTask(PipelineTask):
         injectedSources: Table,
         injectedImage: Exposure,
         stars: Table,
+        realSources: Table | None = None,
     ) -> Struct:
         """Compare.
 
@@ -114,6 +122,9 @@ class ValidateSourcesTask(PipelineTask):
             Likewise; its sources are kept out where noise is looked at.
         stars
             ``single_visit_star`` of the image.
+        realSources
+            What was found on the difference before anything was put in. Of it what is trusted keeps from being judged
+            what lies on it.
 
         Returns
         -------
@@ -128,7 +139,10 @@ class ValidateSourcesTask(PipelineTask):
         """
         truth = truth_table(_as_added(injectedSources, difference), difference, name="the table of injected sources")
         quality = self._quality(difference, injectedImage, stars)
-        judged = judge(difference, diaSources, truth, threshold_sigma=self.config.thresholdSigma, quality=quality)
+        real = None if realSources is None else realSources[~np.asarray(realSources["dp_bad"], dtype=np.bool_)]
+        judged = judge(
+            difference, diaSources, truth, threshold_sigma=self.config.thresholdSigma, quality=quality, others=real
+        )
         self.metadata["nTrue"] = len(judged.truth)
         self.metadata["nFound"] = int(np.count_nonzero(judged.truth["is_good"]))
         return Struct(

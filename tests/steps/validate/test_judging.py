@@ -218,3 +218,32 @@ def test_difference_without_psf_is_refused():
     bare = replace(difference, exposure=replace(difference.exposure, psf=None))
     with pytest.raises(InputError, match="the difference made has no PSF"):
         _judged(bare, _found([], []), _truth([(50.0, 60.0, 1.0, "hostless")]))
+
+
+@pytest.mark.parametrize(
+    ("distance", "flux", "length", "apart"),
+    [(4.0, 500.0, 0.0, False), (6.0, 500.0, 0.0, True), (6.0, 500.0, 6.0, False), (4.0, 1.0, 0.0, True)],
+)
+def test_two_changes_within_a_fwhm_are_not_judged(distance, flux, length, apart):
+    """Of 4.7 px, their light is one source, and so is that of a trail with what lies beside it; what is fainter than
+    the noise disturbs nothing.
+    """
+    truth = Table(
+        {"x": [100.0, 100.0 + distance], "y": [100.0, 100.0], "flux": [500.0, flux], "kind": ["hostless"] * 2}
+    )
+    truth["trail_length"] = [0.0, length]
+    judged = _judged(_difference(), _found([], []), truth).truth
+    assert judged["is_usable"][0] == judged["is_apart"][0] == apart
+    assert (judged["why_missed"][0] == "another change beside it") == (not apart)
+
+
+def test_what_lies_on_something_that_changes_anyway_is_not_judged():
+    """A transient of the sky itself: its light would be taken for an error of the flux; it explains no source."""
+    truth = _truth([(50.0, 100.0, 500.0, "hostless"), (150.0, 100.0, 500.0, "hostless")])
+    sources, others = (
+        _found([50.0, 80.0, 150.0], [100.0, 100.0, 100.0]),
+        Table({"x": [52.0, 80.0], "y": [102.0, 100.0]}),
+    )
+    judged = judge(_difference(), sources, truth, threshold_sigma=5.0, others=others)
+    np.testing.assert_array_equal(judged.truth["is_usable"], [False, True])
+    np.testing.assert_array_equal(judged.sources["is_true"], [True, False, True])

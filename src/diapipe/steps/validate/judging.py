@@ -17,7 +17,7 @@ from diapipe.numerics import pairs
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.validate.causes import KNOWN, causes_of, expected_noise_density
 from diapipe.steps.validate.missed import why_missed
-from diapipe.steps.validate.nearness import SEEN_SNR, near_pairs
+from diapipe.steps.validate.nearness import SEEN_SNR, is_apart, near_pairs
 from diapipe.steps.validate.quality import Quality
 from diapipe.steps.validate.truth import is_known, psf_of, seen_on
 
@@ -34,11 +34,12 @@ class Judged:
     Attributes
     ----------
     truth
-        Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_usable`` (no unusable
-        pixel within two, and its flux is known), ``diaSourceId`` (0 where nothing was found), ``is_good`` (found,
-        without ``dp_bad``), ``measured``, ``measured_err`` (the flux of the source; of its trail where something
-        trailed), ``dx``, ``dy`` (pixels, found less true), ``why_missed``, and ``reliability`` (the highest of what is
-        there) where sources have one. Fluxes are in the unit of the DIA sources.
+        Rows of the truth that lie on the difference, and ``snr_true`` (on this difference), ``is_apart`` (no other
+        change within a FWHM), ``is_usable`` (so, no unusable pixel within two, and its flux is known), ``diaSourceId``
+        (0 where nothing was found), ``is_good`` (found, without ``dp_bad``), ``measured``, ``measured_err`` (the flux
+        of the source; of its trail where something trailed), ``dx``, ``dy`` (pixels, found less true), ``why_missed``,
+        and ``reliability`` (the highest of what is there) where sources have one. Fluxes are in the unit of the DIA
+        sources.
     sources
         ``diaSourceId``, ``ra``, ``dec``, ``x``, ``y``, ``snr``, ``dp_bad``, ``reliability`` if there is one,
         ``is_true`` (something true is there) and ``cause``, as `causes_of` tells it.
@@ -77,6 +78,7 @@ def judge(
     *,
     threshold_sigma: float,
     quality: Quality | None = None,
+    others: Table | None = None,
 ) -> Judged:
     """Compare the sources of a difference with what is true of it.
 
@@ -94,6 +96,9 @@ def judge(
         That sources were searched with.
     quality
         ``noise`` and ``stars`` of the difference's summary, to be told beside.
+    others
+        ``x``, ``y`` of what changes there besides the truth: what lies within a FWHM of it is not judged, as their
+        light is one source. It does not explain what is found.
 
     Raises
     ------
@@ -103,6 +108,8 @@ def judge(
     exposure = difference.exposure
     seen, psf = seen_on(difference, truth), psf_of(difference)
     fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
+    seen["is_apart"] = is_apart(seen, others, fwhm_px=fwhm)
+    seen["is_usable"] &= seen["is_apart"]
     near = near_pairs(seen, dia_sources, fwhm_px=fwhm)
     is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)
     explains = (np.abs(np.asarray(seen["snr_true"])) > SEEN_SNR) | ~is_known(seen)

@@ -18,8 +18,9 @@ BLEND_FWHM = 2.0
 """A source nearer than this to a change that has none of its own may hold its light."""
 CORE_PX = 2
 """Pixels this near to a place must be usable."""
-NO_TEMPLATE, NO_DATA, MASKED, FLAGGED, BLENDED, FAINT, UNDETECTED, UNKNOWN = (
+NO_TEMPLATE, NO_DATA, MASKED, FLAGGED, BLENDED, FAINT, UNDETECTED, UNKNOWN, CROWDED = (
     *("no template", "no data", "masked", "flagged", "blended", "below threshold", "not detected", "not known"),
+    "another change beside it",
 )
 """Causes; after a colon may stand what it was."""
 _RESIDUALS = tuple(column.name for column in DIA_SOURCE if column.name.startswith("dp_residual_"))
@@ -36,7 +37,7 @@ def why_missed(
     difference, dia_sources
         Where it was looked for, and what was found.
     seen
-        True rows, with ``is_usable``, ``is_known`` (where it is told) and ``is_good``.
+        True rows, with ``is_usable``, ``is_apart``, ``is_known`` (where it is told) and ``is_good``.
     found
         Index of the source of each row; -1 for none.
     snr_there
@@ -55,6 +56,8 @@ def why_missed(
             words.append(_of_pixels(planes))
         elif not known[i]:
             words.append(UNKNOWN)
+        elif not row["is_apart"]:
+            words.append(CROWDED)
         elif found[i] >= 0:
             words.append(_of_flags(dia_sources[int(found[i])]))
         elif abs(snr_there[i]) < threshold:

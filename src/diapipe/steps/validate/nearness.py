@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.numerics import pairs
-from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 
 SEEN_SNR = 1.0
 """What is fainter explains no source."""
@@ -36,6 +36,33 @@ def near_pairs(truth: Table, sources: Table, *, fwhm_px: float) -> pairs.Pairs:
         reach += 0.5 * np.asarray(truth["trail_length"])
     near = pairs.all_pairs(places_of(truth), places_of(sources), radius=float(reach.max(initial=0.0)))
     return near.select(near.distance <= reach[near.first])
+
+
+def is_apart(truth: Table, others: Table | None, *, fwhm_px: float) -> BoolArray:
+    """Of each row whether no other change that can be seen lies within a FWHM: the light of two so close is one source.
+
+    Parameters
+    ----------
+    truth
+        ``x``, ``y``, ``snr_true``; ``trail_length`` where something moved, which is so much longer.
+    others
+        ``x``, ``y`` of what changes there besides; None for nothing.
+    fwhm_px
+        Of the PSF.
+    """
+    places, half = places_of(truth), np.zeros(len(truth))
+    if "trail_length" in truth.colnames:
+        half += 0.5 * np.asarray(truth["trail_length"])
+    longest = float(half.max(initial=0.0))
+    one = pairs.all_pairs(places, places, radius=fwhm_px + 2.0 * longest)
+    one = one.select(one.distance <= fwhm_px + half[one.first] + half[one.second])
+    one = one.select((one.first != one.second) & (np.abs(np.asarray(truth["snr_true"]))[one.second] > SEEN_SNR))
+    apart = np.ones(len(truth), np.bool_)
+    apart[one.first] = False
+    if others is not None:
+        found = pairs.all_pairs(places, places_of(others), radius=fwhm_px + longest)
+        apart[found.first[found.distance <= fwhm_px + half[found.first]]] = False
+    return apart
 
 
 def places_of(table: Table) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -142,7 +142,7 @@ class SmallSurvey:
         """The difference above 100 nJy."""
         return _exposure(2.0 * self._pixels(unit) + 100.0, PhotoCalib(1.0), "nJy")
 
-    def dia_sources(self, unit: Unit) -> Table:
+    def dia_sources(self, unit: Unit, columns: Collection[str] | None = None) -> Table:
         """The objects' sources of a visit, and a bad one."""
         found = self.tables.dia_sources
         ids = [] if found is None else np.asarray(found["diaObjectId"])[found["visit"] == unit.visit].tolist()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from astropy.table import MaskedColumn, Table
 
 from diapipe.errors import ReadError, WriteError
 from diapipe.io import read_parquet, write_parquet
+from diapipe.io.tables import nulls_of, values_of
 
 
 def table(n: int = 5) -> Table:
@@ -90,3 +93,37 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="does not exist"):
         write_parquet(table(), tmp_path / "no" / "t.parquet")
     assert os.listdir(tmp_path) == ["x.parquet"]
+
+
+def test_values_come_from_arrows_memory() -> None:
+    """As `to_numpy` gives them, also of a part of an array, without importing pandas."""
+    arrays = [
+        pa.array(values, kind)
+        for values, kind in (
+            *(([3, None, 5, 7], kind) for kind in (pa.int8(), pa.uint16(), pa.int32(), pa.int64())),
+            ([1.5, None, -2.5, 0.0], pa.float32()),
+            ([True, None, False, True] * 5, pa.bool_()),
+            (["σ", None, "", "long one"], pa.string()),
+            (["σ", None, "", "long one"], pa.large_string()),
+        )
+    ]
+    for array in arrays:
+        for some in (array, array[1:], array[2:], array[:0]):
+            is_null = nulls_of(some)
+            assert is_null.tolist() == some.is_null().to_pylist()
+            found = values_of(some)
+            assert found is not None
+            assert found[~is_null].tolist() == [value for value in some.to_pylist() if value is not None]
+    assert values_of(pa.array([[1], [2]])) is None
+
+
+def test_reading_imports_no_pandas(tmp_path: Path) -> None:
+    """A table without missing entries, in a fresh interpreter."""
+    before = table()
+    before.remove_column("parent")
+    write_parquet(before, tmp_path / "t.parquet")
+    words = (
+        f"import sys; from diapipe.io import read_parquet; read_parquet({str(tmp_path / 't.parquet')!r}); "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0

@@ -85,6 +85,9 @@ def test_datasets_are_found_by_unit(survey):
     expected = visit_exposure(12, 0).masked_image.image
     np.testing.assert_array_equal(survey.difference(unit).exposure.masked_image.image, expected)
     assert len(survey.dia_sources(unit)) == 2
+    some = survey.dia_sources(unit, {"x", "ghost"})
+    assert some.colnames == ["x"]
+    assert len(some) == 2
     assert len(survey.dia_sources(unit._replace(detector=1))) == 0
     with pytest.raises(InputError, match="holds no difference_image of visit 12, detector 1"):
         survey.difference(unit._replace(detector=1))

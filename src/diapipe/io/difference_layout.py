@@ -307,7 +307,7 @@ def _values(file: FitsFile, cards: Iterable[str]) -> dict[str, Any]:
 
 def _metadata(header: fits.Header, exact: Mapping[str, Any]) -> dict[str, Any]:
     prefix = f"{_METADATA} "
-    said = {card.keyword: card.value for card in header.cards if card.keyword.startswith(prefix)}
+    said = {key: header[key] for key in header if key.startswith(prefix)}
     said |= {key: value for key, value in exact.items() if key.startswith(prefix)}
     return {key.removeprefix(prefix): value for key, value in said.items()}
 

@@ -81,6 +81,12 @@ class FitsFile:
         """Header of an HDU."""
         return self.hdus[number].header
 
+    def wcs_header(self, number: int) -> fits.Header:
+        """The cards of an HDU that say where its pixels are, and perhaps others."""
+        hdu = self.hdus[number]
+        found: fits.Header = getattr(hdu, "wcs_header", hdu.header)
+        return found
+
     def data(self, number: int) -> Any:
         """Data of an HDU as astropy gives them, None if it has none; ReadError if they are cut short or damaged."""
         self._check_length(number)
@@ -177,9 +183,7 @@ class FitsFile:
     def is_image(self, number: int) -> bool:
         """Whether the HDU holds an image with pixels."""
         hdu = self.hdus[number]
-        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
-            return False
-        return int(hdu.header.get("NAXIS", 0)) > 0 and 0 not in hdu.shape
+        return bool(hdu.is_image) and int(hdu.header.get("NAXIS", 0)) > 0 and 0 not in hdu.shape
 
     def _check_length(self, number: int) -> None:
         place: dict[str, Any] = {}

@@ -41,11 +41,13 @@ class Cards(Mapping[str, Any]):
     ----------
     text
         The header as the file has it: whole cards of 80 bytes.
+    keeps_case
+        Long keywords (HIERARCH) are as they are written; else in capitals, as short ones.
     """
 
     __slots__ = ("_cards", "_continued")
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, *, keeps_case: bool = False) -> None:
         self._cards: dict[str, str] = {}
         self._continued: dict[str, list[str]] = {}
         whole, last = text.decode("latin-1"), ""
@@ -54,7 +56,7 @@ class Cards(Mapping[str, Any]):
             key, value = card[:8].rstrip(), card[8:]
             if key == "HIERARCH":
                 key, _, rest = value.partition("=")
-                key, value = key.strip().upper(), "= " + rest
+                key, value = key.strip() if keeps_case else key.strip().upper(), "= " + rest
             if value[:1] == "=":
                 self._cards.setdefault(key, value[1:])
                 last = key
@@ -140,8 +142,8 @@ class HduLayout:
         return tuple(reversed(axes)) if axes and 0 not in axes else ()
 
 
-def layout(path: PathLike) -> tuple[HduLayout, ...]:
-    """The HDUs of a FITS file, packed by gzip, bzip2 or xz or not.
+def layout(path: PathLike, *, keeps_case: bool = False) -> tuple[HduLayout, ...]:
+    """The HDUs of a FITS file, packed by gzip, bzip2 or xz or not, with `Cards` that keep their case or do not.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def layout(path: PathLike) -> tuple[HduLayout, ...]:
     """
     place = Path(path)
     with _content(place) as (file, size):
-        return _layout(file, place.name, size)
+        return _layout(file, place.name, size, keeps_case=keeps_case)
 
 
 def wcs_header_of(path: PathLike, hdu: HduLayout) -> fits.Header:
@@ -193,7 +195,7 @@ def _unpacked(file: IO[bytes], packer: Any, name: str) -> Iterator[IO[bytes]]:
         raise ReadError(f"{name} is truncated or damaged: its {packer.__name__} stream ends early ({error})") from error
 
 
-def _layout(file: IO[bytes], name: str, size: int | None) -> tuple[HduLayout, ...]:
+def _layout(file: IO[bytes], name: str, size: int | None, *, keeps_case: bool) -> tuple[HduLayout, ...]:
     """Walk from header to header; without a known size every byte is looked at."""
     found: list[HduLayout] = []
     start = 0
@@ -201,7 +203,7 @@ def _layout(file: IO[bytes], name: str, size: int | None) -> tuple[HduLayout, ..
         text = _header_at(file, start, name, n_found=len(found))
         if text is None:
             return tuple(found)
-        cards = Cards(text)
+        cards = Cards(text, keeps_case=keeps_case)
         data = start + -(-len(text) // _BLOCK) * _BLOCK
         end = data + _data_bytes(cards)
         reached = size if size is not None else _reached(file, end)

@@ -80,7 +80,7 @@ def read_record(file: FitsFile, name: str) -> Record | None:
     return Record(
         kind=str(header[KIND]),
         version=int(header.get(VERSION, 0)),
-        cards={card.keyword: card.value for card in header.cards},
+        cards=dict(header.items()),
         array=_array(file, number),
         parts={part: child for part, child in parts.items() if child is not None},
     )

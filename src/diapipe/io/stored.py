@@ -12,7 +12,8 @@ from diapipe.images.box import Box, cut
 from diapipe.images.exposure import Difference, Exposure
 from diapipe.images.masked_image import MaskedImage
 from diapipe.io import celestial, difference_layout, mask_planes, models
-from diapipe.io.fits_file import FitsFile, PathLike, opened
+from diapipe.io.fits_file import FitsFile, PathLike
+from diapipe.io.plain_hdus import opened_plainly
 from diapipe.io.records import Record, read_record
 from diapipe.numerics.arrays import MaskArray
 
@@ -34,13 +35,13 @@ def stored_exposure(path: PathLike, *, box: Box | None = None) -> Exposure:
     BoundsError
         If the box sticks out of the image.
     """
-    with opened(path) as file:
+    with opened_plainly(path) as file:
         return _exposure(file, box)
 
 
 def stored_difference(path: PathLike, *, box: Box | None = None) -> Difference:
     """Read what `write_difference` wrote; parameters and errors as of `stored_exposure`."""
-    with opened(path) as file:
+    with opened_plainly(path) as file:
         return difference_layout.difference_of(_exposure(file, box), file, _part(file, box))
 
 
@@ -68,7 +69,7 @@ def stored_part(path: PathLike, name: str, *, box: Box | None = None) -> Any:
     """
     if name not in PARTS:
         raise ReadError(f"an exposure has no part {name!r}; it has {', '.join(PARTS)}")
-    with opened(path) as file:
+    with opened_plainly(path) as file:
         _check_ours(file)
         return _mask(file, "MASK", _part(file, box)) if name == "mask" else _READERS[name](file)
 
@@ -99,14 +100,15 @@ def _part(file: FitsFile, box: Box | None) -> Part:
 
 def _exposure(file: FitsFile, box: Box | None) -> Exposure:
     _check_ours(file)
-    header, full, part = file.header(_image_number(file)), _full_box(file), _part(file, box)
+    number = _image_number(file)
+    header, full, part = file.header(number), _full_box(file), _part(file, box)
     planes = MaskedImage(
         image=_floats(file, "IMAGE", part),
         mask=_mask(file, "MASK", part),
         variance=_floats(file, "VARIANCE", part),
         box=full if box is None else box,
     )
-    wcs = celestial.read_wcs(header, full)
+    wcs = celestial.read_wcs(file.wcs_header(number), full)
     bare = Exposure(name=file.name, masked_image=planes, wcs=wcs, unit=str(header.get("BUNIT", "adu")))
     return difference_layout.completed(bare, file)
 
@@ -124,7 +126,7 @@ def _mask(file: FitsFile, name: str, part: Part) -> MaskArray:
 
 
 def _wcs(file: FitsFile) -> Any:
-    return celestial.read_wcs(file.header(_image_number(file)), _full_box(file))
+    return celestial.read_wcs(file.wcs_header(_image_number(file)), _full_box(file))
 
 
 def _of_record(name: str, reader: Callable[[Record], Any]) -> Callable[[FitsFile], Any]:

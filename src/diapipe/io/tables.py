@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def read_parquet(path: PathLike) -> Table:
     if not place.is_file():
         raise ReadError(f"cannot read {place}: there is no such file")
     try:
-        found = pq.read_table(place)
+        with pq.ParquetFile(place) as file:  # `read_table` would import pandas
+            found = file.read()
     except (pa.ArrowException, OSError) as error:
         raise ReadError(f"cannot read {place.name} as parquet: {str(error).splitlines()[0]}") from error
     raw = (found.schema.metadata or {}).get(_TABLE_KEY)
@@ -113,9 +115,9 @@ def _column(field: pa.Field, array: pa.Array) -> Column:
     unit, description = notes.get("unit"), notes.get("description")
     if pa.types.is_null(array.type):  # nothing but nulls, as pandas writes them, has no type
         array = array.cast(pa.float64())
-    missing = np.asarray(array.is_null())
-    if not missing.any():
+    if not array.null_count:
         return Column(_values(array), name=field.name, unit=unit, description=description)
+    missing = nulls_of(array)
     filled = array.fill_null("" if _is_text(array.type) else _zero(array.type))
     return MaskedColumn(_values(filled), mask=missing, name=field.name, unit=unit, description=description)
 
@@ -125,9 +127,54 @@ def _zero(kind: pa.DataType) -> pa.Scalar:
 
 
 def _values(array: pa.Array) -> np.ndarray[Any, Any]:
-    values: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
-    return values.astype(str) if _is_text(array.type) else values
+    found = values_of(array)
+    return array.to_numpy(zero_copy_only=False) if found is None else found
+
+
+def values_of(array: pa.Array) -> np.ndarray[Any, Any] | None:
+    """Numbers, flags or texts from the array's own memory, since `to_numpy` would import pandas; None of other kinds.
+
+    What stands at a null is anything.
+    """
+    first, n, buffers = array.offset, len(array), array.buffers()
+    if pa.types.is_boolean(array.type):
+        return _flags(buffers[1], first, n)
+    if _is_text(array.type):
+        return _words(array)
+    kind = _NUMBERS.get(array.type)
+    if kind is None:
+        return None
+    return np.frombuffer(buffers[1], kind, n, first * np.dtype(kind).itemsize).copy() if n else np.zeros(0, kind)
+
+
+def nulls_of(array: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Where nothing is."""
+    if not array.null_count:
+        return np.zeros(len(array), np.bool_)
+    return ~_flags(array.buffers()[0], array.offset, len(array))
+
+
+def _flags(bits: pa.Buffer | None, first: int, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """The flags that `_bits` packed, from one of them on."""
+    packed = np.frombuffer(b"" if bits is None else bits, np.uint8)
+    return np.unpackbits(packed, count=first + n, bitorder="little")[first:].astype(np.bool_)
+
+
+def _words(array: pa.Array) -> np.ndarray[Any, Any]:
+    kind = np.int64 if pa.types.is_large_string(array.type) else np.int32
+    _, ends, letters = array.buffers()
+    if not len(array) or ends is None:
+        return np.zeros(len(array), "U1")
+    at = np.frombuffer(ends, kind)[array.offset : array.offset + len(array) + 1].tolist()
+    text = b"" if letters is None else letters.to_pybytes()
+    return np.array([text[start:end].decode() for start, end in pairwise(at)])
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+_NUMBERS = {
+    pa.from_numpy_dtype(kind): kind
+    for kind in (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64")
+}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.jit import inlined, jit
@@ -158,6 +157,8 @@ def smooth_mesh(level: FloatArray, trusted: BoolArray, *, tolerance: FloatArray 
     tolerance
         A cell farther than this above or below the median of the 3 x 3 cells around it takes that median.
     """
+    from scipy import ndimage  # a third of a second, which nobody pays who only reads what is there
+
     nearest = ndimage.distance_transform_edt(~trusted, return_distances=False, return_indices=True)
     filled = np.asarray(level[tuple(nearest)], dtype=np.float64)
     if min(filled.shape) < 3:

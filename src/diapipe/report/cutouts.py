@@ -11,7 +11,6 @@ from diapipe.errors import InputError
 from diapipe.images import UNUSABLE_DIFFERENCE, MaskedImage
 from diapipe.images.squares import Squares
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
-from diapipe.numerics.stats import median, thinned
 from diapipe.report.content import PageContent
 from diapipe.report.png import ByteArray, data_url, encode_png
 from diapipe.report.stretch import AsinhStretch, grey_palette
@@ -20,7 +19,6 @@ MIN_SIDE_PX, MAX_SIDE_PX = 31, 51
 """Side of a cut-out: ten FWHM, within these."""
 _FWHM_PER_SIDE = 10.0
 _CORE_HALF_PX = 5
-_SAMPLE = 100_000
 _AT_A_TIME = 100  # what is worked on stays in the processor's cache
 
 
@@ -94,9 +92,7 @@ def draw_cutouts(content: PageContent, *, x: FloatArray, y: FloatArray, side: in
     cut-outs of one source share it. What lies beyond the image or is unusable is drawn as no data.
     """
     masked = content.difference.exposure.masked_image
-    planes = {"science": content.science, "template": content.matched_template}
-    inputs = {name: plane for name, plane in planes.items() if plane is not None}
-    skies = {name: np.float32(median(thinned(plane, _SAMPLE))) for name, plane in inputs.items()}
+    inputs, skies = content.inputs, content.skies
     entries = np.zeros((len(x), side, (len(inputs) + 1) * side), np.uint8)
     for some in _portions(len(x)):
         around = Squares.around(masked.box, x=x[some], y=y[some], half=side // 2)

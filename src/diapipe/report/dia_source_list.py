@@ -7,7 +7,7 @@ from astropy.table import Table
 
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.report.cutouts import DrawnCutouts
-from diapipe.report.rows import column, flag_words, kinds
+from diapipe.report.rows import FLAG_WORDS, column, flag_words, kinds
 from diapipe.report.source_list import FlagColumn, ListColumn, NumberColumn, SourceList, WordColumn
 
 _SKY = {"ra": "RA", "dec": "Dec"}
@@ -17,6 +17,14 @@ _DETAILS = {
     "apFlux": "aperture flux",
 }
 """Fluxes shown beside the enlarged cut-out, with what they are called."""
+LISTED = frozenset(
+    (
+        *("diaSourceId", "sky_source", "x", "y", "ra", "dec", "snr", "psfFlux", "psfFluxErr", "dp_bad", "reliability"),
+        *("isDipole", "isNegative", "extendedness", *FLAG_WORDS),
+        *(name + suffix for name in _DETAILS for suffix in ("", "Err")),
+    )
+)
+"""Columns that the list tells of, and by which it is ordered."""
 
 
 def worst_first(dia_sources: Table) -> IntArray:

@@ -50,8 +50,7 @@ def triptych(content: PageContent, *, at_most: int = MAX_SIDE_PX) -> list[Pictur
     The stretch is that of the binned science image (or of the difference, where that is all there is).
     """
     masked = content.difference.exposure.masked_image
-    inputs = {"science": content.science, "template": content.matched_template}
-    small = {k: binned(plane, at_most=at_most) for k, plane in inputs.items() if plane is not None}
+    small = {name: binned(plane, at_most=at_most) for name, plane in content.inputs.items()}
     small["difference"] = binned(masked.image, at_most=at_most, mask=masked.mask, bits=int(UNUSABLE_DIFFERENCE))
     small = {name: without_sky(image) for name, image in small.items()}
     stretch = AsinhStretch.of_noise(next(iter(small.values())))

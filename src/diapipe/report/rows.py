@@ -12,7 +12,7 @@ from diapipe.report.numbers import fixed, with_error
 
 AT_MOST_GOOD = 100
 AT_MOST_BAD = 40
-_FLAG_WORDS = {
+FLAG_WORDS = {
     "dp_residual": "residual of the subtraction",
     "dp_badPixel": "unusable pixel in the core",
     "pixelFlags_offimage": "beyond the border",
@@ -27,6 +27,7 @@ _FLAG_WORDS = {
     "pixelFlags_streak": "streak",
     "pixelFlags_injected": "injected",
 }
+"""What pages call the flags of a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _row(index: int, value: dict[str, float], kind: str, remarks: str) -> Row:
 def flag_words(dia_sources: Table) -> list[list[str]]:
     """What the pixel flags say of each source, in words, each once."""
     said: list[list[str]] = [[] for _ in range(len(dia_sources))]
-    for name, word in _FLAG_WORDS.items():
+    for name, word in FLAG_WORDS.items():
         for k in np.flatnonzero(column(dia_sources, name) > 0) if name in dia_sources.colnames else ():
             if word not in said[k]:
                 said[k].append(word)

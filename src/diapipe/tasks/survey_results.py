@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,7 @@ class SurveyResults:
         self._butler = butler
         self._refs: dict[str, list[DatasetRef]] = {}
         self._by_unit: dict[str, dict[Unit, DatasetRef]] = {}
+        self._columns_of: dict[tuple[str, str], Sequence[str]] = {}
 
     @cached_property
     def status(self) -> OutputStatus | None:
@@ -150,9 +151,21 @@ class SurveyResults:
             raise self._lacks("visit_summary", unit)
         return calibrated(scaled(self._get("visit_image", unit), self._summaries[unit][0]))
 
-    def dia_sources(self, unit: Unit) -> Table:
-        """What was found on a difference; without rows where nothing is stored."""
-        found: Table = self._get("dia_source", unit) if unit in self._of_units("dia_source") else Table()
+    def dia_sources(self, unit: Unit, columns: Collection[str] | None = None) -> Table:
+        """What was found on a difference; without rows where nothing is stored.
+
+        Parameters
+        ----------
+        unit
+            Of the difference.
+        columns
+            Those of them that there are; None for all.
+        """
+        ref = self._of_units("dia_source").get(unit)
+        if ref is None:
+            return Table()
+        some = None if columns is None else {"columns": [name for name in self._columns(ref) if name in columns]}
+        found: Table = self._butler.get(ref, parameters=some)
         return found
 
     @cached_property
@@ -191,6 +204,13 @@ class SurveyResults:
         if name not in self._by_unit:
             self._by_unit[name] = {unit_of(ref.dataId.required): ref for ref in self.refs(name)}
         return self._by_unit[name]
+
+    def _columns(self, ref: DatasetRef) -> Sequence[str]:
+        """Columns of the tables of a type in a RUN, which one configuration made."""
+        key = ref.datasetType.name, str(ref.run)
+        if key not in self._columns_of:
+            self._columns_of[key] = tuple(self._butler.get(ref.makeComponentRef("columns")))
+        return self._columns_of[key]
 
     def _get(self, name: str, unit: Unit) -> Any:
         ref = self._of_units(name).get(unit)

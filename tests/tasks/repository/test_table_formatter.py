@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow.parquet as pq
-from lsst.daf.butler.formatters.parquet import astropy_to_arrow
+import pytest
+from astropy.table import MaskedColumn
+from lsst.daf.butler.formatters.parquet import arrow_to_astropy, astropy_to_arrow
 from tests.tasks.small_repository import register
 
 from diapipe.catalogs.dia_sources import dia_source_table
@@ -31,6 +33,35 @@ def test_the_file_is_the_butlers_own(small_repository):
     for name in again.colnames:
         np.testing.assert_array_equal(np.asarray(again[name]), np.asarray(table()[name]))
         assert (again[name].unit, again[name].description) == (table()[name].unit, table()[name].description)
+
+
+def test_tables_are_read_as_the_butler_reads_them(small_repository):
+    """Numbers, flags, texts, arrays of numbers, missing entries, with types, units and descriptions."""
+    before = table()
+    before["corners"] = np.arange(30.0).reshape(5, 3, 2)
+    before["n"] = MaskedColumn(np.arange(5, dtype=np.int32), mask=np.arange(5) == 2, unit="s")
+    before["seen"] = MaskedColumn(np.ones(5, bool), mask=np.arange(5) > 2)
+    with small_repository.opened(writeable=True) as butler:
+        kind = register(butler, "dia_source", ("instrument", "visit"), "ArrowAstropy")
+        ref = butler.put(before, kind, instrument="TestCam", visit=11, run="visits")
+        ours = butler.get(ref)
+        theirs = arrow_to_astropy(butler.get(ref, storageClass="ArrowTable"))
+        some = butler.get(ref, parameters={"columns": ["psfFlux", "corners", "x"]})
+        matching = butler.get(ref, parameters={"columns": ["psfFlux*"]})
+        with pytest.raises(ValueError, match="ghost"):
+            butler.get(ref, parameters={"columns": ["ghost"]})
+    assert ours.colnames == theirs.colnames
+    assert ours.meta == theirs.meta
+    for name in theirs.colnames:
+        mine, other = ours[name], theirs[name]
+        assert (type(mine), mine.dtype, mine.shape) == (type(other), other.dtype, other.shape)
+        assert (mine.unit, mine.description) == (other.unit, other.description)
+        np.testing.assert_array_equal(np.ma.getmaskarray(mine), np.ma.getmaskarray(other))
+        np.testing.assert_array_equal(np.ma.getdata(mine), np.ma.getdata(other))
+        assert getattr(mine, "fill_value", 0) == getattr(other, "fill_value", 0)
+    assert some.colnames == ["psfFlux", "corners", "x"]
+    np.testing.assert_array_equal(some["corners"], before["corners"])
+    assert matching.colnames == [name for name in before.colnames if name.startswith("psfFlux")]
 
 
 def test_only_the_time_is_another():

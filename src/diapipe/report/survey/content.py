@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -54,8 +54,8 @@ class Survey(Protocol):
     def science(self, unit: Unit) -> Exposure:
         """The science image in nJy."""
 
-    def dia_sources(self, unit: Unit) -> Table:
-        """What was found on a difference."""
+    def dia_sources(self, unit: Unit, columns: Collection[str] | None = None) -> Table:
+        """What was found on a difference; of some columns those that there are."""
 
     def tract_outlines(self) -> tuple[Sequence[FloatArray], Sequence[FloatArray]]:
         """Corners of tracts and of patches."""
@@ -100,8 +100,8 @@ class BesideTable:
     note: str = ""
 
 
-def content_of_unit(survey: Survey, unit: Unit) -> PageContent:
-    """Images and sources of a unit, all in nJy."""
+def content_of_unit(survey: Survey, unit: Unit, columns: Collection[str] | None = None) -> PageContent:
+    """Images and sources of a unit, all in nJy; of these columns alone if they are given."""
     found = survey.difference(unit)
     matched = found.matched_template
     difference = replace(found, exposure=calibrated(found.exposure), matched_template=None)
@@ -112,7 +112,7 @@ def content_of_unit(survey: Survey, unit: Unit) -> PageContent:
         template = calibrated(replace(found.exposure, masked_image=matched)).masked_image.image
     return PageContent(
         summary={},
-        dia_sources=survey.dia_sources(unit),
+        dia_sources=survey.dia_sources(unit, columns),
         difference=difference,
         science=np.asarray(science),
         matched_template=np.asarray(template),

@@ -63,7 +63,6 @@ def write_unit_page(folder: Path, content: PageContent, page: UnitPage, places: 
     name = places.name(unit)
     found = detected(content.dia_sources) if len(content.dia_sources) else content.dia_sources
     found = found[worst_first(found)] if len(found) else found
-    content = replace(content, dia_sources=found)
     cutouts = draw_cutouts(content, x=column(found, "x"), y=column(found, "y"), side=page.side)
     listed = dia_source_list(found, cutouts=cutouts, caption=f"Sources of {places.words(unit)}", flux_unit="nJy")
     of_source = [page.objects.get(int(number), 0) for number in found["diaSourceId"]] if len(found) else []
@@ -78,7 +77,7 @@ def write_unit_page(folder: Path, content: PageContent, page: UnitPage, places: 
         numbers=_tiles(page.row, len(found), n_good),
         list=listed, name=name,
         entries=_facts(page.row),
-        **values_of_images(content, at_most=MAX_SIDE_PX),
+        **values_of_images(replace(content, dia_sources=found), at_most=MAX_SIDE_PX),
     )  # fmt: skip
     path = folder / places.unit_page(unit)
     path.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from diapipe.errors import InputError
 from diapipe.report.content import PageContent
 from diapipe.report.curve_svg import SMALL, curve_svg, standalone
 from diapipe.report.cutouts import cutout_side, draw_cutouts
+from diapipe.report.dia_source_list import LISTED
 from diapipe.report.page import environment
 from diapipe.report.rows import column
 from diapipe.report.source_list import ASSETS, SourceList, write_assets, write_source_list
@@ -156,7 +157,7 @@ class _Writer:
         """Pages of visits; the cut-outs of objects are taken on the way."""
         neighbours = _neighbours([unit for unit in self.done if self._is_there(unit)], self.places)
         for number, unit in enumerate(units, 1):
-            content = content_of_unit(self.survey, unit)
+            content = content_of_unit(self.survey, unit, LISTED)
             before, after = neighbours.get(unit, (None, None))
             page = UnitPage(
                 row=self.units[self.row_of[unit]], objects=self._objects_of_sources, with_page=self.with_page,
@@ -172,7 +173,7 @@ class _Writer:
         for unit in self.done:
             if (unit.visit, unit.detector) in self._rows:
                 page = self.places.unit_page(unit) if self._is_there(unit) else ""
-                self._collect_from(content_of_unit(self.survey, unit), unit, page)
+                self._collect_from(content_of_unit(self.survey, unit, LISTED), unit, page)
 
     def _take_epochs_of(self, ids: Sequence[int]) -> None:
         """Of these objects cut-outs are to be taken: which rows of the forced sources, by visit and detector."""

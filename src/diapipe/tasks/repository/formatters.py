@@ -18,6 +18,7 @@ from lsst.resources import ResourcePath
 from diapipe.errors import WriteError
 from diapipe.images.box import Box
 from diapipe.io import stored_difference, stored_exposure, stored_part, write_difference, write_exposure
+from diapipe.tasks.repository.arrow_tables import read_plainly
 from diapipe.tasks.repository.camera_files import ImageFile
 from diapipe.tasks.repository.file_stamps import check_same, check_size
 from diapipe.tasks.repository.stored_cameras import camera_for, stamp_in
@@ -122,7 +123,19 @@ class CameraFileFormatter(FormatterV2):
 
 
 class TableFormatter(ParquetFormatter):
-    """astropy tables as parquet files, as the Butler writes them, in a fifth of the time for 150 columns."""
+    """astropy tables as parquet files, as the Butler writes and reads them, in a fifth of the time for 150 columns."""
+
+    can_read_from_uri = False  # that way goes past ours
+
+    def read_from_local_file(self, path: str, component: str | None = None, expected_size: int = -1) -> Any:
+        """The table, or columns of it by their names; any other part, and other kinds, as the Butler reads them."""
+        wanted = dict(self.file_descriptor.parameters or {})
+        columns = wanted.pop("columns", None)
+        if component is None and not wanted and self.file_descriptor.readStorageClass.name == "ArrowAstropy":
+            found = read_plainly(path, columns)
+            if found is not None:
+                return found
+        return super().read_from_local_file(path, component, expected_size)
 
     def write_local_file(self, in_memory_dataset: Any, uri: ResourcePath) -> None:
         """Write the table."""

@@ -48,7 +48,7 @@ def survey(small_repository):
             register(butler, kind, dimensions, storage)
         place = {"instrument": name, "visit": 12, "detector": 0}
         butler.put(difference_of(12, 0), "difference_image", place, run=RUN)
-        butler.put(Table({"diaSourceId": [1, 2]}), "dia_source", place, run=RUN)
+        butler.put(Table({"diaSourceId": [1, 2], "x": [3.0, 4.0]}), "dia_source", place, run=RUN)
         metadata = TaskMetadata()
         metadata["quantum"] = TaskMetadata.from_dict({"caveats": 0, "startCpuTime": [3.0], "endCpuTime": [5.5]})
         metadata["imageDifference"] = TaskMetadata.from_dict({"noiseRatio": 1.25})

@@ -259,6 +259,7 @@ _OURS = [
     Column("dp_templateRatio", "f4", "", "Height of the source over the light of the static sky in its core"),
     Column("dp_psfMismatch", "f4", "", "Height of what leaps of the template's PSF leave of a star, over its own"),
     Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
+    Column("dp_saturatedScatter", "f4", "", "Scatter of the score around that region, where the source is near it"),
     Column("dp_starRatio", "f4", "", "Absolute psfFlux over the flux of the brightest star near by; NaN without one"),
     Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),
     *_of(

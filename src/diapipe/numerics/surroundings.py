@@ -137,17 +137,19 @@ def scaled_distance(
     y: FloatArray,
     reach: float,
     out: FloatArray,
+    nearest: IntArray,
 ) -> None:
-    """Smallest (distance to a region) / (its half-width) of every position; infinite beyond ``reach`` half-widths."""
+    """Smallest (distance to a region) / (its half-width) of every position, infinite beyond ``reach`` half-widths; and
+    which region that is, -1 for none.
+    """
     for k in range(len(x)):
-        out[k] = np.inf
+        out[k], nearest[k] = np.inf, -1
         for i in range(len(runs)):
             far = reach * half_width[labels[i]]
             dy = y[k] - runs[i, 0]
             if abs(dy) > far:
                 continue
             dx = max(runs[i, 1] - x[k], x[k] - (runs[i, 2] - 1), 0.0)
-            if dx <= far:
-                out[k] = min(out[k], np.hypot(dx, dy) / half_width[labels[i]])
-        if out[k] > reach:
-            out[k] = np.inf
+            scaled = np.hypot(dx, dy) / half_width[labels[i]]
+            if scaled <= reach and scaled < out[k]:
+                out[k], nearest[k] = scaled, labels[i]

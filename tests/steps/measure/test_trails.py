@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -101,6 +103,28 @@ def test_two_points_are_not_a_trail(rng):
     table = table_of(made)
     assert len(table) == 2 * len(x)
     assert table["trail_flag"].all()
+
+
+def test_a_star_beside_a_faint_line_is_no_piece_of_it(rng):
+    """The fit that begins at a piece of the line ends at the star, which is then no trail of that piece's.
+
+    The noise of the difference is said to be correlated: gains in χ² are then larger than the squares of scores.
+    """
+    rows = np.arange(60.0, 470.0, 100.0)
+    along = np.arange(150.0, 350.0, 1.5)
+    line = np.tile(along, len(rows)), np.repeat(rows, len(along)), 2.5 * UNIT / SIGMA
+    x, y = 250.0 + rng.uniform(-20.0, 20.0, len(rows)), rows + FWHM
+    flux = np.r_[np.full(len(line[0]), line[2]), np.full(len(x), 80.0 * UNIT)]
+    made = scene(rng, (np.r_[line[0], x], np.r_[line[1], y], flux), NOTHING)
+    lag = np.exp(-((np.arange(-6, 7) / (2.0 * SIGMA)) ** 2))
+    correlation = 0.02 * np.outer(lag, lag)
+    correlation[6, 6] = 1.0
+    exposure = replace(made.difference.exposure, noise_correlation=correlation)
+    difference = replace(made.difference, exposure=exposure)
+    table = measure(difference, detect(exposure), science=made.science)
+    star = np.hypot(table["x"][:, None] - x, table["y"][:, None] - y).argmin(axis=0)
+    assert np.allclose(table["x"][star], x, atol=0.3)
+    assert (table["dp_trailOf"][star] == 0).all()
 
 
 @pytest.mark.parametrize("parity", [1.0, -1.0])

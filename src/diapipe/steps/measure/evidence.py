@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from diapipe.catalogs.stars import StarList
-from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage, MaskPlane
+from diapipe.images import UNUSABLE_DIFFERENCE, Exposure, MaskedImage
 from diapipe.images.photometry import PsfFits
 from diapipe.images.planes import Planes
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.numerics import components, surroundings
+from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.steps.measure.options import Measure
+from diapipe.steps.measure.saturated_stars import saturated_columns
 from diapipe.steps.measure.sources import Sources
 
 type Columns = dict[str, NDArray[Any]]
 
 _SKY_SAMPLES = 100_000
-_SATURATED_REACH = 10.0
 
 
 def evidence_columns(
@@ -32,6 +32,7 @@ def evidence_columns(
     lattice: PsfLattice,
     columns: Columns,
     *,
+    score: Float32Array,
     static: MaskedImage | Exposure | None,
     stars: StarList | None,
     fwhm: float,
@@ -51,7 +52,9 @@ def evidence_columns(
             image, found, fits, difference=planes.image, peak=height, radius=options.core_fwhm * fwhm
         ),
         "dp_starRatio": star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
-        "dp_saturatedDistance": saturated_distance(planes, found),
+        **saturated_columns(
+            planes, found, score, reach=options.cuts.saturated_distance, own_radius=options.own_fwhm * fwhm
+        ),
     }
 
 
@@ -124,18 +127,3 @@ def star_ratio(stars: StarList | None, sources: Sources, planes: Planes, fits: P
         if brightest > 0:
             ratio[k] = abs(fits.flux[k]) / brightest
     return ratio
-
-
-def saturated_distance(planes: Planes, sources: Sources) -> FloatArray:
-    """Distance to the nearest saturated region of either image, in units of half the region's widest row.
-
-    A bleed trail runs along columns, so the widest row measures the star and not its trail; at least one pixel.
-    """
-    bits = int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE)
-    runs = components.runs_of_bits(planes.mask, bits)
-    labels, n = components.label_runs(runs)
-    half_width = np.ones(n)
-    np.maximum.at(half_width, labels, 0.5 * (runs[:, 2] - runs[:, 1]))
-    distance = np.empty(len(sources))
-    surroundings.scaled_distance(runs, labels, half_width, sources.x, sources.y, _SATURATED_REACH, distance)
-    return distance

@@ -122,6 +122,7 @@ def measure(
         fits,
         lattice,
         columns,
+        score=detections.score.image,
         static=static,
         stars=stars,
         fwhm=fwhm,

@@ -35,6 +35,8 @@ class Measure(Limited):
         Radius in which the light of the static sky is looked up, PSF FWHM.
     star_fwhm
         A star this near, in PSF FWHM, can leave a residual that looks like a source.
+    own_fwhm
+        What lies within this many PSF FWHM of a source does not count for its surroundings.
     fit_dipoles
         Whether dipoles are fitted; without, nothing is called one.
     dipoles
@@ -61,6 +63,7 @@ class Measure(Limited):
     sign_fwhm: float = 1.25
     core_fwhm: float = 1.0
     star_fwhm: float = 4.0
+    own_fwhm: float = 1.5
     fit_dipoles: bool = True
     dipoles: Dipoles = field(default_factory=Dipoles)
     aperture_corrections: ApertureCorrections = field(default_factory=ApertureCorrections)

@@ -42,8 +42,8 @@ class Cuts(Limited):
     saturated_distance
         Half-widths of a saturated region within which its surroundings do not subtract; the mask already reaches as far
         as what the kernel carries out of the core can matter.
-    saturated_template_ratio
-        A source brighter than this in units of the light under it is believed even there.
+    saturated_sigma
+        A source is believed even there if its S/N is this many times the scatter of the score in these surroundings.
     """
 
     may_be_zero = (
@@ -58,7 +58,7 @@ class Cuts(Limited):
         "dipole_template_ratio",
         "star_ratio",
         "saturated_distance",
-        "saturated_template_ratio",
+        "saturated_sigma",
     )
 
     sharpness: float = 5.0
@@ -72,7 +72,7 @@ class Cuts(Limited):
     dipole_template_ratio: float = 0.1
     star_ratio: float = 0.0015
     saturated_distance: float = 1.2
-    saturated_template_ratio: float = 1.0
+    saturated_sigma: float = 6.0
 
 
 def residual_reasons(
@@ -97,5 +97,5 @@ def residual_reasons(
             "dp_residual_dipole": (value("dp_partnerRatio") > 0) & (light < cuts.dipole_template_ratio),
             "dp_residual_star": value("dp_starRatio") < cuts.star_ratio,
             "dp_residual_saturated": (value("dp_saturatedDistance") < cuts.saturated_distance)
-            & ~(light > cuts.saturated_template_ratio),
+            & ~(snr > cuts.saturated_sigma * value("dp_saturatedScatter")),
         }

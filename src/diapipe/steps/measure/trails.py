@@ -113,7 +113,7 @@ def trail_columns(
     found = fit_lines(planes, sources, lattice, lines, fwhm=fwhm, margin=margin, correlation=correlation)
     members = _members(found, sources, fwhm)
     of_points = _gain_of_points(found, members, sources, significance, fwhm)
-    believed = _is_trail(found, of_points, sources, options)
+    believed = _is_trail(found, of_points, sources, options) & members.diagonal()
     owner = _owners(found, believed, members)
     columns = _places(found, planes)
     columns |= _flags(columns, planes, is_trail=believed & (owner < 0), fwhm=fwhm, options=options)
@@ -135,7 +135,10 @@ def _is_trail(found: Found, of_points: FloatArray, sources: Sources, options: Tr
 
 
 def _members(found: Found, sources: Sources, fwhm: float) -> BoolArray:
-    """Which sources of its sign lie within a FWHM of each fitted trail, the one fitted among them; shape (n, n)."""
+    """Which sources of its sign lie within a FWHM of each fitted trail; shape (n, n).
+
+    The one fitted is not among them where the fit went off to a brighter one beside it.
+    """
     places = np.stack([sources.x, sources.y], axis=1)
     members = np.zeros((len(places), len(places)), np.bool_)
     for k in np.flatnonzero(found.n_used > 0):
@@ -143,7 +146,6 @@ def _members(found: Found, sources: Sources, fwhm: float) -> BoolArray:
         beyond = np.maximum(np.abs(offset @ along) - 0.5 * found.length[k], 0.0)
         aside = offset @ np.array([-along[1], along[0]])
         members[k] = (np.hypot(beyond, aside) < fwhm) & (sources.sign == sources.sign[k])
-        members[k, k] = True
     return members
 
 

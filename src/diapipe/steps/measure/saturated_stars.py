@@ -60,7 +60,7 @@ def _around(
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Columns and rows of the usable pixels within ``reach`` of a region, and the size of the score there."""
     margin = int(np.ceil(reach)) + 1
-    top, left = max(runs[:, 0].min() - margin, 0), max(runs[:, 1].min() - margin, 0)
+    top, left = max(int(runs[:, 0].min()) - margin, 0), max(int(runs[:, 1].min()) - margin, 0)
     cut = slice(top, runs[:, 0].max() + margin + 1), slice(left, runs[:, 2].max() + margin)
     outside = np.ones(score[cut].shape, np.bool_)
     row, column, _ = components.pixels_of(runs)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diapipe.errors import InputError, UsageError
+from diapipe.errors import InputError, ReadError, UsageError
 from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane, PhotoCalib
 from diapipe.recipe import Recipe
 from diapipe.report.words import sentences
 from diapipe.simulate import PairSpec, simulate_pair
+from diapipe.steps.classify import BoostedTrees
 from diapipe.steps.match import AlardLupton
 from diapipe.steps.subtract import Zogy
 from gaussian_sky import masked, with_planes
@@ -359,3 +360,12 @@ def test_every_source_has_a_score_unless_nobody_asks(pair, plain):
     assert "reliability" not in without.dia_sources.colnames
     assert "reliable" not in without.summary["counts"]
     np.testing.assert_array_equal(without.dia_sources["dp_bad"], table["dp_bad"])
+
+
+def test_a_model_that_is_missing_is_told_before_anything_is_measured(pair, tmp_path):
+    """Not after minutes of work."""
+    begun: list[str] = []
+    recipe = Recipe(classifier=BoostedTrees(model_file=str(tmp_path / "none.npz")))
+    with pytest.raises(ReadError, match=r"none\.npz"):
+        difference_pair(pair.science, pair.template, recipe=recipe, progress=begun.append)
+    assert begun == []

@@ -145,8 +145,12 @@ def difference_pair(
         If an image cannot be used.
     NoWorkError
         If no difference can be made of the two.
+    ReadError
+        If the classifier's model cannot be read.
     """
     recipe = recipe or Recipe()
+    if recipe.classifier is not None:
+        recipe.classifier.check()
     _require_one_band(science, *([template] if isinstance(template, Exposure) else template))
     n = recipe.n_threads
     stage = _Stopwatch(progress)

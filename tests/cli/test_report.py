@@ -10,6 +10,7 @@ from diapipe.cli.main import main
 from diapipe.cli.truth import simulated, write_truth
 from diapipe.io import read_parquet, write_parquet
 from diapipe.report import pair_report
+from diapipe.report.folder import is_repository
 
 PARTS = ["assets", "cutouts", "data", "index.html"]
 
@@ -134,3 +135,11 @@ def test_without_the_science_image_the_difference_is_shown_alone(result, capsys,
     assert status == 0
     assert "the science image is no longer where it was" in err
     assert listed(moved / "report")["triplets"]["planes"] == ["difference"]
+
+
+def test_report_and_validate_tell_a_repository_alike(tmp_path):
+    """A folder with a butler.yaml, a file of configuration of either ending, an address; not a folder of a result."""
+    (tmp_path / "butler.yaml").write_text("")
+    for place in (tmp_path, tmp_path / "butler.yaml", str(tmp_path / "mine.yml"), "https://host/repo"):
+        assert is_repository(place)
+    assert not is_repository(tmp_path / "result")

@@ -38,9 +38,19 @@ def test_a_survey_gets_its_report_beside_the_repository(repository, capsys):
     assert main(words(repository)) == 0
     assert f"Look at the page:    {out / 'index.html'}" in capsys.readouterr().out
     assert (out / "objects" / "303.html").exists()
-    assert "diapipe report" in (out / "index.html").read_text()
+    page = (out / "index.html").read_text()
+    assert "diapipe report" in page
+    assert "<title>repo: mine" in page
     assert main(words(repository, "--objects", 1)) == 0
     assert [path.name for path in (out / "objects").iterdir()] == ["101.html"]
+
+
+@pytest.mark.parametrize("given", [".", "butler.yaml"])
+def test_a_report_is_called_as_the_folder_of_the_repository(repository, tmp_path, monkeypatch, given):
+    """Whatever leads there."""
+    monkeypatch.chdir(repository)
+    assert main(["report", given, "--output", "mine", "--out", str(tmp_path / "pages"), "--objects", "0"]) == 0
+    assert "<title>repo: mine" in (tmp_path / "pages" / "index.html").read_text()
 
 
 def test_one_page_is_added_to_a_report(repository, tmp_path, capsys):

@@ -12,6 +12,7 @@ from tests.forced_tables import EVENT_MJD, forced_table
 from diapipe.catalogs.light_curve import LightCurve, light_curve
 from diapipe.errors import InputError, WriteError
 from diapipe.report.light_curves import light_curve_figure, write_light_curve
+from diapipe.report.symbols import MARKERS, N_OTHER_COLOURS, OTHER_SHAPES, SHAPE_OF_BAND, colours, style_of_band
 from diapipe.steps.summarize.baseline import Baseline, corrected
 
 
@@ -46,6 +47,20 @@ def test_each_season_has_a_panel(rng):
         line = next(line for line in axes.lines if len(line.get_xdata()) == len(mjd))
         assert line.get_color() == points.lines[0].get_color()
     assert (band == "g").any()
+
+
+def test_bands_look_as_on_the_pages(rng):
+    """The style sheet has a colour for each class, and each shape a marker; other bands take what they have there."""
+    curve = light_curve(forced_table(rng), 1_000_003)
+    curve = replace(curve, band=np.where(curve.band == "g", "VR", curve.band))
+    axes = light_curve_figure(curve).axes[0]
+    drawn = {bars.get_label(): bars.lines[0] for bars in axes.containers if bars.get_label() in curve.bands}
+    assert set(drawn) == {"VR", "r", "i"}
+    for band, line in drawn.items():
+        style, shape = style_of_band(band, curve.bands)
+        assert (line.get_color(), line.get_marker()) == (colours()[style], MARKERS[shape])
+    assert {f"band-other{n}" for n in range(N_OTHER_COLOURS)} < set(colours())
+    assert {*SHAPE_OF_BAND.values(), *OTHER_SHAPES} == set(MARKERS)
 
 
 def test_magnitudes_are_drawn_upside_down(rng):

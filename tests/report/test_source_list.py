@@ -11,7 +11,7 @@ from astropy.table import Table
 from diapipe.errors import InputError
 from diapipe.report.dia_source_list import dia_source_list, worst_first
 from diapipe.report.page import environment
-from diapipe.report.source_list import FlagColumn, NumberColumn, SourceList, WordColumn, write_source_list
+from diapipe.report.source_list import FlagColumn, Listing, NumberColumn, WordColumn, write_source_list
 
 WORDS = ["positive", "negative", "positive"]
 FLAGS = [["edge", "saturated"], [], ["edge"]]
@@ -36,7 +36,7 @@ def small_list(**changes):
             NumberColumn(name="x", label="x", values=np.array([1.0, 2.0, 3.0]), is_detail=True),
         ],
     }
-    return SourceList(**(given | changes))
+    return Listing(**(given | changes))
 
 
 def data_of(folder, name):

@@ -14,7 +14,7 @@ from diapipe.report import PageContent
 from diapipe.report.page import environment
 from diapipe.report.pair_report import write_pair_report
 from diapipe.report.png import encode_png
-from diapipe.report.source_list import NumberColumn, SourceList, WordColumn, write_source_list
+from diapipe.report.source_list import Listing, NumberColumn, WordColumn, write_source_list
 from diapipe.report.stretch import grey_palette
 from diapipe.steps.summarize import summarize
 from toy_difference import toy_parts
@@ -473,7 +473,7 @@ TWO_LISTS = """{% extends "base.html.jinja" %}
 def two_lists(tmp_path):
     """A page of objects with pictures and links, and of visits, which nobody labels."""
     names = [f"o{i}" for i in range(70)]
-    objects = SourceList(
+    objects = Listing(
         caption="Objects",
         what="objects",
         order="as they came",
@@ -486,7 +486,7 @@ def two_lists(tmp_path):
         figures=["curve.png" if i else "" for i in range(70)],
     )
     seeing = NumberColumn(name="seeing", label="seeing", values=np.array([1.0, np.nan, 0.8]), limits="most")
-    visits = SourceList(
+    visits = Listing(
         caption="Visits", what="visits", order="by time", ids=["1", "2", "3"], columns=[seeing], is_labelled=False
     )
     (tmp_path / "curve.png").write_bytes(encode_png(np.full((8, 8), 9, np.uint8), grey_palette()))

@@ -229,6 +229,14 @@ def test_what_stands_out_is_told_with_its_reason():
     assert found[0].sigma > 50
 
 
+def test_what_the_machine_did_meanwhile_is_no_reason_to_stand_out():
+    """A unit that took a minute, since functions were compiled, is drawn and not named."""
+    units = SmallSurvey().units
+    units["seconds"] = 3.0
+    units["seconds"][1] = 60.0
+    assert [one.unit for one in standing_out(units)] == [ODD]
+
+
 def test_few_or_equal_visits_do_not_stand_out():
     units = SmallSurvey().units
     assert standing_out(units[:3]) == []

@@ -47,7 +47,7 @@ def report_survey(
                 page = write_object_alone(out, survey, number, beside=beside)
         else:
             write_whole(
-                survey, out, title=f"{repo}: {output}", beside=beside, n_objects=n_objects, quiet=quiet,
+                survey, out, title=f"{name_of(repo)}: {output}", beside=beside, n_objects=n_objects, quiet=quiet,
                 overwrite=overwrite,
                 steps=next_steps(repo, output),
             )  # fmt: skip
@@ -89,6 +89,12 @@ def next_steps(repo: Path, output: str) -> list[tuple[str, str]]:
         (f"diapipe export {repo}{chosen} --format csv --out tables", "objects, sources and light curves for others"),
         (f"diapipe inject {repo}", "sources of known truth, and then diapipe validate: how complete this is"),
     ]
+
+
+def name_of(repo: Path) -> str:
+    """What a repository is called: its folder, also where its file of configuration was given."""
+    place = repo.resolve()
+    return place.parent.name if place.is_file() else place.name
 
 
 def is_report(folder: Path) -> bool:

@@ -43,10 +43,11 @@ def validate(
     Writes validation.json and the tables completeness, accuracy, missed, noise and stars as parquet, into FOLDER or
     where --out says, and the grade beside what others published on the terminal.
     """
+    from diapipe.report.folder import is_repository
     from diapipe.report.validation_page import MISSED_HEADINGS, missed_rows
     from diapipe.steps.validate import listed
 
-    if _is_repository(place):
+    if is_repository(place):
         if truth is not None:
             raise click.UsageError("--truth cannot be used here: a survey is judged by what was put into its visits")
         found = validate_survey(
@@ -59,11 +60,6 @@ def validate(
     if verbose and not quiet:
         _show_causes(found)
         show_table("Bright changes that were missed", MISSED_HEADINGS, missed_rows(listed(found.missed)))
-
-
-def _is_repository(place: str) -> bool:
-    """Whether a word names a repository: a folder with a butler.yaml, that file, or an address."""
-    return (Path(place) / "butler.yaml").is_file() or place.endswith(".yaml") or "://" in place
 
 
 def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:

@@ -8,7 +8,7 @@ from astropy.table import Table
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.report.cutouts import DrawnCutouts
 from diapipe.report.rows import FLAG_WORDS, column, flag_words, kinds
-from diapipe.report.source_list import FlagColumn, ListColumn, NumberColumn, SourceList, WordColumn
+from diapipe.report.source_list import FlagColumn, ListColumn, Listing, NumberColumn, WordColumn
 
 _SKY = {"ra": "RA", "dec": "Dec"}
 _DETAILS = {
@@ -40,7 +40,7 @@ def worst_first(dia_sources: Table) -> IntArray:
     return np.lexsort((size, doubt)).astype(np.int64)
 
 
-def dia_source_list(dia_sources: Table, *, cutouts: DrawnCutouts | None, caption: str, flux_unit: str) -> SourceList:
+def dia_source_list(dia_sources: Table, *, cutouts: DrawnCutouts | None, caption: str, flux_unit: str) -> Listing:
     """The list of a table of DIA sources, in the order of its rows (take `worst_first` before).
 
     Parameters
@@ -54,7 +54,7 @@ def dia_source_list(dia_sources: Table, *, cutouts: DrawnCutouts | None, caption
     flux_unit
         Of its fluxes.
     """
-    return SourceList(
+    return Listing(
         caption=caption,
         order="the worst first",
         ids=[str(i) for i in dia_sources["diaSourceId"]],

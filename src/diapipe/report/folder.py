@@ -27,9 +27,10 @@ _COLUMNS = ("diaSourceId", "x", "y", "psfFlux", "psfFluxErr", "snr", "dp_bad")
 """What they take from the sources, at the least."""
 
 
-def is_repository(source: Path) -> bool:
-    """Whether a folder, or a file of configuration, is a Butler repository."""
-    return source.suffix in (".yaml", ".yml") or (source / "butler.yaml").is_file()
+def is_repository(source: str | Path) -> bool:
+    """Whether a word names a Butler repository: a folder with a butler.yaml, a file of configuration, or an address."""
+    place = Path(source)
+    return place.suffix in (".yaml", ".yml") or (place / "butler.yaml").is_file() or "://" in str(source)
 
 
 def content_of_folder(folder: Path) -> PageContent:

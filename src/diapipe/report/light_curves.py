@@ -13,19 +13,12 @@ from diapipe.catalogs.light_curve import LightCurve
 from diapipe.errors import InputError, WriteError
 from diapipe.io.atomic import replacing
 from diapipe.numerics.arrays import FloatArray
+from diapipe.report.symbols import MARKERS, colours, style_of_band
+from diapipe.report.time_axis import Seasons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLOURS = {"u": "#1600ea", "g": "#31a354", "r": "#b52626", "i": "#370201", "z": "#7b4fb0", "y": "#262626"}
-"""Of Rubin's bands, as its figures have them or near; other bands take the next of `OTHER_COLOURS`."""
-
-OTHER_COLOURS = ("#0c71ff", "#c2560a", "#008a8a", "#a8127a", "#6b7a00", "#5a5a5a")
-_MARGIN = 0.08
-"""Beside the epochs of a panel, of the time that all panels show."""
-SYMBOLS = {"u": "o", "g": "^", "r": "v", "i": "s", "z": "*", "y": "p"}
-OTHER_SYMBOLS = ("D", "P", "X", "h", "<", ">")
 
 
 def light_curve_figure(
@@ -68,15 +61,16 @@ def light_curve_figure(
     if in_magnitudes:
         curve = _as_magnitudes(curve)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    seasons = _seasons(curve.mjd, longest_gap_days)
+    seasons = Seasons.of(curve.mjd, longest_gap_days=longest_gap_days).parts
     widths = [end - start for start, end in seasons]
     panels = figure.subplots(1, len(seasons), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (start, end) in zip(panels, seasons, strict=True):
         if not in_magnitudes:
             axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
-        for index, band in enumerate(curve.bands):
-            colour, symbol = _style(band, index)
-            _draw_band(axes, curve.in_band(band), band, colour, symbol, zero_mjd=zero_mjd)
+        for band in curve.bands:
+            style, shape = style_of_band(band, curve.bands)
+            colour = colours()[style]
+            _draw_band(axes, curve.in_band(band), band, colour, MARKERS[shape], zero_mjd=zero_mjd)
             if expected and band in expected:
                 mjd, flux = expected[band]
                 axes.plot(mjd - zero_mjd, flux, color=colour, linewidth=1.0, alpha=0.7)
@@ -134,23 +128,9 @@ def _quantity(curve: LightCurve) -> str:
     return f"flux on the difference{less}" + (f" [{curve.flux_unit}]" if curve.flux_unit else "")
 
 
-def _seasons(mjd: FloatArray, longest_gap_days: float) -> list[tuple[float, float]]:
-    """First and last time of each panel, with a margin; one panel where there are no gaps."""
-    times = np.unique(mjd)
-    parts = np.split(times, np.flatnonzero(np.diff(times) > longest_gap_days) + 1)
-    margin = _MARGIN * max(sum(float(np.ptp(part)) for part in parts if len(part)), 1.0)
-    return [(float(part[0]) - margin, float(part[-1]) + margin) for part in parts if len(part)] or [(0.0, 1.0)]
-
-
 def _title(curve: LightCurve) -> str:
     """The object and where it is."""
     return f"DIA object {curve.dia_object_id}   RA {curve.ra:.5f}°  Dec {curve.dec:+.5f}°"
-
-
-def _style(band: str, index: int) -> tuple[str, str]:
-    """Colour and symbol of a band."""
-    other = index % len(OTHER_COLOURS)
-    return COLOURS.get(band, OTHER_COLOURS[other]), SYMBOLS.get(band, OTHER_SYMBOLS[other])
 
 
 def _draw_band(axes: Axes, curve: LightCurve, band: str, colour: str, symbol: str, *, zero_mjd: float) -> None:

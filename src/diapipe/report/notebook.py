@@ -75,7 +75,7 @@ def show(
         return SvgFigure(curve_svg(source))
     if not isinstance(source, str | Path):
         return PairView(content_of_result(source))
-    if is_repository(Path(source)):
+    if is_repository(source):
         from diapipe.tasks.survey_results import opened_survey
 
         stack = ExitStack()

@@ -145,7 +145,7 @@ type ListColumn = NumberColumn | WordColumn | FlagColumn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SourceList:
+class Listing:
     """What is listed, in the order in which it is first shown.
 
     Attributes
@@ -215,7 +215,7 @@ class SourceList:
         return " ".join(column.text(row) for column in self.columns if column.name in ("x", "y", "ra", "dec"))
 
 
-def write_source_list(folder: Path, name: str, source_list: SourceList) -> None:
+def write_source_list(folder: Path, name: str, source_list: Listing) -> None:
     """Write the data and the cut-outs of a list into the folder of a report, and the assets that its page needs.
 
     Raises
@@ -240,7 +240,7 @@ def write_assets(folder: Path, names: Sequence[str] = ASSETS) -> None:
         (folder / "assets" / file).write_text(asset(file), encoding="utf-8")
 
 
-def _plain(source_list: SourceList, sheets: dict[str, Any] | None) -> dict[str, Any]:
+def _plain(source_list: Listing, sheets: dict[str, Any] | None) -> dict[str, Any]:
     """The content of a data file."""
     return {
         "key": source_list.key,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 
 SHAPE_OF_BAND = {"u": "circle", "g": "up", "r": "down", "i": "square", "z": "star", "y": "diamond"}
 OTHER_SHAPES = ("diamond", "circle", "up", "square", "down", "star")
+MARKERS = {"circle": "o", "up": "^", "down": "v", "square": "s", "star": "*", "diamond": "D"}
+"""What matplotlib calls them."""
 N_OTHER_COLOURS = 6
 """Classes ``band-other0`` and on, of the style sheet."""
 
@@ -18,6 +23,13 @@ def style_of_band(band: str, bands: Sequence[str]) -> tuple[str, str]:
     others = [other for other in bands if other not in SHAPE_OF_BAND]
     number = others.index(band) % N_OTHER_COLOURS
     return f"band-other{number}", OTHER_SHAPES[number]
+
+
+@cache
+def colours() -> dict[str, str]:
+    """Colours on a light ground by class of a band, as the style sheet of the pages has them."""
+    sheet = files("diapipe.report").joinpath("assets", "page.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"svg \.(band-\w+) \{ --b: light-dark\((#\w+),", sheet))
 
 
 def path_of(shape: str, x: float, y: float, radius: float) -> str:

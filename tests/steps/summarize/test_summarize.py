@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from diapipe.images import Box, GaussianPsf, MaskedImage, MaskPlane
+from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, PhotoCalib
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.steps.summarize import check_noise, concerns, plain, star_residuals, summarize
 from diapipe.steps.summarize.psf_widths import half_maximum_width
+from diapipe.steps.summarize.tally import depth, limiting_flux
 from toy_difference import NOISE, SCIENCE_SIGMA, SHAPE, TEMPLATE_SIGMA, toy_parts
 
 
@@ -67,6 +68,18 @@ def test_the_depth_is_that_of_white_noise(rng):
     """Five sigma of a PSF flux in white noise: 5 σ √(4π) σ_psf."""
     summary = summarize(**toy_parts(rng))
     assert summary["depth"]["flux_5sigma"] == pytest.approx(5 * NOISE * np.sqrt(4 * np.pi) * SCIENCE_SIGMA, rel=1e-3)
+
+
+@pytest.mark.parametrize(("calib", "unit", "scale"), [(None, "adu", 1.0), (PhotoCalib(2.5), "nJy", 2.5)])
+def test_the_depth_is_in_the_unit_of_the_fluxes(rng, calib, unit, scale):
+    """In nJy where a count has a worth, with the AB magnitude of that."""
+    planes = white_noise(rng)
+    exposure = Exposure(name="e", masked_image=planes, photo_calib=calib, unit="adu")
+    found = depth(planes, psf_fwhm_px=4.0, exposure=exposure)
+    assert found["unit"] == unit
+    assert found["flux_5sigma"] == pytest.approx(scale * limiting_flux(planes, psf_fwhm_px=4.0))
+    if calib is not None:
+        assert found["magnitude_5sigma"] == pytest.approx(31.4 - 2.5 * np.log10(found["flux_5sigma"]), abs=1e-3)
 
 
 def test_white_noise_is_found_white(rng):

@@ -9,7 +9,7 @@ NUMBERS = {
     "half_complete": {"value": 5.0, "low": 4.9, "high": 5.1},
     "completeness": {"all": {"value": 0.93, "low": 0.92, "high": 0.94, "n": 100, "n_of": 93}},
     "artefacts_per_real": 3.0,
-    "bright": {"n": 50, "position_sigma_arcsec": 0.03},
+    "bright": {"n": 50, "position_sigma_arcsec": 0.03, "position_sigma_arcsec_err": 0.004},
     "hostless": {"n": 3},
     "hosted": {"n": 60, "pull_sigma": 1.1, "pull_sigma_err": 0.05},
     "brighter_21": {"n": 60, "bias": -0.01, "bias_err": 0.002, "scatter": 0.01, "scatter_by_noise": 0.008},
@@ -51,6 +51,8 @@ def test_intervals_come_along():
     )
     pulls = found["width of pulls on hosts", "Rubin DP1"]
     assert (pulls.low, pulls.high) == (pytest.approx(1.05), pytest.approx(1.15))
+    places = found["scatter of a coordinate above S/N 20", "Rubin DP1"]
+    assert (places.low, places.high) == (pytest.approx(0.026), pytest.approx(0.034))
 
 
 @pytest.mark.parametrize(("n", "is_met"), [(0, True), (9, True), (10, False)])

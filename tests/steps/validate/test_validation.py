@@ -123,7 +123,8 @@ def test_biases_and_pulls_are_those_put_in():
     bright = numbers["bright"]
     assert abs(bright["bias"] - 0.05) < 4 * bright["bias_err"]
     assert bright["dx_arcsec"] == pytest.approx(0.06, abs=4 * 1.2533 * 0.02 / np.sqrt(bright["n"]))
-    assert bright["position_sigma_arcsec"] == pytest.approx(0.02, rel=4 / np.sqrt(bright["n"]))
+    assert abs(bright["position_sigma_arcsec"] - 0.02) < 4 * bright["position_sigma_arcsec_err"]
+    assert bright["position_sigma_arcsec_err"] == pytest.approx(0.02 * 1.1664 / np.sqrt(2 * bright["n"]), rel=0.1)
     unbiased = validate([_judged(20000, pull_sigma=1.3)]).numbers
     for kind in ("hostless", "hosted"):
         assert abs(unbiased[kind]["pull_sigma"] - 1.3) < 4 * unbiased[kind]["pull_sigma_err"]

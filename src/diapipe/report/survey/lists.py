@@ -13,7 +13,7 @@ from diapipe.catalogs.survey_units import unit_of
 from diapipe.numerics.arrays import FloatArray
 from diapipe.report.cutouts import DrawnCutouts
 from diapipe.report.rows import column
-from diapipe.report.source_list import ListColumn, NumberColumn, SourceList, WordColumn
+from diapipe.report.source_list import ListColumn, Listing, NumberColumn, WordColumn
 from diapipe.report.survey.content import Beside
 from diapipe.report.survey.objects import SurveyObjects
 from diapipe.report.survey.places import UP, Places, curve_file, object_page
@@ -42,7 +42,7 @@ _DETAILS_OF_UNITS = (
 )
 
 
-def visit_list(units: Table, places: Places) -> SourceList:
+def visit_list(units: Table, places: Places) -> Listing:
     """Every detector of every visit; those without a difference say why."""
     listed = [unit_of(row) for row in units]
     has_page = np.asarray(units["outcome"]) == "done"
@@ -57,7 +57,7 @@ def visit_list(units: Table, places: Places) -> SourceList:
         *(_number(units, *entry, is_detail=True) for entry in _DETAILS_OF_UNITS),
         WordColumn(name="reason", label="why not", values=_words(units, "reason"), is_filter=False, is_detail=True),
     ]  # fmt: skip
-    return SourceList(
+    return Listing(
         caption="Detectors of visits",
         what="detectors of visits",
         order="in order of time",
@@ -69,7 +69,7 @@ def visit_list(units: Table, places: Places) -> SourceList:
     )
 
 
-def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, with_curve: int) -> SourceList:
+def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, with_curve: int) -> Listing:
     """All objects, the most significant first; the first ``with_page`` have pages, ``with_curve`` a picture."""
     ids = objects.ids
     columns: list[ListColumn] = [
@@ -94,7 +94,7 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
         NumberColumn(name="ra", label="RA", unit="°", values=objects.positions[:, 0], decimals=5),
         NumberColumn(name="dec", label="Dec", unit="°", values=objects.positions[:, 1], decimals=5),
     ]  # fmt: skip
-    return SourceList(
+    return Listing(
         caption="Objects",
         what="objects",
         order="the most significant first",
@@ -108,7 +108,7 @@ def object_list_of(objects: SurveyObjects, beside: Beside, *, with_page: int, wi
 
 def epoch_list(
     epochs: Table, detections: Mapping[int, int], cutouts: DrawnCutouts | None, pages: Sequence[str]
-) -> SourceList:
+) -> Listing:
     """Forced fluxes of one object, in order of time.
 
     Parameters
@@ -130,7 +130,7 @@ def epoch_list(
     was_found = [
         "flagged" if bad else "detected" if v in detections else "forced" for v, bad in zip(visit, flagged, strict=True)
     ]
-    return SourceList(
+    return Listing(
         caption="Forced fluxes, epoch by epoch",
         what="epochs",
         order="in order of time",
@@ -162,7 +162,7 @@ def _to_source(page: str, dia_source_id: int) -> str:
     return UP + page + (f"#{Path(page).stem}/{dia_source_id}" if dia_source_id else "")
 
 
-def with_objects(source_list: SourceList, object_ids: Sequence[int], known: Callable[[int], bool]) -> SourceList:
+def with_objects(source_list: Listing, object_ids: Sequence[int], known: Callable[[int], bool]) -> Listing:
     """A list of sources with the object of each, which leads to its page where ``known`` says that it has one."""
     values = [str(number) if number else "" for number in object_ids]
     addresses = [UP + object_page(number) if number and known(number) else "" for number in object_ids]

@@ -45,6 +45,8 @@ class Trend:
         Which way it is worse: 1 where more is worse, -1 where less is, 0 for either.
     by_band
         Whether bands are compared each with itself.
+    can_stand_out
+        Whether a unit is named for it.
     """
 
     column: str
@@ -54,6 +56,7 @@ class Trend:
     wanted: float | None = None
     worse: int = 1
     by_band: bool = True
+    can_stand_out: bool = True
 
 
 TRENDS = (
@@ -80,7 +83,10 @@ TRENDS = (
     Trend(column="differenceMagLim", name="depth of the difference", unit="mag", worse=-1, note="5σ for a star"),
     Trend(column="templateMagLim", name="depth of the template", unit="mag", worse=-1, note="5σ for a star"),
     Trend(column="zeroPoint", name="zero point", unit="mag", worse=-1, note="AB magnitude of one count"),
-    Trend(column="seconds", name="CPU time", unit="s", by_band=False, note="characterize and imageDifference"),
+    Trend(
+        column="seconds", name="CPU time", unit="s", by_band=False, can_stand_out=False,
+        note="characterize and imageDifference; of the first, functions may have been compiled meanwhile",
+    ),
 )  # fmt: skip
 
 
@@ -148,7 +154,7 @@ def standing_out(units: Table, trends: Sequence[Trend] = TRENDS) -> list[StandsO
     """Units that are unlike the others of their band, each for what is oddest about it, the oddest first."""
     oddest: dict[Unit, StandsOut] = {}
     bands = np.asarray(units["band"]).astype(np.str_)
-    for trend in trends:
+    for trend in filter(lambda one: one.can_stand_out, trends):
         values = column(units, trend.column)
         for band in np.unique(bands) if trend.by_band else (None,):
             own = np.flatnonzero(np.isfinite(values) & ((bands == band) if band is not None else True))

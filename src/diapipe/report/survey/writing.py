@@ -17,7 +17,7 @@ from diapipe.report.cutouts import cutout_side, draw_cutouts
 from diapipe.report.dia_source_list import LISTED
 from diapipe.report.page import environment
 from diapipe.report.rows import column
-from diapipe.report.source_list import ASSETS, SourceList, write_assets, write_source_list
+from diapipe.report.source_list import ASSETS, Listing, write_assets, write_source_list
 from diapipe.report.survey.content import Beside, Survey, content_of_unit
 from diapipe.report.survey.index_page import render_index
 from diapipe.report.survey.lists import object_list_of, visit_list
@@ -218,7 +218,7 @@ class _Writer:
             told += f" The first {self.n_pages} have pages; diapipe report --object ID makes that of any other."
         return told
 
-    def _write_list(self, file: str, name: str, title: str, listed: SourceList, sentence: str) -> None:
+    def _write_list(self, file: str, name: str, title: str, listed: Listing, sentence: str) -> None:
         """A page that is one list."""
         write_source_list(self.folder, name, listed)
         template = environment().get_template("survey/list.html.jinja")

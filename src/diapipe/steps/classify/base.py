@@ -27,6 +27,9 @@ class AbstractClassifier(Limited, ABC):
     def version(self) -> str:
         """Names the model: equal versions give equal scores."""
 
+    def check(self) -> None:
+        """Raise at once what `classify` would raise after everything was measured; nothing here."""
+
     @abstractmethod
     def classify(self, triplets: Triplets) -> FloatArray:
         """Probability that each source is a change of the sky: 0 to 1, NaN where it cannot be told; shape (n,)."""

@@ -32,12 +32,20 @@ class BoostedTrees(AbstractClassifier):
     @property
     def model(self) -> Model:
         """The model, read once."""
-        return read_model(Path(self.model_file) if self.model_file else PACKAGED)
+        return read_model(self._path)
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.model_file) if self.model_file else PACKAGED
 
     @property
     def version(self) -> str:
         """That of the model."""
         return self.model.version
+
+    def check(self) -> None:
+        """Raise ReadError if there is no such model."""
+        read_model(self._path)
 
     def classify(self, triplets: Triplets) -> FloatArray:
         """Probability that each source is real."""

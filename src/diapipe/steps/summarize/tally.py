@@ -128,12 +128,13 @@ def candidate_counts(candidates: CandidatesLike) -> dict[str, Any]:
 
 
 def depth(difference: MaskedImage, *, psf_fwhm_px: float | None, exposure: Exposure) -> dict[str, Any]:
-    """Flux of a point source of five sigma at the median noise, in the unit of the pixels, and its magnitude."""
-    flux = limiting_flux(difference, psf_fwhm_px=psf_fwhm_px)
+    """Flux of a point source of five sigma at the median noise, in the unit of the sources, and its magnitude."""
+    flux, scale = limiting_flux(difference, psf_fwhm_px=psf_fwhm_px), nanojansky_per_unit(exposure)
+    unit = exposure.unit if scale is None else "nJy"
     if flux is None:
-        return {"flux_5sigma": None, "magnitude_5sigma": None, "unit": exposure.unit}
+        return {"flux_5sigma": None, "magnitude_5sigma": None, "unit": unit}
     magnitude, kind = magnitudes(np.array([flux]), exposure)
-    return {"flux_5sigma": flux, "magnitude_5sigma": magnitude[0], "magnitude": kind, "unit": exposure.unit}
+    return {"flux_5sigma": flux * (scale or 1.0), "magnitude_5sigma": magnitude[0], "magnitude": kind, "unit": unit}
 
 
 def limiting_flux(pixels: MaskedImage, *, psf_fwhm_px: float | None) -> float | None:

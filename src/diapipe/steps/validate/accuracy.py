@@ -39,6 +39,7 @@ _ACCURACY = (
     "dx_arcsec",
     "dy_arcsec",
     "position_sigma_arcsec",
+    "position_sigma_arcsec_err",
 )
 
 
@@ -90,6 +91,7 @@ def _accuracy(rows: Table) -> dict[str, float]:
     dx, dy = (np.asarray(rows[name] * rows["pixel_scale"], dtype=np.float64) for name in ("dx", "dy"))
     scatter, spread = robust_sigma(relative), robust_sigma(pull)
     root = np.sqrt(n)
+    position_sigma = float(np.hypot(robust_sigma(dx), robust_sigma(dy)) / np.sqrt(2.0))
     return {
         "n": n,
         "bias": float(np.median(relative)),
@@ -102,7 +104,8 @@ def _accuracy(rows: Table) -> dict[str, float]:
         "pull_sigma_err": _SIGMA_ERROR * spread / root,
         "dx_arcsec": float(np.median(dx)),
         "dy_arcsec": float(np.median(dy)),
-        "position_sigma_arcsec": float(np.hypot(robust_sigma(dx), robust_sigma(dy)) / np.sqrt(2.0)),
+        "position_sigma_arcsec": position_sigma,
+        "position_sigma_arcsec_err": _SIGMA_ERROR * position_sigma / np.sqrt(2.0 * n),
     }
 
 

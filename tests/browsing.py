@@ -28,6 +28,11 @@ CONTRASTS = """() => {
 }"""
 """What stands out too little from its ground, with the ratio: level AA of WCAG 2.2 (1.4.3) asks 4.5 to 1 of text."""
 
+SIDEWAYS = """() => [...document.querySelectorAll("main, main *")]
+  .filter(element => element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX === "auto")
+  .map(element => [element.outerHTML.slice(0, 90), element.scrollWidth, element.clientWidth])"""
+"""What a reader would have to scroll sideways, with its width and that of its place."""
+
 
 class Visit:
     """A page that is open, and all that it asked for or complained of."""

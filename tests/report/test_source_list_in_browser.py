@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from astropy.table import Table
-from tests.browsing import CONTRASTS, Visit
+from tests.browsing import CONTRASTS, SIDEWAYS, Visit
 
 from diapipe.report import PageContent
 from diapipe.report.page import environment
@@ -418,6 +418,13 @@ def test_a_long_headline_flows_round_the_choice_of_colours(small, visit, width):
         && line.bottom > button.top && line.top < button.bottom).length;
     }"""
     assert opened.page.evaluate(hidden) == 0
+
+
+@pytest.mark.parametrize("width", [1100, 1200, 1300, 1450, 1740])
+def test_the_table_fits_the_window_of_a_laptop(small, visit, width):
+    opened = visit(small[0])
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    assert opened.page.evaluate(SIDEWAYS) == []
 
 
 def test_a_narrow_screen_scrolls_only_down(small, visit):

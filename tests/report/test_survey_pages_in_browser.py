@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.browsing import CONTRASTS
+from tests.browsing import CONTRASTS, SIDEWAYS
 from tests.small_survey import ODD, PLACES, VISITS, SmallSurvey
 
 from diapipe.report.survey.content import Beside
@@ -46,6 +46,15 @@ def test_a_narrow_screen_scrolls_only_down(report, visit, kind):
     opened = visit(report / KINDS[kind])
     opened.page.set_viewport_size({"width": 390, "height": 800})
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1100, 1200, 1300, 1450, 1740])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_fit_the_window_of_a_laptop(report, visit, kind, width):
+    """Words wrap and columns move together."""
+    opened = visit(report / KINDS[kind])
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    assert opened.page.evaluate(SIDEWAYS) == []
 
 
 def test_one_walks_from_the_survey_to_an_object_to_a_visit_and_back(report, visit):

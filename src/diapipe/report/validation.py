@@ -51,7 +51,7 @@ def validation_sentence(numbers: Numbers) -> str:
         f"{found['n_of']} were found ({percent(found['value'])}; by the numbers alone {percent(found['low'])} to "
         f"{percent(found['high'])})."
     )
-    told = "" if half is None else f"Half are found at S/N {number(half)}."
+    told = "" if half is None else f"Half of the points are found at S/N {number(half)}."
     return " ".join(filter(None, (sentence, told, _score_sentence(numbers.get("with_score")))))
 
 

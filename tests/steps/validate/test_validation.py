@@ -131,6 +131,25 @@ def test_biases_and_pulls_are_those_put_in():
         assert abs(unbiased[kind]["pull_mean"]) < 4 * unbiased[kind]["pull_mean_err"] + 0.02
 
 
+def test_trails_do_not_count_for_half_of_the_points():
+    """Their S/N is that of all their light, of which a filter for points sees a part."""
+    points, trails = _judged(20000), _judged(5000, seed=2, half=8.0)
+    trails.truth["kind"] = "trailed"
+    alone, both = validate([points]).numbers, validate([points, trails]).numbers
+    for name in ("half_complete", "half_complete_mag"):
+        assert both[name] == pytest.approx(alone[name])
+    assert both["completeness"]["all"]["n"] > alone["completeness"]["all"]["n"]
+
+
+def test_a_star_that_varies_is_not_without_a_host():
+    """What the match leaves of the star is in its pull, as of a host."""
+    sky, stars = _judged(5000), _judged(5000, seed=2, pull_sigma=3.0)
+    stars.truth["kind"] = "variable"
+    numbers = validate([sky, stars]).numbers
+    assert numbers["hostless"] == validate([sky]).numbers["hostless"]
+    assert abs(numbers["variable"]["pull_sigma"] - 3.0) < 4 * numbers["variable"]["pull_sigma_err"]
+
+
 def test_accuracy_is_told_by_bins():
     """Every found point is in one bin of S/N and in one of static light; errors are those of medians."""
     found = validate([_judged()])

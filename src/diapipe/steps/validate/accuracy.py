@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from diapipe.catalogs.injections import HOSTED, TRAILED
+from diapipe.catalogs.injections import HOSTED, TRAILED, VARIABLE
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.stats import robust_sigma
 from diapipe.steps.validate.bins import BRIGHT_SNR, GOOD_SNR, bins_of, number
@@ -47,14 +47,15 @@ def accuracy_numbers(truth: Table, snr: FloatArray, mag: FloatArray | None) -> d
     """Positions and fluxes of bright points, pulls of all above the S/N that counts."""
     points = _found_points(truth)
     bright, counted = points & (snr > BRIGHT_SNR), points & (snr > GOOD_SNR)
-    hosted = np.asarray(truth["kind"]) == HOSTED
+    hosted, variable = (np.asarray(truth["kind"]) == kind for kind in (HOSTED, VARIABLE))
     found = {"bright": _known(_accuracy(truth[bright]))}
     if mag is not None:
         found[f"brighter_{BRIGHT_MAG:g}"] = _known(_accuracy(truth[points & (mag < BRIGHT_MAG)]))
     return found | {
         "flux_scale": _known(_flux_scale(truth[points & (snr > SCALE_SNR)])),
-        "hostless": _known(_accuracy(truth[counted & ~hosted])),
+        "hostless": _known(_accuracy(truth[counted & ~hosted & ~variable])),
         "hosted": _known(_accuracy(truth[counted & hosted])),
+        "variable": _known(_accuracy(truth[counted & variable])),
     }
 
 

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from diapipe.catalogs.injections import TRAILED
 from diapipe.numerics.arrays import BoolArray, FloatArray
 from diapipe.numerics.proportions import Rise, Share, binned_shares, fit_rise, share
 from diapipe.steps.validate.bins import GOOD_SNR, bins_of, number
 
 
 def completeness_numbers(truth: Table, snr: FloatArray, mag: FloatArray | None, found: BoolArray) -> dict[str, Any]:
-    """Shares above the S/N that counts, and where half is found."""
-    above = snr > GOOD_SNR
-    shares = shares_by_kind(truth, above, found)
-    numbers: dict[str, Any] = {"completeness": shares, "half_complete": _rise(fit_rise(np.log(snr), found), np.exp)}
+    """Shares above the S/N that counts, and where half of the points is found: of trails a PSF sees less than all."""
+    above, points = snr > GOOD_SNR, np.asarray(truth["kind"]) != TRAILED
+    shares, half = shares_by_kind(truth, above, found), fit_rise(np.log(snr[points]), found[points])
+    numbers: dict[str, Any] = {"completeness": shares, "half_complete": _rise(half, np.exp)}
     if mag is not None:
-        numbers["half_complete_mag"] = _rise(fit_rise(-mag, found), np.negative)
+        numbers["half_complete_mag"] = _rise(fit_rise(-mag[points], found[points]), np.negative)
     return numbers
 
 

@@ -32,11 +32,12 @@ class Validation:
     ----------
     numbers
         Plain values for JSON: ``completeness`` above `GOOD_SNR` of all and by kind, ``half_complete`` and
-        ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50%), ``purity``, ``n_unexplained`` and
+        ``half_complete_mag`` (S/N and, where calibrated, magnitude of 50% of points), ``purity``, ``n_unexplained`` and
         ``unexplained_per_deg2`` by cause, ``missed_bright`` by cause, ``noise`` and ``stars`` (None where nobody
         looked), ``expected_noise`` (sources by noise alone),
-        biases, scatters and pulls of ``bright``, ``hostless`` and ``hosted`` points, and ``flux_scale``, by what part
-        fluxes are too large; where sources have a reliability, ``with_score`` (`by_score.score_numbers`). Shares are
+        biases, scatters and pulls of ``bright``, ``hostless`` and ``hosted`` points and of ``variable`` stars, and
+        ``flux_scale``, by what part fluxes are too large; where sources have a reliability, ``with_score``
+        (`by_score.score_numbers`). Shares are
         ``value``, ``low``, ``high``, ``n_of``, ``n``; None is what the data do not tell.
     completeness
         A row for each kind (and ``all``) and bin: ``by`` (snr or mag), ``kind``, ``from``, ``to``, ``n``, ``n_found``,

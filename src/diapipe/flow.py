@@ -149,9 +149,7 @@ def difference_pair(
         If the classifier's model cannot be read.
     """
     recipe = recipe or Recipe()
-    if recipe.classifier is not None:
-        recipe.classifier.check()
-    _require_one_band(science, *([template] if isinstance(template, Exposure) else template))
+    _refuse_at_once(science, [template] if isinstance(template, Exposure) else template, recipe)
     n = recipe.n_threads
     stage = _Stopwatch(progress)
     with stage("characterize science"):
@@ -316,8 +314,13 @@ def _in_unit(exposure: Exposure, recipe: Recipe) -> Exposure:
     return calibrated(exposure) if recipe.pixel_unit == "nJy" else exposure
 
 
-def _require_one_band(science: Exposure, *templates: Exposure) -> None:
-    """Refuse a template of another band, where both are told by one letter: words for filters are not all alike."""
+def _refuse_at_once(science: Exposure, templates: Sequence[Exposure], recipe: Recipe) -> None:
+    """Refuse what would end badly after all the work: a classifier without its model, a template of another band.
+
+    Bands are compared where both are told by one letter: words for filters are not all alike.
+    """
+    if recipe.classifier is not None:
+        recipe.classifier.check()
     for template in templates:
         bands = [exposure.info.band.strip() for exposure in (science, template)]
         if all(len(band) == 1 for band in bands) and bands[0].casefold() != bands[1].casefold():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 from astropy.table import Table
 from benchmarks.toy_survey import ToySurvey
 from lsst.daf.butler import Butler
+from pipetask_runs import pipetask
 from tests.same_objects import assert_same
 from toy_runs import N_DETECTORS, N_VISITS, PIPELINE, STEPS, counts, ended, run, values
 
@@ -34,15 +32,6 @@ PRODUCTS = (
     *("visit_image", "single_visit_star", "photometric_scale", "visit_summary"),
     *("template_visits", "template_warp", "template_coadd", "difference_image", "dia_source"),
 )
-
-
-def pipetask(repo: Path, *options: str) -> None:
-    """`pipetask run -j 2`, its processes forked from one that has imported everything."""
-    words = ["run", "-b", str(repo), "-j", "2", "--start-method", "forkserver", "--register-dataset-types", *options]
-    module = [sys.executable, "-m", "diapipe.tasks.running.pipetask"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([*module, *words], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def assert_identical(one: object, other: object, where: str) -> None:

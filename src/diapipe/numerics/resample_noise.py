@@ -6,6 +6,7 @@ import numpy as np
 
 from diapipe.numerics.arrays import FloatArray
 from diapipe.numerics.interpolant import Interpolant
+from diapipe.numerics.jit import jit
 
 
 def resampled_noise_correlation(
@@ -86,11 +87,20 @@ def _weight_correlations(position: FloatArray, shift: FloatArray, interpolant: I
     """Σ_i w_i(p) w_(i + lag)(p + shift) for each position, shift and lag; shape (n, n_shifts, 2 max_lag + 1)."""
     first, here = interpolant.weights(position)
     first_moved, there = interpolant.weights(position[:, None] + shift)
-    n = interpolant.n_taps
-    tap = np.arange(n)
     result = np.empty((len(position), len(shift), 2 * max_lag + 1))
-    for k, lag in enumerate(range(-max_lag, max_lag + 1)):
-        partner = (first[:, None] + lag - first_moved).astype(np.intp)[..., None] + tap
-        weight = np.take_along_axis(there, np.clip(partner, 0, n - 1), axis=2)
-        result[..., k] = np.einsum("si,sdi->sd", here, np.where((partner >= 0) & (partner < n), weight, 0.0))
+    _correlate(first[:, None] - first_moved, here, there, result)
     return result
+
+
+@jit
+def _correlate(ahead: FloatArray, here: FloatArray, there: FloatArray, result: FloatArray) -> None:
+    """Σ_i here_i there_(i + ahead + lag) for each position and shift, lags from -max_lag to max_lag."""
+    n, max_lag = here.shape[1], result.shape[2] // 2
+    for s in range(len(here)):
+        for d in range(there.shape[1]):
+            for k in range(result.shape[2]):
+                off = int(ahead[s, d]) + k - max_lag
+                total = 0.0
+                for i in range(max(0, -off), min(n, n - off)):
+                    total += here[s, i] * there[s, d, i + off]
+                result[s, d, k] = total

@@ -90,3 +90,13 @@ finally:
     looked.set()
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_what_every_run_imports_is_what_it_needs():
+    """Each of these takes from a third of a second to one and a half, in every process that begins."""
+    slow = ("scipy.signal", "scipy.stats", "scipy.interpolate", "scipy.optimize", "pandas", "matplotlib")
+    words = (
+        f"import sys, diapipe.tasks.running.preload; sys.exit(str([m for m in {slow} if m in sys.modules] or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

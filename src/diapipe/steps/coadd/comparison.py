@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import label, maximum_filter, uniform_filter
-from scipy.signal import correlate
 
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
 from diapipe.numerics.common_psf import Smoothing, smoothed, smoothing_to
+from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.stats import robust_sigma, thinned
 from diapipe.steps.coadd.base import Block, ByteArray
 
@@ -117,10 +117,12 @@ def psf_leaps(psfs: Sequence[FloatArray | None]) -> list[float]:
     side = max(len(psf) for psf in known)
     mean = np.mean([np.pad(psf, (side - len(psf)) // 2) for psf in known], axis=0)
     norm = float((mean**2).sum())
+    middle = slice((side - 1) // 2, (side - 1) // 2 + side)
 
     def leap(psf: FloatArray) -> float:
         off = np.pad(psf, (side - len(psf)) // 2) - mean
-        return float(np.abs(correlate(off, mean, mode="same", method="fft")).max()) / norm
+        correlation = convolved_in_full(off, mean[::-1, ::-1])[middle, middle]
+        return float(np.abs(correlation).max()) / norm
 
     return [0.0 if psf is None else leap(psf) for psf in psfs]
 

@@ -209,7 +209,7 @@ class SurveyResults:
         """Columns of the tables of a type in a RUN, which one configuration made."""
         key = ref.datasetType.name, str(ref.run)
         if key not in self._columns_of:
-            self._columns_of[key] = tuple(self._butler.get(ref.makeComponentRef("columns")))
+            self._columns_of[key] = self._butler.get(ref).colnames  # asked for alone they would come by way of pandas
         return self._columns_of[key]
 
     def _get(self, name: str, unit: Unit) -> Any:

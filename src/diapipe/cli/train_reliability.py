@@ -20,7 +20,7 @@ _HELD_OUT = 1
 @click.command("train-reliability", short_help="Learn from simulated fields how far sources are to be believed.")
 @click.option("--out", type=FILE, required=True, help="File for the model (.npz); numbers go into a .json beside it.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the fields.")
-@click.option("--fields", type=click.IntRange(min=5), default=160, show_default=True, help="Fields to learn from.")
+@click.option("--fields", type=click.IntRange(min=5), default=240, show_default=True, help="Fields to learn from.")
 @click.option("--held-out", type=click.IntRange(min=1), default=60, show_default=True, help="Fields to judge by.")
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="That make fields.")
 @talk
@@ -45,6 +45,7 @@ def train_reliability(
             samples_of_fields(
                 one,
                 n,
+                with_crops=what == "learn",
                 n_processes=processes,
                 progress=lambda k, n=n, what=what: progress(f"{what}: {k} of {n} fields"),  # type: ignore[misc]
             )

@@ -45,8 +45,8 @@ class Examples:
 
 def examples_of(seed: int, index: int) -> Examples | None:
     """Sources of the field of a seed and number; None where no difference could be made of it."""
-    field = random_field(np.random.default_rng([seed, index]))
     try:
+        field = random_field(np.random.default_rng([seed, index]))
         result = difference_pair(field.science, field.template, recipe=field.recipe)
     except DiapipeError:
         return None
@@ -69,15 +69,22 @@ def labelled(field: Field, result: DifferenceResult) -> Examples | None:
 
 def _truth(field: Field, result: DifferenceResult) -> Table:
     """All that changed: what was simulated and what was added."""
-    changes = Table(field.pair.transients, copy=True)
-    point = np.where(np.asarray(changes["on_host"]), HOSTED, HOSTLESS)
-    changes["kind"] = np.where(np.asarray(changes["kind"]) == VARIABLE, VARIABLE, point)
-    simulated = seen_on(result.difference, truth_table(changes, result.difference, name="the truth"))
-    simulated["trail_length"] = np.zeros(len(simulated))
-    parts = [simulated] if result.validation is None else [simulated, result.validation.truth]
+    assert result.validation is not None  # sources are added to every field
+    parts = [result.validation.truth]
+    parts += [] if field.changes is None else [_simulated(field.changes, result)]
     columns = ["x", "y", "kind", "snr_true", "is_usable", "trail_length"]
     plain = [Table({name: np.asarray(part[name]) for name in columns}) for part in parts]
     return vstack(plain, metadata_conflicts="silent")
+
+
+def _simulated(changes: Table, result: DifferenceResult) -> Table:
+    """What was simulated to change, as it is seen."""
+    changes = Table(changes, copy=True)
+    point = np.where(np.asarray(changes["on_host"]), HOSTED, HOSTLESS)
+    changes["kind"] = np.where(np.asarray(changes["kind"]) == VARIABLE, VARIABLE, point)
+    seen = seen_on(result.difference, truth_table(changes, result.difference, name="the truth"))
+    seen["trail_length"] = np.zeros(len(seen))
+    return seen
 
 
 def _matched(sources: Table, truth: Table, *, fwhm: float) -> tuple[IntArray, NDArray[np.str_]]:

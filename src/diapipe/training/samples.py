@@ -11,11 +11,15 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.typing import NDArray
 
+from diapipe.images.triplets import Triplets
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.classify import feature_columns
+from diapipe.training.crops import cropped
 from diapipe.training.examples import REAL, UNSURE, Examples, examples_of
 
 _CHUNK = 64
+_CROPS = 1
+"""Of the seed: what is drawn for cut-outs has nothing to do with what was drawn for the field."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +68,20 @@ class Samples:
         return cls(parts[0].names, *(np.concatenate(column) for column in columns))
 
 
-def samples_of(examples: Examples, *, field: int) -> Samples:
-    """The sources of a field that can be judged and whose truth is clear."""
-    triplets, sources = examples.triplets, examples.sources
+def samples_of(examples: Examples, *, field: int, rng: np.random.Generator | None = None) -> Samples:
+    """The sources of a field that can be judged and whose truth is clear.
+
+    With a generator all of them come again, seen on smaller cut-outs: those of other programs do not reach as far.
+    """
+    whole = _judged(examples, examples.triplets, field)
+    if rng is None:
+        return whole
+    return Samples.joined([whole, _judged(examples, cropped(examples.triplets, rng=rng), field)])
+
+
+def _judged(examples: Examples, triplets: Triplets, field: int) -> Samples:
+    """The sources of a field as cut-outs show them."""
+    sources = examples.sources
     parts = [feature_columns(triplets[first : first + _CHUNK]) for first in range(0, len(triplets), _CHUNK)]
     names = tuple(parts[0])
     table = np.stack([np.concatenate([part[name] for part in parts]) for name in names], axis=1)
@@ -84,7 +99,12 @@ def samples_of(examples: Examples, *, field: int) -> Samples:
 
 
 def samples_of_fields(
-    seed: int, n_fields: int, *, n_processes: int = 1, progress: Callable[[int], None] = lambda n: None
+    seed: int,
+    n_fields: int,
+    *,
+    with_crops: bool = False,
+    n_processes: int = 1,
+    progress: Callable[[int], None] = lambda n: None,
 ) -> Samples:
     """Samples of fields drawn at random, the same for the same seed, however many processes make them.
 
@@ -92,12 +112,14 @@ def samples_of_fields(
     ----------
     seed, n_fields
         Of the fields. Those of which no difference could be made have no samples.
+    with_crops
+        Whether each source comes twice: on its cut-outs, and on smaller ones.
     n_processes
         Processes to use.
     progress
         Called with the number of fields that are done.
     """
-    work = partial(_field, seed)
+    work = partial(_field, seed, with_crops)
     if n_processes <= 1:
         return _collected(map(work, range(n_fields)), progress)
     with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
@@ -113,7 +135,8 @@ def _collected(parts: Iterable[Samples | None], progress: Callable[[int], None])
     return Samples.joined(kept)
 
 
-def _field(seed: int, index: int) -> Samples | None:
+def _field(seed: int, with_crops: bool, index: int) -> Samples | None:
     """Those of one field."""
     examples = examples_of(seed, index)
-    return None if examples is None else samples_of(examples, field=index)
+    rng = np.random.default_rng([seed, index, _CROPS]) if with_crops else None
+    return None if examples is None else samples_of(examples, field=index, rng=rng)

@@ -7,6 +7,7 @@ import numpy as np
 from diapipe.images.triplets import Triplets
 from diapipe.numerics.arrays import FloatArray
 from diapipe.steps.classify.light_features import light_features
+from diapipe.steps.classify.line_features import line_features
 from diapipe.steps.classify.point_features import point_features
 from diapipe.steps.classify.seen import seen_on
 from diapipe.steps.classify.surrounding_features import surrounding_features
@@ -17,6 +18,7 @@ def feature_columns(triplets: Triplets) -> dict[str, FloatArray]:
     seen = seen_on(triplets)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         columns = point_features(seen) | light_features(seen) | surrounding_features(seen, triplets.mask)
+        columns |= line_features(seen)
     told = seen.is_told
     return {name: np.where(told, np.nan_to_num(values), np.nan) for name, values in columns.items()}
 

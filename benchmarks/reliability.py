@@ -39,26 +39,36 @@ type Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Scores and absolute S/N of some sources, and what another judge doubts: dp_bad, of alerts Rubin's own score."""
+    """Scores of some sources, and what another judge doubts: dp_bad, of alerts Rubin's own score."""
 
     score: Array
-    snr: Array
     is_doubted: NDArray[np.bool_]
 
 
-def rubin(classifier: BoostedTrees) -> Scored:
+@dataclass(frozen=True, eq=False)
+class Alerts(Scored):
+    """With what the catalogue knows: that one is the dipole of a star or a cosmic ray, or is a known asteroid."""
+
+    is_flagged: NDArray[np.bool_]
+    is_asteroid: NDArray[np.bool_]
+
+
+def rubin(classifier: BoostedTrees) -> Alerts:
     """Detections of the alerts, each scored on its own cut-outs."""
     with tempfile.TemporaryDirectory() as folder:
         scores = [_alert(cutout, Path(folder), classifier) for cutout in cutouts()]
-    snr, theirs = np.array([(abs(cutout.row["snr"]), cutout.row["reliability"]) for cutout in cutouts()]).T
-    return Scored(np.array(scores), snr, theirs < DOUBTED)
+    rows = [cutout.row for cutout in cutouts()]
+    return Alerts(
+        np.array(scores),
+        np.array([row["reliability"] < DOUBTED for row in rows]),
+        np.array([row["isDipole"] or row["pixelFlags_cr"] for row in rows]),
+        np.array([row["ssObjectId"] != 0 for row in rows]),
+    )
 
 
 def _alert(cutout: Cutout, folder: Path, classifier: BoostedTrees) -> float:
-    """The score of an alert; its template is not matched to the science image, only on its pixels."""
-    science, template, exposure = (
-        diapipe.read_exposure(written(cutout, kind, folder)) for kind in ("science", "template", "difference")
-    )
+    """The score of an alert. Its template is that before the match: what was subtracted is science less difference."""
+    science, exposure = (diapipe.read_exposure(written(cutout, kind, folder)) for kind in ("science", "difference"))
     identity = np.zeros((1, 3, 3))
     identity[0, 1, 1] = 1.0
     difference = Difference(
@@ -66,7 +76,6 @@ def _alert(cutout: Cutout, folder: Path, classifier: BoostedTrees) -> float:
         kernel=SpatialKernel.constant(identity[0], exposure.box),
         background=ChebyshevField.constant(0.0, exposure.box),
         convolved="template",
-        matched_template=template.masked_image,
     )
     x, y = exposure.wcs.all_world2pix(cutout.row["ra"], cutout.row["dec"], 0)
     place = Table({"x": [float(x)], "y": [float(y)]})
@@ -101,10 +110,8 @@ def moa(every: int, classifier: BoostedTrees) -> tuple[Scored, Scored]:
 
 def _scored(tables: list[Table]) -> Scored:
     """The rows of several tables."""
-    columns = [
-        np.concatenate([np.asarray(table[name]) for table in tables]) for name in ("reliability", "snr", "dp_bad")
-    ]
-    return Scored(columns[0].astype(float), np.abs(columns[1]), columns[2].astype(bool))
+    score, bad = (np.concatenate([np.asarray(table[name]) for table in tables]) for name in ("reliability", "dp_bad"))
+    return Scored(score.astype(float), bad.astype(bool))
 
 
 def area(real: Array, false: Array) -> float:
@@ -134,8 +141,11 @@ def main() -> None:
         _line("Rubin's alerts", alerts) + _line("left by bright stars", left) + _line("variable", variable)
     )
     believed, passed = alerts.score[~alerts.is_doubted], left.score[~left.is_doubted]
+    unflagged = alerts.score[~alerts.is_flagged]
     areas = {
         "all alerts": area(alerts.score, left.score),
+        f"the {len(unflagged)} without the catalogue's flags of dipole and cosmic ray": area(unflagged, left.score),
+        f"the {alerts.is_asteroid.sum()} known asteroids": area(alerts.score[alerts.is_asteroid], left.score),
         f"the {len(believed)} that Rubin's own score believes": area(believed, left.score),
         f"those, above the {np.sum(~left.is_doubted)} that dp_bad lets through": area(believed, passed),
         "the variable": area(variable.score, left.score),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from astropy.table import Table
 
+from diapipe.images.triplets import OFF_IMAGE
 from diapipe.training import samples_of, samples_of_fields
+from diapipe.training.crops import cropped
 from diapipe.training.examples import FALSE, REAL, UNSURE, _matched, examples_of
-from diapipe.training.fields import _smoothed, random_field
+from diapipe.training.fields import random_field
 
-SEED = 7
+SEED, SURVEY_FIELD = 7, 5
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def test_a_field_is_that_of_its_seed():
     one, two, other = (random_field(np.random.default_rng([SEED, k])) for k in (0, 0, 1))
     np.testing.assert_array_equal(one.science.masked_image.image, two.science.masked_image.image)
     assert one.recipe == two.recipe
-    assert one.pair.spec != other.pair.spec
+    assert one.science.masked_image.image.shape != other.science.masked_image.image.shape or np.any(
+        one.science.masked_image.image != other.science.masked_image.image
+    )
 
 
 def test_labels_are_the_truth():
@@ -60,6 +62,38 @@ def test_samples_are_those_with_a_label(examples):
     assert samples.is_real.sum() <= (examples.label == REAL).sum()
 
 
+def test_smaller_cut_outs_come_beside_whole_ones(examples):
+    """The same sources again; whole ones are as they are without."""
+    whole = samples_of(examples, field=0)
+    both = samples_of(examples, field=0, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(both.table[: len(whole)], whole.table)
+    assert len(whole) < len(both) <= 2 * len(whole)
+    border = both.table[:, both.names.index("border_distance")]
+    assert np.median(border[len(whole) :]) < 3.0 < np.median(border[: len(whole)])
+
+
+def test_cropping_leaves_the_middle_and_nothing_beyond(examples):
+    """All pixels as near as the nearest that is left out along an axis are as they were."""
+    small, whole = cropped(examples.triplets, rng=np.random.default_rng(1)), examples.triplets
+    off = np.abs(np.arange(whole.psf.shape[1]) - whole.psf.shape[1] // 2)
+    distance = np.maximum(off[:, None], off[None, :])
+    for k in range(len(whole)):
+        beyond = small.mask[k] == int(OFF_IMAGE)
+        reach = distance[beyond & (whole.mask[k] != int(OFF_IMAGE))].min(initial=99)
+        assert reach > 7
+        near = distance < reach
+        np.testing.assert_array_equal(small.difference[k][near], whole.difference[k][near])
+        assert np.isnan(small.variance[k][distance >= reach]).all()
+
+
+def test_a_survey_field_has_a_coadd_for_its_template():
+    """With a PSF that leaps; sources are added to it, and every kind of label is found."""
+    examples = examples_of(SEED, SURVEY_FIELD)
+    assert random_field(np.random.default_rng([SEED, SURVEY_FIELD])).template.psf.is_smooth is False
+    assert examples is not None
+    assert set(examples.label.tolist()) >= {REAL, FALSE}
+
+
 def test_fields_are_joined_in_their_order(examples):
     """The number of the field stands with each sample, and each field is told of when it is done."""
     told = []
@@ -68,19 +102,3 @@ def test_fields_are_joined_in_their_order(examples):
     assert told == [1]
     np.testing.assert_allclose(joined.table, alone.table)
     np.testing.assert_array_equal(joined.is_real, alone.is_real)
-
-
-def test_smoothing_claims_the_noise_that_it_leaves(rng):
-    """White noise of unit variance: the scatter is what the variance plane says.
-
-    To four errors of a variance of 480,000 pixels, twice that for their correlation.
-    """
-    field = random_field(np.random.default_rng([SEED, 2]))
-    planes = field.pair.science.masked_image
-    noise = rng.normal(size=planes.shape).astype(np.float32)
-    white = replace(field.pair.science, masked_image=replace(planes, image=noise, variance=np.ones_like(noise)))
-    after = _smoothed(white, 0.3).masked_image
-    inner = np.s_[2:-2, 2:-2]
-    assert after.image[inner].var() == pytest.approx(
-        float(after.variance[inner].mean()), rel=4 * np.sqrt(2 / 250_000) * 2
-    )

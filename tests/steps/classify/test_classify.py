@@ -44,6 +44,13 @@ def test_artefacts_are_not():
     assert score(wide, there) < 0.2
 
 
+def test_no_bit_of_a_faint_line_is():
+    """A row that was read badly, a trail too faint to be masked: as high as 1.5 times the noise, three pixels wide."""
+    nothing, line = np.zeros(SHAPE), np.zeros(SHAPE)
+    line[29:32] = 1.5
+    assert max(score(line, nothing, x=float(x), y=30.0) for x in range(12, 49)) < 0.5
+
+
 def test_what_cannot_be_told_has_no_score():
     """All pixels masked, or a place that is none; the other rows have theirs."""
     mask = np.zeros(SHAPE, np.int32)

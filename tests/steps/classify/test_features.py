@@ -69,6 +69,42 @@ def test_what_they_say(triplets):
     assert told["coverage"][0] == pytest.approx(1.0)
 
 
+def features_of(image, *, mask=None):
+    """Of what is in the middle, without light that does not change."""
+    difference, middle = difference_of(image, template=0 * image, mask=mask), np.array([30.0])
+    return feature_columns(cut_triplets(difference, science_of(image), x=middle, y=middle, half=11))
+
+
+def faint_line(*, height=1.0):
+    """Three rows, as high as the noise."""
+    line = np.zeros(SHAPE)
+    line[29:32] = height
+    return line
+
+
+def test_a_line_through_the_source_is_seen(rng):
+    """One that no pixel tells: 6 px of it on either side, times three rows, are 4 sigma; twelve sectors of noise 2."""
+    noise, new = rng.normal(0, 1, SHAPE), star(SHAPE, x=30, y=30, flux=100.0)
+    point, line = (features_of(image + noise) for image in (new, new + faint_line()))
+    assert line["line_snr"][0] > 3.5 > 2.5 > point["line_snr"][0]
+    assert line["line_end"][0] > 2.0 * point["line_end"][0]
+
+
+def test_a_line_is_seen_beside_a_border(rng):
+    """Where one half of it has no pixels the other tells."""
+    mask = np.zeros(SHAPE, np.int32)
+    mask[:, :29] = int(MaskPlane.NO_DATA)
+    image = star(SHAPE, x=30, y=30, flux=100.0) + faint_line(height=2.0) + rng.normal(0, 1, SHAPE)
+    assert features_of(image, mask=mask)["line_snr"][0] > 3.5
+
+
+def test_a_trail_that_ends_is_no_line(rng):
+    """What moved by two FWHM has light on both sides, and none at the ends of the cut-out."""
+    trail = np.mean([star(SHAPE, x=30 + dx, y=30, flux=300.0) for dx in np.linspace(-3.5, 3.5, 15)], axis=0)
+    told = features_of(trail + rng.normal(0, 1, SHAPE))
+    assert told["line_end"][0] < 2.5
+
+
 def test_odd_numbers_under_the_mask_reach_no_feature(triplets):
     """Infinities and huge values of pixels that are flagged."""
     mask = triplets.mask.copy()

@@ -51,6 +51,17 @@ def test_what_is_left_is_told_and_makes_errors_honest(rng):
     assert np.std((found["psfFlux"] / found["psfFluxErr"])[flux > 3e4]) > 2.0
 
 
+def test_what_is_new_is_no_star(rng):
+    """Of 45% of the stars all is left, as of sources put into the science image: the others tell 1% as they would
+    alone, to 4/√(2 n) of the 150 or more with S/N above 100. A scatter over all of them would be .7.
+    """
+    _, x, y, flux = left(rng, 0.0)
+    part = np.where(rng.uniform(size=x.size) < 0.45, 1.0, rng.normal(0.0, 0.01, x.size))
+    difference = exposure("difference", drawn((SIDE, SIDE), x, y, flux * part, sigma=SIGMA), NOISE, SIGMA, rng)
+    order = np.argsort(-flux)
+    assert told(difference, x[order], y[order], flux[order]) == pytest.approx(0.01, rel=4.0 / np.sqrt(300.0))
+
+
 def test_a_perfect_difference_leaves_nothing(rng):
     """Where only noise is left, the relative error is below that of a single star of S/N 1000."""
     assert told(*left(rng, 0.0)) < 1e-3

@@ -16,11 +16,16 @@ from diapipe.steps.force.options import Force
 _MAX_STARS = 500
 """Of more the brightest are taken: they tell the most."""
 
+_CHANGED = 0.5
+"""What leaves more of itself is new on the science image, or varies: no match leaves so much of a star."""
+
 _ALONE = Force(together_fwhm=0.0, correct_apertures=False)
 
 
 def with_static_error(difference: Difference, stars: StarList) -> Difference:
     """The difference with `Difference.static_error`, from its stars, most of which do not vary.
+
+    What is new is among the stars of the science image, and does not count.
 
     Parameters
     ----------
@@ -41,8 +46,9 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
         return difference
     chosen = np.flatnonzero(stars.is_star & stars.is_isolated & ~stars.is_saturated & (stars.flux > 0.0))[:_MAX_STARS]
     found = force_on_pixels(replace(exposure, photo_calib=None), x=stars.x[chosen], y=stars.y[chosen], options=_ALONE)
-    good, flux = ~(found["psfFlux_flag"] | found["dp_badPixel"]), stars.flux[chosen]
+    flux = stars.flux[chosen]
     left, error = found["psfFlux"] / flux, found["psfFluxErr"] / flux
+    good = ~(found["psfFlux_flag"] | found["dp_badPixel"]) & (np.abs(left) < _CHANGED)
     square = excess_variance(left[good], error[good], least=-_of_match(difference, exposure.psf))
     return replace(difference, static_error=float(np.copysign(np.sqrt(abs(square)), square)))
 

@@ -47,7 +47,15 @@ def report(tmp_path_factory):
         name="truth",
         of_object={101: "transient"},
         lines=lambda curve: {"r": (np.array([61301.0, 61306.0]), np.array([5000.0, 5000.0]))},
-        sections=[BesideTable(title="How good it is", headings=["", "r"], rows=[["found", "3 of 4"]])],
+        sections=[
+            BesideTable(title="How good it is", headings=["", "r"], rows=[["found", "3 of 4"]]),
+            BesideTable(
+                title="The grade",
+                headings=["", "met"],
+                rows=[["a", "yes"], ["b", "no"], ["c", "not known"]],
+                is_met=[True, False, None],
+            ),
+        ],
         dots={"found": np.array([[150.001, 2.001]])},
     )
     write_survey_report(
@@ -90,6 +98,9 @@ def test_the_first_page_tells_what_matters(report):
     assert "transient in the truth" in page
     assert "nothing in the truth" in page
     assert page.count("symbol object") == len(PLACES) + 1  # and the legend
+    grade = re.findall(r"<td>(.*?)</td>", page[page.index("<h2>The grade") :], re.DOTALL)[:3]
+    assert ["state fine" in cell for cell in grade] == [True, False, False]
+    assert ["state missed" in cell for cell in grade] == [False, True, False]
 
 
 def test_each_visit_is_read_once_for_all_pages(tmp_path):

@@ -93,12 +93,13 @@ def _times(mjd: FloatArray) -> FloatArray:
 def _sections(comparison: Comparison) -> list[BesideTable]:
     """The grade, and the parts by band."""
     whole = comparison.validation.whole.numbers
-    n = len(comparison.judged)
+    n, grade = len(comparison.judged), grade_rows(whole)
     return [
         BesideTable(
             title="How the truth was recovered",
             headings=GRADE_HEADINGS,
-            rows=[row.cells for row in grade_rows(whole)],
+            rows=[row.cells for row in grade],
+            is_met=[row.is_met for row in grade],
             note=f"{validation_sentence(whole)} These are the {n} differences of visits that the template holds "
             f"nothing of. {comparison.objects.sentence}",
         ),

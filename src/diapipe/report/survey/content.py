@@ -92,11 +92,15 @@ class Beside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BesideTable:
-    """A table of words with a heading, and a sentence below it."""
+    """A table of words with a heading, and a sentence below it.
+
+    ``is_met`` tells of each row whether its last word is good news, None where it is neither.
+    """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    is_met: Sequence[bool | None] = ()
     note: str = ""
 
 

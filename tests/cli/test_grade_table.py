@@ -2,7 +2,7 @@
 
 import pytest
 
-from diapipe.cli.grade_table import show_grade
+from diapipe.cli.grade_table import show_grade, show_table
 from diapipe.report.validation import GradeRow
 
 GREEN, RED = "\x1b[32m", "\x1b[31m"
@@ -37,3 +37,11 @@ def test_a_file_has_no_colours(rows, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "\x1b" not in told
     assert all(word in told for word in ("fulfilled", "missed", "open"))
+
+
+def test_words_of_a_table_are_told_as_they_are(capsys):
+    """Neither brackets nor words between colons mean anything to the terminal."""
+    show_table("missed", ("name", "why"), [("[red]a", "masked: SAT, :star: 2")])
+    told = capsys.readouterr().out
+    assert "[red]a" in told
+    assert ":star:" in told

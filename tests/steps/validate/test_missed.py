@@ -10,6 +10,7 @@ from test_judging import BOX, SIGMA, VARIANCE, _difference, _found
 from diapipe.images import MaskPlane
 from diapipe.images.source_profile import source_profile
 from diapipe.steps.validate import judge, validate
+from diapipe.steps.validate.truth import unusable_planes
 
 AT = (100.0, 100.0)
 ERROR = np.sqrt(VARIANCE) * np.sqrt(4 * np.pi) * SIGMA
@@ -53,6 +54,15 @@ def test_planes_are_named(planes, cause):
     assert len(found.missed) == 1
     assert found.numbers["missed_bright"] == {cause.partition(":")[0]: 1}
     assert found.plain["missed"][0]["why_missed"] == why
+
+
+def test_a_pixel_without_a_number_is_no_data():
+    """No plane tells of it."""
+    image = np.zeros(BOX.shape)
+    image[int(AT[1]) - BOX.y0, int(AT[0]) - BOX.x0] = np.nan
+    difference = _difference(image=image)
+    assert unusable_planes(difference, *AT) == MaskPlane.NO_DATA
+    assert not unusable_planes(difference, AT[0] + 4.0, AT[1])
 
 
 @pytest.mark.parametrize(

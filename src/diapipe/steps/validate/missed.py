@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from diapipe.catalogs.flag_names import PIXEL_FLAGS
 from diapipe.catalogs.schema import DIA_SOURCE
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, MaskPlane
+from diapipe.images import UNUSABLE_DIFFERENCE, Difference, MaskPlane
 from diapipe.numerics import pairs
 from diapipe.numerics.arrays import FloatArray, IntArray
+from diapipe.steps.validate.nearness import places_of
+from diapipe.steps.validate.truth import unusable_planes
 
 LISTED_SNR = 10.0
 """What is brighter and was missed is listed one by one."""
 BLEND_FWHM = 2.0
 """A source nearer than this to a change that has none of its own may hold its light."""
-CORE_PX = 2
-"""Pixels this near to a place must be usable."""
 NO_TEMPLATE, NO_DATA, MASKED, FLAGGED, BLENDED, FAINT, UNDETECTED, UNKNOWN, CROWDED = (
     *("no template", "no data", "masked", "flagged", "blended", "below threshold", "not detected", "not known"),
     "another change beside it",
@@ -49,7 +49,7 @@ def why_missed(
     known = np.asarray(seen["is_known"]) if "is_known" in seen.colnames else np.ones(len(seen), np.bool_)
     words = []
     for i, row in enumerate(seen):
-        planes = _planes_at(difference, float(row["x"]), float(row["y"]))
+        planes = unusable_planes(difference, float(row["x"]), float(row["y"]))
         if row["is_good"] and row["is_usable"]:
             words.append("")
         elif planes:
@@ -79,15 +79,6 @@ def missed_bright(truth: Table) -> Table:
     return rows[np.argsort(-np.abs(np.asarray(rows["snr_true"], dtype=np.float64)), kind="stable")]
 
 
-def _planes_at(difference: Difference, x: float, y: float) -> MaskPlane:
-    """The planes next to a place that make pixels unusable; NO_DATA off the image."""
-    core = Box.around(x=x, y=y, half=CORE_PX).intersect(difference.box)
-    if core is None:
-        return MaskPlane.NO_DATA
-    mask = difference.exposure.masked_image[core].mask
-    return MaskPlane(int(np.bitwise_or.reduce(mask, axis=None))) & UNUSABLE_DIFFERENCE
-
-
 def _of_pixels(planes: MaskPlane) -> str:
     if planes & MaskPlane.NO_DATA.of_template:
         return NO_TEMPLATE
@@ -110,8 +101,5 @@ def _has_neighbour(difference: Difference, dia_sources: Table, seen: Table) -> N
     exposure, near = difference.exposure, np.zeros(len(seen), np.bool_)
     assert exposure.psf is not None  # whoever has judged knows it
     fwhm = exposure.psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
-    places = (
-        np.stack([np.asarray(table[axis], dtype=np.float64) for axis in "xy"], axis=1) for table in (seen, dia_sources)
-    )
-    near[pairs.all_pairs(*places, radius=BLEND_FWHM * fwhm).first] = True
+    near[pairs.all_pairs(places_of(seen), places_of(dia_sources), radius=BLEND_FWHM * fwhm).first] = True
     return near

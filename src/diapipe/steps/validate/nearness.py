@@ -31,11 +31,7 @@ def near_pairs(truth: Table, sources: Table, *, fwhm_px: float) -> pairs.Pairs:
     fwhm_px
         Of the PSF.
     """
-    reach = np.full(len(truth), match_radius_px(fwhm_px))
-    if "trail_length" in truth.colnames:
-        reach += 0.5 * np.asarray(truth["trail_length"])
-    near = pairs.all_pairs(places_of(truth), places_of(sources), radius=float(reach.max(initial=0.0)))
-    return near.select(near.distance <= reach[near.first])
+    return _within(match_radius_px(fwhm_px), truth, sources)
 
 
 def is_apart(truth: Table, others: Table | None, *, fwhm_px: float) -> BoolArray:
@@ -50,19 +46,28 @@ def is_apart(truth: Table, others: Table | None, *, fwhm_px: float) -> BoolArray
     fwhm_px
         Of the PSF.
     """
-    places, half = places_of(truth), np.zeros(len(truth))
-    if "trail_length" in truth.colnames:
-        half += 0.5 * np.asarray(truth["trail_length"])
-    longest = float(half.max(initial=0.0))
-    one = pairs.all_pairs(places, places, radius=fwhm_px + 2.0 * longest)
-    one = one.select(one.distance <= fwhm_px + half[one.first] + half[one.second])
-    one = one.select((one.first != one.second) & (np.abs(np.asarray(truth["snr_true"]))[one.second] > SEEN_SNR))
+    near = _within(fwhm_px, truth, truth)
+    seen = np.abs(np.asarray(truth["snr_true"])) > SEEN_SNR
     apart = np.ones(len(truth), np.bool_)
-    apart[one.first] = False
+    apart[near.first[(near.first != near.second) & seen[near.second]]] = False
     if others is not None:
-        found = pairs.all_pairs(places, places_of(others), radius=fwhm_px + longest)
-        apart[found.first[found.distance <= fwhm_px + half[found.first]]] = False
+        apart[_within(fwhm_px, truth, others).first] = False
     return apart
+
+
+def _within(distance_px: float, one: Table, other: Table) -> pairs.Pairs:
+    """All pairs of two tables with no more than this between them, the ends of what moved counting."""
+    first, second = _half_lengths(one), _half_lengths(other)
+    farthest = distance_px + float(first.max(initial=0.0) + second.max(initial=0.0))
+    near = pairs.all_pairs(places_of(one), places_of(other), radius=farthest)
+    return near.select(near.distance <= distance_px + first[near.first] + second[near.second])
+
+
+def _half_lengths(table: Table) -> FloatArray:
+    """Half of ``trail_length``; zeros without."""
+    if "trail_length" not in table.colnames:
+        return np.zeros(len(table))
+    return 0.5 * np.asarray(table["trail_length"], dtype=np.float64)
 
 
 def places_of(table: Table) -> FloatArray:

@@ -9,12 +9,13 @@ from diapipe.catalogs.columns import ColumnReader, refuse_rows
 from diapipe.catalogs.dia_objects import need_columns
 from diapipe.catalogs.injections import FLUXES, HOSTLESS
 from diapipe.errors import InputError
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Psf
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, MaskPlane, Psf
 from diapipe.images.calibrated import flux_scale, flux_unit
 from diapipe.images.source_profile import source_profiles, static_light
 from diapipe.numerics.arrays import BoolArray
-from diapipe.steps.validate.missed import CORE_PX
 
+_CORE_PX = 2
+"""Pixels this near to a place must be usable."""
 _TRUTH_COLUMNS = (
     "injectionId",
     "object_id",
@@ -93,8 +94,8 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     _, error = static_light(planes, profiles, correlation=noise)
     flux = np.asarray(seen["flux"], dtype=np.float64)
     seen["snr_true"] = flux / error
-    clean = [_is_clean(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
-    seen["is_usable"] = np.asarray(clean, dtype=np.bool_) & is_known(seen)
+    clean = [not unusable_planes(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
+    seen["is_usable"] = np.array(clean, dtype=np.bool_) & is_known(seen)
     scale = flux_scale(difference.exposure, x=x, y=y)
     for name in FLUXES:
         if name in seen.colnames:
@@ -116,7 +117,12 @@ def psf_of(difference: Difference) -> Psf:
     return difference.exposure.psf
 
 
-def _is_clean(difference: Difference, x: float, y: float) -> bool:
-    """Whether the pixels next to a place are usable."""
-    core = Box.around(x=x, y=y, half=CORE_PX).intersect(difference.box)
-    return core is not None and bool(difference.exposure.masked_image[core].usable(UNUSABLE_DIFFERENCE).all())
+def unusable_planes(difference: Difference, x: float, y: float) -> MaskPlane:
+    """The planes next to a place that make its pixels unusable; NO_DATA also off the image and where is no number."""
+    core = Box.around(x=x, y=y, half=_CORE_PX).intersect(difference.box)
+    if core is None:
+        return MaskPlane.NO_DATA
+    pixels = difference.exposure.masked_image[core]
+    if pixels.usable(UNUSABLE_DIFFERENCE).all():
+        return MaskPlane(0)
+    return MaskPlane(int(np.bitwise_or.reduce(pixels.mask, axis=None))) & UNUSABLE_DIFFERENCE or MaskPlane.NO_DATA

@@ -305,7 +305,7 @@ def _values(file: FitsFile, cards: Iterable[str]) -> dict[str, Any]:
     return {card: exact[card] if card in exact else header[card] for card in cards if card in exact or card in header}
 
 
-def _metadata(header: fits.Header, exact: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(header: Mapping[str, Any], exact: Mapping[str, Any]) -> dict[str, Any]:
     prefix = f"{_METADATA} "
     said = {key: header[key] for key in header if key.startswith(prefix)}
     said |= {key: value for key, value in exact.items() if key.startswith(prefix)}

@@ -83,9 +83,7 @@ class FitsFile:
 
     def wcs_header(self, number: int) -> fits.Header:
         """The cards of an HDU that say where its pixels are, and perhaps others."""
-        hdu = self.hdus[number]
-        found: fits.Header = getattr(hdu, "wcs_header", hdu.header)
-        return found
+        return self.header(number)
 
     def data(self, number: int) -> Any:
         """Data of an HDU as astropy gives them, None if it has none; ReadError if they are cut short or damaged."""

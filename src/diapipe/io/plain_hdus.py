@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -40,7 +41,28 @@ def opened_plainly(path: PathLike) -> Iterator[FitsFile]:
                 yield found
             return
         with read_errors(place):
-            yield FitsFile(place.name, [PlainHdu(place, file, hdu) for hdu in hdus], tuple(hdu.name for hdu in hdus), 0)
+            images = [PlainHdu(place, file, hdu) for hdu in hdus]
+            yield PlainFile(place.name, images, tuple(hdu.name for hdu in hdus), 0, place, hdus)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFile(FitsFile):
+    """A file of such HDUs.
+
+    Attributes
+    ----------
+    path
+        Where it is.
+    layouts
+        Where each HDU lies in it.
+    """
+
+    path: Path
+    layouts: tuple[HduLayout, ...]
+
+    def wcs_header(self, number: int) -> fits.Header:
+        """Of what astropy would parse no other card."""
+        return wcs_header_of(self.path, self.layouts[number])
 
 
 class PlainHdu:
@@ -64,11 +86,6 @@ class PlainHdu:
     def header(self) -> Cards:
         """Its cards."""
         return self._hdu.cards
-
-    @property
-    def wcs_header(self) -> fits.Header:
-        """Those that say where the pixels are."""
-        return wcs_header_of(self._path, self._hdu)
 
     @cached_property
     def data(self) -> np.ndarray[Any, Any] | None:

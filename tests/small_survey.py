@@ -149,7 +149,7 @@ class SmallSurvey:
         ids = ids if unit.detector == 0 else []
         x, y = np.array([*(PLACES[number] for number in ids), (5.0, 5.0)]).T
         flux = np.array([*(PEAK_NJY[number] for number in ids), -300.0])
-        return Table(
+        whole = Table(
             {
                 "diaSourceId": [*(1000 * number + unit.visit for number in ids), 7 * unit.visit + unit.detector],
                 "x": x,
@@ -164,6 +164,7 @@ class SmallSurvey:
                 "isDipole": np.zeros(len(x), bool),
             }
         )
+        return whole[[name for name in whole.colnames if columns is None or name in columns]]
 
     def tract_outlines(self) -> tuple[Sequence[FloatArray], Sequence[FloatArray]]:
         """One tract of one patch around everything."""

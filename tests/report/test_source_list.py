@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from diapipe.catalogs.dia_sources import dia_source_table
 from diapipe.errors import InputError
-from diapipe.report.dia_source_list import dia_source_list, worst_first
+from diapipe.report.dia_source_list import LISTED, dia_source_list, worst_first
 from diapipe.report.page import environment
 from diapipe.report.source_list import FlagColumn, Listing, NumberColumn, WordColumn, write_source_list
 
@@ -122,3 +123,20 @@ def test_reliability_is_listed_where_the_table_has_it():
     (column,) = [column for column in told.columns if column.name == "reliability"]
     assert [column.text(row) for row in range(4)] == ["0.10", "0.90", "0.50", "\u2013"]
     assert column.plain()["limits"] == "least most"
+
+
+def test_what_is_listed_are_the_columns_that_the_list_asks_for(rng):
+    """A list of some columns of a table, which is all that a survey reads, is that of the whole table."""
+    n = 40
+    whole = dia_source_table({}, n=n, flux_unit="nJy")
+    for name in whole.colnames:
+        kind = whole[name].dtype.kind
+        if kind in "fib":
+            whole[name] = rng.integers(0, 2 if kind == "b" else 100, n).astype(whole[name].dtype)
+    some = whole[[name for name in whole.colnames if name in LISTED]]
+    lists = [
+        dia_source_list(table[worst_first(table)], cutouts=None, caption="", flux_unit="nJy") for table in (whole, some)
+    ]
+    assert len(some.colnames) < len(whole.colnames) / 2
+    assert lists[0].ids == lists[1].ids
+    assert [column.plain() for column in lists[0].columns] == [column.plain() for column in lists[1].columns]

@@ -127,6 +127,29 @@ def test_a_star_beside_a_faint_line_is_no_piece_of_it(rng):
     assert (table["dp_trailOf"][star] == 0).all()
 
 
+@pytest.mark.parametrize("snr_of_point", [6.0, 8.0])
+def test_a_point_beyond_the_end_of_a_trail_does_not_take_it(snr_of_point, rng):
+    """A fit that begins at the point reaches over the trail 2 FWHM off, and explains less than both apart: each trail
+    is told of where it is, 4σ of its length, and no point has pieces.
+    """
+    x, y = places(rng, step=100)
+    n, gap = 12, 2.0 * FWHM
+    along = 4.0 * FWHM * ((np.arange(n) + 0.5) / n - 0.5)
+    trail = (x[:, None] + along).ravel(), np.repeat(y, n), np.full(n * len(x), 4.0 * UNIT)
+    point = x - 2.0 * FWHM - gap, y + 0.25 * FWHM, np.full(len(x), snr_of_point * UNIT)
+    table = table_of(scene(rng, tuple(np.r_[one, other] for one, other in zip(trail, point, strict=True)), NOTHING))
+    rows = table[~table["trail_flag"]]
+    k = np.hypot(rows["dp_trailX"][:, None] - x, rows["dp_trailY"][:, None] - y).argmin(axis=1)
+    assert len(rows) >= 0.9 * len(x)
+    assert len(np.unique(k)) == len(rows)
+    np.testing.assert_array_less(np.abs(rows["dp_trailX"] - x[k]), 4.0 * rows["dp_trailDxErr"])
+    at_point = np.hypot(table["x"][:, None] - point[0], table["y"][:, None] - point[1]).min(axis=1) < FWHM
+    assert at_point.sum() > 0.6 * len(x)
+    assert (table["dp_trailOf"][at_point] == 0).all()
+    assert not np.isin(table["diaSourceId"][at_point], table["dp_trailOf"]).any()
+    assert np.isin(table["dp_trailOf"][table["dp_trailOf"] != 0], rows["diaSourceId"]).all()
+
+
 @pytest.mark.parametrize("parity", [1.0, -1.0])
 def test_length_and_angle_are_those_on_the_sky(parity, rng):
     """Arc seconds, and degrees from north towards east between 0 and 180, whatever the parity; both ends too."""

@@ -114,6 +114,7 @@ def trail_columns(
     members = _members(found, sources, fwhm)
     of_points = _gain_of_points(found, members, sources, significance, fwhm)
     believed = _is_trail(found, of_points, sources, options) & members.diagonal()
+    believed &= ~_is_other_and_point(found, believed, members, significance)
     owner = _owners(found, believed, members)
     columns = _places(found, planes)
     columns |= _flags(columns, planes, is_trail=believed & (owner < 0), fwhm=fwhm, options=options)
@@ -166,6 +167,19 @@ def _gain_of_points(
         b, rho = significance[others[apart > 1.0]], np.exp(-0.25 * (SIGMA_TO_FWHM * apart[apart > 1.0]) ** 2)
         gain[k] = max(gain[k], ((a**2 + b**2 - 2.0 * rho * a * b) / (1.0 - rho**2)).max(initial=0.0))
     return gain
+
+
+def _is_other_and_point(found: Found, believed: BoolArray, members: BoolArray, significance: FloatArray) -> BoolArray:
+    """Which fits explain less than another does with a point that it lacks: they ran over from one to the other.
+
+    Both gains add, for such a point is a FWHM or more from the other trail.
+    """
+    is_less, trails = np.zeros(len(believed), np.bool_), np.flatnonzero(believed)
+    for k in trails:
+        others = trails[members[k, trails]]
+        lacks = np.where(members[k] & ~members[others], significance**2, 0.0).max(axis=1, initial=0.0)
+        is_less[k] = (found.gain[others] + lacks > found.gain[k])[lacks > 0.0].any()
+    return is_less
 
 
 def _owners(found: Found, believed: BoolArray, members: BoolArray) -> IntArray:

@@ -26,7 +26,7 @@ from diapipe.steps.clean import Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import decorrelate
 from diapipe.steps.detect import Detections, detect, sky_sources
 from diapipe.steps.force import with_static_error
-from diapipe.steps.inject import InjectedPair, Injection, choose, given_on, inject_pair
+from diapipe.steps.inject import InjectedPair, Injection, choose, given_on, inject_pair, why_none
 from diapipe.steps.match import Match, match
 from diapipe.steps.measure import measure, with_sky_sources
 from diapipe.steps.subtract import (
@@ -118,6 +118,7 @@ def difference_pair(
     template: Exposure | Sequence[Exposure],
     *,
     recipe: Recipe | None = None,
+    injections: Table | None = None,
     progress: Callable[[str], None] = no_progress,
 ) -> DifferenceResult:
     """Science minus template, and what changed between them.
@@ -131,6 +132,9 @@ def difference_pair(
         they overlap.
     recipe
         Algorithms and parameters; the defaults where left out.
+    injections
+        Catalogue of sources of known truth (`diapipe.catalogs.injection_catalog.injection_catalog`), put into the
+        images in place of those that ``recipe.inject`` would choose, whose seed is that of the photons.
     progress
         Called with the name of each stage as it begins.
 
@@ -159,10 +163,9 @@ def difference_pair(
         of_template, tiles = _characterized_template(template, of_science.exposure, recipe)
         del template
     injected: Table | None = None
-    if recipe.inject is not None:
+    if recipe.inject is not None or injections is not None:
         with stage("inject"):
-            sources = _chosen(of_science, recipe.inject, is_tiled=bool(tiles))
-            of_science, of_template, injected = _injected(of_science, of_template, sources, seed=recipe.inject.seed)
+            of_science, of_template, injected = _injected(of_science, of_template, recipe.inject, injections, tiles)
     with stage("align template"):
         registration, aligned = _aligned(of_science, of_template, tiles, recipe)
         of_template = of_template.without_pixels()
@@ -264,9 +267,7 @@ def with_injections(
     """
     recipe, options = recipe or Recipe(), options or Injection()
     of_science, of_template = (_characterized(image, recipe)[0] for image in (science, template))
-    given = None if catalog is None else given_on(of_science.exposure, catalog)
-    chosen = _chosen(of_science, options, is_tiled=False) if given is None else given
-    lit_science, lit_template, sources = _injected(of_science, of_template, chosen, seed=options.seed)
+    lit_science, lit_template, sources = _injected(of_science, of_template, options, catalog)
     return InjectedPair(
         science=_plus_light(science, of_science.exposure, lit_science.exposure),
         template=_plus_light(template, of_template.exposure, lit_template.exposure),
@@ -294,18 +295,38 @@ def _chosen(science: Characterized, options: Injection, *, is_tiled: bool) -> Ta
     )
 
 
+def _given(science: Characterized, catalog: Table, *, is_tiled: bool) -> Table:
+    """Sources of a catalogue that are on the science image."""
+    sources = given_on(science.exposure, catalog)
+    if is_tiled and sources["is_faded"].any():
+        raise InputError(
+            f"{int(sources['is_faded'].sum())} of the catalogue's sources fade, and the template is of several images, "
+            "which are blended anew; give one template, or sources that are on the science image"
+        )
+    return sources
+
+
 def _injected(
-    science: Characterized, template: Characterized, sources: Table, *, seed: int
+    science: Characterized,
+    template: Characterized,
+    options: Injection | None,
+    catalog: Table | None,
+    tiles: Sequence[CoaddPatch] = (),
 ) -> tuple[Characterized, Characterized, Table]:
-    """Both images with sources in them, and those that are on both."""
+    """Both images with sources in them, of a catalogue or chosen, and those that are on both."""
+    options, is_tiled = options or Injection(), bool(tiles)
+    given = None if catalog is None else _given(science, catalog, is_tiled=is_tiled)
     pair = inject_pair(
         science.exposure,
         science.stars,
         template.exposure,
         template.stars,
-        sources=sources,
-        rng=_generator_of(science.exposure, seed=seed, of="photons"),
+        sources=_chosen(science, options, is_tiled=is_tiled) if given is None else given,
+        rng=_generator_of(science.exposure, seed=options.seed, of="photons"),
     )
+    if catalog is not None and not len(pair.sources):
+        name = science.exposure.name
+        raise InputError(f"no source of the catalogue is on {name}: {why_none(science.exposure, catalog)}")
     return replace(science, exposure=pair.science), replace(template, exposure=pair.template), pair.sources
 
 

@@ -29,6 +29,13 @@ def test_units_are_brought_to_ours():
     assert _catalog(**SKY, flux=[5.0, 6.0])["flux"].tolist() == [5.0, 6.0]
 
 
+def test_capitals_do_not_count():
+    """Many catalogues have RA and DEC; where a table has both spellings, ours is meant."""
+    found = _catalog(RA=[10.0], Dec=[-5.0], MAG=[20.0], Band=["r"])
+    assert (found["ra"][0], found["dec"][0], found["band"][0]) == (10.0, -5.0, "r")
+    assert _catalog(RA=[11.0], ra=[10.0], dec=[0.0], flux=[1.0])["ra"].tolist() == [10.0]
+
+
 def test_magnitudes_are_ab():
     """31.4 is one nJy (to 0.1 mmag: 3631 Jy are of magnitude 0)."""
     found = _catalog(**SKY, mag=[31.4, 21.4])
@@ -64,7 +71,8 @@ def test_what_is_left_out_means_always_and_everywhere():
         ({"ra": [1.0], "flux": [2.0]}, "given.csv has no column dec; it has ra, flux"),
         ({"ra": [1.0], "dec": [2.0], "flux": [3.0] * units.m}, "the column flux of given.csv is in m; nJy is needed"),
         ({"ra": [1.0] * units.s, "dec": [2.0], "flux": [3.0]}, "the column ra of given.csv is in s; deg is needed"),
-        ({"ra": ["a"], "dec": [2.0], "flux": [3.0]}, "holds no numbers"),
+        ({"ra": ["1", "a"], "dec": [2.0, 2.0], "flux": [3.0, 3.0]}, "ra of given.csv holds no number in row 2 but 'a'"),
+        ({"ra": [], "dec": [], "flux": []}, "given.csv has no rows"),
         ({"ra": [1.0, np.nan], "dec": [2.0, 2.0], "flux": [3.0, 3.0]}, "no position in 1 of its 2 rows, the first of"),
         ({"ra": [1.0], "dec": [91.0], "flux": [3.0]}, "no position in 1 of its 1 rows"),
         ({"ra": [1.0], "dec": [2.0], "mag": [np.nan]}, "no brightness in 1 of its 1 rows"),

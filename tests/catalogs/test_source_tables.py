@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_refused():
     """Words for numbers, a length for an angle, degrees without their unit under the old name, arcsec moments."""
     table = Table(OURS)
     table["x"] = ["a", "b", "c"]
-    with pytest.raises(InputError, match="the column x of src holds no numbers"):
+    with pytest.raises(InputError, match="the column x of src holds no number"):
         source_list(table, name="src")
     table = Table(OURS)
     table["ra"].unit = u.m

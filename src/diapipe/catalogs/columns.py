@@ -34,9 +34,16 @@ class ColumnReader:
     name: str
 
     def name_of(self, aliases: Sequence[str]) -> str | None:
-        """The table's own name of the first of these columns that it has; None if it has none."""
-        named = (self._own_name(alias) for alias in aliases)
-        return next((name for name in named if name in self.table.colnames), None)
+        """The table's own name of the first of these columns that it has; None if it has none.
+
+        Capitals count only where two columns differ in nothing else: RA is ra in a table without ra.
+        """
+        named = [self._own_name(alias) for alias in aliases]
+        exact = next((name for name in named if name in self.table.colnames), None)
+        if exact is not None:
+            return exact
+        lower = {name.lower(): name for name in reversed(self.table.colnames)}
+        return next((lower[name.lower()] for name in named if name.lower() in lower), None)
 
     def _own_name(self, name: str) -> str:
         """What the table calls a column of one of its slots."""
@@ -117,7 +124,7 @@ class ColumnReader:
         try:
             return np.ma.filled(np.ma.asarray(getattr(column, "value", column)).astype(np.float64), np.nan)
         except (TypeError, ValueError) as error:
-            raise InputError(f"the column {name} of {self.name} holds no numbers but {column[0]!r}") from error
+            raise InputError(f"the column {name} of {self.name} holds no number {_first_word(column)}") from error
 
     def _factor(self, name: str, wanted: str, bare: str) -> float:
         """By what to multiply the numbers to have them in the unit wanted."""
@@ -126,6 +133,16 @@ class ColumnReader:
             return float(units.Unit(unit).to(wanted))
         except (units.UnitConversionError, ValueError, TypeError) as error:
             raise InputError(f"the column {name} of {self.name} is in {unit}; {wanted} is needed") from error
+
+
+def _first_word(column: Any) -> str:
+    """Where the first entry that is no number is, and what it is."""
+    for row, entry in enumerate(column, 1):
+        try:
+            float(entry)
+        except (TypeError, ValueError):
+            return f"in row {row} but {str(entry)!r}"
+    return "in each row but several"
 
 
 def refuse_rows(bad: BoolArray, what: str) -> None:

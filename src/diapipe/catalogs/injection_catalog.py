@@ -62,10 +62,12 @@ def injection_catalog(table: Table, *, name: str) -> Table:
     Raises
     ------
     InputError
-        If a column is missing or in another unit, a row has no position or brightness, a kind is unknown, something
-        moves without an epoch, or a light curve has no ``id``.
+        If there are no rows, a column is missing or in another unit, a row has no position or brightness, a kind is
+        unknown, something moves without an epoch, or a light curve has no ``id``.
     """
     read = ColumnReader(table, name)
+    if not len(table):
+        raise InputError(f"{name} has no rows: there is nothing to put in")
     place, bright = _positions(read), _brightness(read)
     faded = read.truths_or(("is_faded",), False) | (bright["flux"] < 0) | (bright["counts"] < 0)
     columns: dict[str, NDArray[np.generic]] = {
@@ -141,9 +143,10 @@ def _motion(read: ColumnReader) -> dict[str, FloatArray]:
 
 def _words(read: ColumnReader, name: str) -> NDArray[np.str_]:
     """A column of words; "" where there is none."""
-    if name not in read.table.colnames:
+    own = read.name_of((name,))
+    if own is None:
         return np.full(len(read.table), "")
-    filled = np.ma.filled(np.ma.asarray(read.table[name]).astype(str), "")
+    filled = np.ma.filled(np.ma.asarray(read.table[own]).astype(str), "")
     return np.char.strip(np.asarray(filled, dtype=np.str_))
 
 

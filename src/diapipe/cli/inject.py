@@ -11,7 +11,6 @@ from click.core import ParameterSource
 
 from diapipe.cli.inject_survey import SURVEY_ONLY, inject_survey, survey_options
 from diapipe.cli.options import FILE, detector_constants, talk
-from diapipe.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -121,8 +120,6 @@ def _inject_pair(
         exposures = [image.read() for image in images]
         progress("characterize and inject")
         pair = with_injections(*exposures, options=recipe.inject, catalog=catalog, recipe=recipe)
-        if catalog is not None and not len(pair.sources):
-            raise InputError("no source of the catalogue is on the science image: its pixels, band, visit, time differ")
         progress("write images and truth")
         write_exposure(pair.science, folder / FILES[0])
         write_exposure(pair.template, folder / FILES[1])

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import click
+from astropy.table import Table
 
+from diapipe.catalogs.injection_catalog import injection_catalog
 from diapipe.cli import interrupts
 from diapipe.cli.landing import check_free, is_earlier_result, landing
 from diapipe.cli.products import ProductChoice, write_products
@@ -20,7 +22,7 @@ from diapipe.cli.recipes import by_method, by_searched, merged, recipe_of
 from diapipe.errors import DiapipeError, InternalError, UsageError
 from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import Exposure
-from diapipe.io import ReadOptions, read_exposure
+from diapipe.io import ReadOptions, read_exposure, read_table
 from diapipe.recipe import Recipe
 from diapipe.report.validation import validation_sentence
 from diapipe.report.words import sentences
@@ -68,6 +70,7 @@ class PairRequest:
     out: Path
     recipe: Recipe
     products: ProductChoice
+    injections: Table | None = None
     overwrite: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -94,7 +97,8 @@ class PairRequest:
             "detector": {"threshold_sigma": options["threshold"]},
             "n_threads": options["threads"],
         }
-        if options["inject"] or options["inject_seed"] is not None:
+        catalog = options["inject_sources"]
+        if options["inject"] or options["inject_seed"] is not None or catalog is not None:
             flags["inject"] = {"seed": options["inject_seed"]}
         flags = merged(merged(flags, by_method(options["method"])), by_searched(options["detect_on"]))
         return cls(
@@ -111,6 +115,7 @@ class PairRequest:
                 score="score" in options["write"],
                 report=not options["no_report"],
             ),
+            injections=None if catalog is None else injection_catalog(read_table(catalog), name=str(catalog)),
             overwrite=options["overwrite"],
             quiet=options["quiet"],
             verbose=options["verbose"],
@@ -185,7 +190,8 @@ def _difference(request: PairRequest, progress: Progress) -> tuple[DifferenceRes
     # popped, so that the flow alone holds the images and can give their memory back when it needs them no more
     science = exposures.pop(0)
     template = exposures if request.template_also else exposures.pop()
-    return difference_pair(science, template, recipe=request.recipe, progress=progress), seconds
+    result = difference_pair(science, template, recipe=request.recipe, injections=request.injections, progress=progress)
+    return result, seconds
 
 
 @contextmanager

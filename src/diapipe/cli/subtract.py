@@ -44,6 +44,9 @@ from diapipe.cli.options import FILE, detector_constants, known_method, odd, pos
     "--inject", is_flag=True, help="Put sources of known truth into the images, and tell what became of them."
 )
 @click.option("--inject-seed", type=click.IntRange(min=0), help="Another choice of these sources.  [default: 1]")
+@click.option(
+    "--inject-sources", type=FILE, help="Catalogue of what is put in, in place of a choice; as of diapipe inject."
+)
 @detector_constants("science")
 @detector_constants("template")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; they change no bit of the result.  [default: 1]")

@@ -56,7 +56,7 @@ def read_table(path: PathLike) -> Table:
             warnings.simplefilter("ignore")  # of units and headers that astropy would have written otherwise
             return _with_truths(Table.read(place, format=_FORMATS[ending]))
     except Exception as error:  # each of astropy's readers fails in ways of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]  # then come hints at its API
         raise ReadError(f"cannot read {place.name} as {ending[1:]}: {reason}") from error
 
 

@@ -12,7 +12,7 @@ from diapipe.catalogs.injection_catalog import injection_catalog
 from diapipe.catalogs.injections import INJECTION
 from diapipe.errors import InputError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, ObservationInfo, PhotoCalib
-from diapipe.steps.inject import given_on
+from diapipe.steps.inject import given_on, why_none
 
 SCALE_ARCSEC, RA, DEC, MJD, SECONDS = 0.5, 150.0, 60.0, 61000.0, 60.0
 BOX = Box(100, 500, 200, 600)
@@ -83,6 +83,23 @@ def test_bands_and_visits_choose():
     }
     assert _on(columns)["injectionId"].tolist() == [1, 3]
     assert _on(columns, _exposure(band="g", visit=8))["injectionId"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"band": ["g"]}, "its rows are of other bands or visits than r and 7"),
+        ({"visit": [8]}, "its rows are of other bands or visits than r and 7"),
+        ({"mjd": [MJD + 1.0], "id": [3]}, "none of its light curves goes over MJD 61000.0"),
+        ({"ra": [RA + 1.0]}, "and the image has x 200 to 599, y 100 to 499"),
+        ({"ra": [RA + 180.0], "dec": [-DEC]}, "the WCS has no pixel for any of its positions"),
+    ],
+)
+def test_why_nothing_is_on_an_image_is_known(columns, said):
+    """The band or visit, the time, the place; in this order."""
+    catalog = injection_catalog(Table({"ra": [RA], "dec": [DEC], "flux": [9.0]} | columns), name="given")
+    assert len(given_on(_exposure(), catalog)) == 0
+    assert said in why_none(_exposure(), catalog)
 
 
 def test_light_curve_is_followed_and_ends():

@@ -2,7 +2,7 @@
 
 from diapipe.steps.inject.adding import inject, photons_per_count
 from diapipe.steps.inject.choosing import Injection, choose
-from diapipe.steps.inject.given import Scale, given_on
+from diapipe.steps.inject.given import Scale, given_on, why_none
 from diapipe.steps.inject.movers import choose_movers
 from diapipe.steps.inject.pair import InjectedPair, inject_pair
 
@@ -16,4 +16,5 @@ __all__ = [
     "inject",
     "inject_pair",
     "photons_per_count",
+    "why_none",
 ]

@@ -70,6 +70,30 @@ def given_on(exposure: Exposure, catalog: Table, *, nanojansky_per_count: Scale 
     return injection_table(columns, n=n, flux_unit=exposure.unit)
 
 
+def why_none(exposure: Exposure, catalog: Table) -> str:
+    """Why no source of a catalogue was put into an exposure, or into it and its template; the end of a sentence."""
+    info, box = exposure.info, exposure.box
+    of_image = _of_image(catalog, exposure)
+    if not len(of_image):
+        return f"its rows are of other bands or visits than {info.band or 'none'} and {info.visit}"
+    at = _at_its_time(of_image, exposure)
+    if not len(at):
+        return f"none of its light curves goes over MJD {info.mjd_midpoint:.5f}"
+    x, y, _, _ = _on_pixels(at, exposure)
+    if not (np.isfinite(x) & np.isfinite(y)).any():
+        return "the WCS has no pixel for any of its positions"
+    if box.holds(x, y).any():
+        return "what is on it lies off the template"
+    given, own = (
+        f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}"
+        for x0, x1, y0, y1 in (
+            (np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)),
+            (box.x0, box.x1 - 1, box.y0, box.y1 - 1),
+        )
+    )
+    return f"its rows lie at {given}, and the image has {own}"
+
+
 def _of_image(catalog: Table, exposure: Exposure) -> Table:
     """Rows of the exposure's band and visit."""
     band, visit = np.asarray(catalog["band"]), np.asarray(catalog["visit"])

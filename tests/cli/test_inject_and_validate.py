@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from diapipe.cli.landing import OUR_FILES
 from diapipe.cli.main import main
 from diapipe.cli.truth import simulated, write_truth
 from diapipe.images import MaskPlane
@@ -144,8 +145,45 @@ def test_what_of_a_catalogue_is_elsewhere_is_said(pair, tmp_path, capsys):
     assert "1 of the catalogue's 2 sources were put in" in capsys.readouterr().out
     path.write_text("x,y,mag\n2000,120,20.5\n")
     assert main([*words, "--out", str(tmp_path / "none")]) == 1
-    assert "no source of the catalogue is on the science image" in " ".join(capsys.readouterr().err.split())
+    assert "no source of the catalogue is on simulated science: its rows lie at x 2000" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert not (tmp_path / "none").exists()
+
+
+def test_subtract_puts_in_a_catalogue(pair, tmp_path, capsys):
+    """As the file says, and judged; what fades needs one template, and something has to be on the image."""
+    path, out = tmp_path / "given.csv", tmp_path / "out"
+    path.write_text("RA,DEC,mag,is_faded\n{},{},20.0,False\n{},{},20.5,True\n".format(*_places(pair)))
+    words = ["subtract", str(pair / "science.fits"), str(pair / "template.fits"), "--inject-sources", str(path)]
+    assert main([*words, "--out", str(out), "--no-report"]) == 0
+    assert "Injected: 2 sources of known truth" in " ".join(capsys.readouterr().out.split())
+    truth = read_parquet(out / "injected.parquet")
+    assert truth["is_good"].all()
+    assert (truth["measured"] < 0).tolist() == [False, True]
+    tiled = [*words, "--template-also", str(pair / "template.fits"), "--out", str(tmp_path / "tiled")]
+    assert main(tiled) == 1
+    assert "1 of the catalogue's sources fade" in " ".join(capsys.readouterr().err.split())
+    path.write_text("x,y,mag\n2000,120,20.5\n")
+    assert main([*words, "--out", str(tmp_path / "none")]) == 1
+    assert "rows lie at x 2000 to 2000, y 120 to 120, and the image has x 0 to 399, y 0 to 399" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (tmp_path / "tiled").exists()
+    assert not (tmp_path / "none").exists()
+
+
+def _places(pair):
+    """Two empty places, on the sky."""
+    science, stars = read_exposure(pair / "science.fits"), read_parquet(pair / "stars.parquet")
+    free = [
+        (x, y)
+        for x in range(60, 360, 20)
+        for y in range(60, 360, 20)
+        if np.hypot(stars["x"] - x, stars["y"] - y).min() > 25
+    ]
+    sky = science.wcs.all_pix2world([free[0], free[-1]], 0)
+    return sky.ravel().tolist()
 
 
 def test_injected_difference_says_so(result):
@@ -159,7 +197,7 @@ def test_injected_difference_says_so(result):
     ("words", "said"),
     [
         (["--truth", "nothing.parquet"], "cannot read"),
-        (["--truth", "{result}/completeness.parquet"], "has no column x, y, flux"),
+        (["--truth", "{result}/dia_sources.parquet"], "has no column flux"),
         (["--truth", "{result}/../holes.csv"], "has no x in 1 of its 2 rows, the first of them row 2"),
     ],
 )
@@ -189,6 +227,40 @@ def test_truth_may_be_any_table(pair, result, tmp_path, capsys):
 
 
 def test_folder_without_a_result_is_refused(tmp_path, capsys):
-    """It names the file that is missing."""
+    """It names the file that is missing, or says that there is no folder."""
     assert main(["validate", str(tmp_path)]) == 1
     assert "summary.json" in capsys.readouterr().err
+    assert main(["validate", str(tmp_path / "none")]) == 1
+    assert f"there is no {tmp_path / 'none'}; a folder of diapipe subtract" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["validate", str(tmp_path / "file")]) == 1
+    assert f"{tmp_path / 'file'} is a file; a folder of diapipe subtract" in capsys.readouterr().err
+
+
+def test_truth_without_rows_tells_only_of_what_is_false(result, tmp_path, capsys):
+    """Nothing can be judged by nothing, unless it says that nothing changed."""
+    (tmp_path / "none.csv").write_text("x,y,flux\n")
+    words = ["validate", str(result), "--truth", str(tmp_path / "none.csv"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(words) == 1
+    assert "none.csv has no rows" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--truth-is-all"]) == 0
+    numbers = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert numbers["purity"]["all"]["n_of"] == 0
+    assert numbers["purity"]["all"]["n"] > 0
+
+
+def test_tables_of_others_are_left_alone(pair, result, tmp_path, capsys):
+    """A folder of a simulated pair has a stars.parquet too; numbers of an earlier validation are replaced."""
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for path in (*(result / name for name in OUR_FILES), pair / "stars.parquet"):
+        if path.exists():
+            shutil.copy(path, folder)
+    assert main(["validate", str(folder), "--quiet"]) == 2
+    assert "holds stars.parquet, which is no result of diapipe" in " ".join(capsys.readouterr().err.split())
+    assert (folder / "stars.parquet").read_bytes() == (pair / "stars.parquet").read_bytes()
+    for _ in range(2):
+        assert main(["validate", str(folder), "--out", str(tmp_path / "numbers"), "--quiet"]) == 0
+    assert main(["validate", str(folder), "--overwrite", "--quiet"]) == 0
+    assert (folder / "stars.parquet").read_bytes() != (pair / "stars.parquet").read_bytes()

@@ -10,7 +10,7 @@ import click
 from diapipe.cli.grade_table import show_grade, show_table
 from diapipe.cli.inject_survey import INJECTED
 from diapipe.cli.options import FILE, talk
-from diapipe.cli.validate_survey import FILES, validate_survey, write_numbers
+from diapipe.cli.validate_survey import FILES, SCHEMA, is_earlier, validate_survey, write_numbers
 
 if TYPE_CHECKING:
     from diapipe.steps.validate import Validation
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option("--truth", type=FILE, help="Of a folder: table of what is true.  [default: its injected.parquet]")
 @click.option("--truth-is-all", is_flag=True, help="Nothing else changed, as in a simulation: the rest is false.")
 @click.option("--output", help="Of a survey: collection that diapipe inject filled.  [default: injected]")
-@click.option("--out", type=FILE, help="Of a survey: folder for the numbers.  [default: validation]")
+@click.option("--out", type=FILE, help="Folder for the numbers.  [default: FOLDER; of a survey validation]")
+@click.option("--overwrite", is_flag=True, help="Replace files there that diapipe validate did not make.")
 @talk
 def validate(
     place: str,
@@ -29,6 +30,7 @@ def validate(
     truth_is_all: bool,
     output: str | None,
     out: Path | None,
+    overwrite: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -51,19 +53,26 @@ def validate(
         if truth is not None:
             raise click.UsageError("--truth cannot be used here: a survey is judged by what was put into its visits")
         found = validate_survey(
-            place, output=output or INJECTED, out=out or Path("validation"), truth_is_all=truth_is_all, quiet=quiet
-        )
+            place, output=output or INJECTED, out=out or Path("validation"), truth_is_all=truth_is_all,
+            overwrite=overwrite, quiet=quiet,
+        )  # fmt: skip
     else:
-        if output is not None or out is not None:
-            raise click.UsageError("--output and --out cannot be used here: they are of a survey in a repository")
-        found = _validate_folder(Path(place), truth, truth_is_all=truth_is_all, quiet=quiet)
+        if output is not None:
+            raise click.UsageError("--output cannot be used here: it is of a survey in a repository")
+        found = _validate_folder(
+            Path(place), truth, out=out or Path(place), truth_is_all=truth_is_all, overwrite=overwrite, quiet=quiet
+        )
     if verbose and not quiet:
         _show_causes(found)
         show_table("Bright changes that were missed", MISSED_HEADINGS, missed_rows(listed(found.missed)))
 
 
-def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, quiet: bool) -> Validation:
+def _validate_folder(
+    folder: Path, truth: Path | None, *, out: Path, truth_is_all: bool, overwrite: bool, quiet: bool
+) -> Validation:
     """Judge a result of two images."""
+    from diapipe.cli.landing import check_free, landing
+    from diapipe.errors import InputError
     from diapipe.io import read_difference, read_table
     from diapipe.report.folder import read_sources, read_summary
     from diapipe.report.validation import grade_rows, validation_sentence
@@ -75,18 +84,23 @@ def _validate_folder(folder: Path, truth: Path | None, *, truth_is_all: bool, qu
     path = folder / "injected.parquet" if truth is None else truth
     if truth is None and not path.is_file():
         raise click.UsageError(f"{folder} has no injected.parquet: give --truth, or diapipe subtract --inject")
+    check_free(out, names=FILES, inputs=(path,), is_ours=is_earlier, overwrite=overwrite)
+    given = read_table(path)
+    if not len(given) and not truth_is_all:
+        raise InputError(f"{path} has no rows: there is nothing to judge by; --truth-is-all says that nothing changed")
     difference, sources = read_difference(folder / "difference.fits"), read_sources(folder / "dia_sources.parquet")
-    table = truth_table(read_table(path), difference, name=str(path))
+    table = truth_table(given, difference, name=str(path))
     quality = {name: summary[name] for name in ("noise", "stars")}
     threshold = float(summary["counts"]["threshold_sigma"])
     found = add_up(
         [judge(difference, sources, table, threshold_sigma=threshold, quality=quality)], truth_is_all=truth_is_all
     )
-    write_numbers(plain(found.plain), found, folder)
+    with landing(out, names=FILES) as place:
+        write_numbers({"schema": SCHEMA, **plain(found.plain)}, found, place)
     if not quiet:
         click.echo(validation_sentence(found.numbers))
         show_grade(grade_rows(found.numbers))
-        click.echo(f"Numbers: {folder / FILES[0]}")
+        click.echo(f"Numbers: {out / FILES[0]}")
     return found
 
 

@@ -21,10 +21,13 @@ PAGE = "validation.html"
 """Into that of a survey, too."""
 _N_VISITS = 5
 """Visits told of on the terminal, the least complete first."""
-SCHEMA = "diapipe-survey-validation/1"
+SCHEMA = "diapipe-validation/1"
+SURVEY_SCHEMA = "diapipe-survey-validation/1"
 
 
-def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, quiet: bool) -> Validation:
+def validate_survey(
+    repo: str, *, output: str, out: Path, truth_is_all: bool, overwrite: bool, quiet: bool
+) -> Validation:
     """Put all visits together, write the numbers, and tell the grade; the validation of all."""
     from diapipe.cli.landing import check_free, landing
     from diapipe.errors import counted
@@ -41,10 +44,10 @@ def validate_survey(repo: str, *, output: str, out: Path, truth_is_all: bool, qu
     from diapipe.steps.validate import validate_groups
     from diapipe.tasks.injection import judged_survey
 
-    check_free(out, names=(*FILES, PAGE), is_ours=_is_earlier)
+    check_free(out, names=(*FILES, PAGE), is_ours=is_earlier, overwrite=overwrite)
     judged, n_injected = judged_survey(repo, output=output)
     found = validate_groups(judged, truth_is_all=truth_is_all)
-    numbers = {"schema": SCHEMA, "n_injected_images": n_injected, **plain(found.plain)}
+    numbers = {"schema": SURVEY_SCHEMA, "n_injected_images": n_injected, **plain(found.plain)}
     with landing(out, names=(*FILES, PAGE)) as folder:
         write_numbers(numbers, found, folder)
         write_text(folder / PAGE, render_validation_page(numbers, title=f"Validation of {output} in {repo}"))
@@ -71,8 +74,8 @@ def write_numbers(numbers: Mapping[str, Any], found: Validation | SurveyValidati
         write_parquet(getattr(found, name), folder / f"{name}.parquet")
 
 
-def _is_earlier(folder: Path) -> bool:
+def is_earlier(folder: Path) -> bool:
     """Whether the command filled the folder."""
     from diapipe.cli.landing import has_schema
 
-    return has_schema(folder / FILES[0], SCHEMA)
+    return any(has_schema(folder / FILES[0], schema) for schema in (SCHEMA, SURVEY_SCHEMA))

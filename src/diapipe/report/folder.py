@@ -64,7 +64,11 @@ def read_summary(path: Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        wanted = "a folder of diapipe subtract or, with butler.yaml, a repository is needed"
+        folder, wanted = path.parent, "a folder of diapipe subtract or, with butler.yaml, a repository is needed"
+        if not folder.exists():
+            raise ReadError(f"there is no {folder}; {wanted}") from error
+        if not folder.is_dir():
+            raise ReadError(f"{folder} is a file; {wanted}") from error
         raise ReadError(f"cannot read {path}: {error.strerror}; {wanted}") from error
     except ValueError as error:
         raise ReadError(f"{path} is damaged: {error}") from error

@@ -105,7 +105,12 @@ def judged_survey(repo: str, *, output: str) -> tuple[list[Judged], int]:
         If nothing of it was judged.
     """
     with open_repository(repo) as butler:
-        chain = output_collection(butler, repo, output)
+        try:
+            chain = output_collection(butler, repo, output)
+        except UsageError as error:
+            raise UsageError(
+                f"{error}; an output to be judged is made by `diapipe inject {repo} --output {output}`"
+            ) from error
         runs = own_runs(butler, chain)
         found = []
         for ref in _refs(butler, VALIDATION, runs):

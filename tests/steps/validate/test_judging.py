@@ -148,6 +148,35 @@ def test_what_is_unknown_is_not_wanted_and_explains_what_is_found():
     assert judged.sources["is_true"].tolist() == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("unit", "pixels", "expected"),
+    [
+        ("nJy", "adu", 450.0),
+        ("uJy", "adu", 45e4),
+        ("uJy", "nJy", 9e5),
+        ("count", "adu", 900.0),
+        (None, "adu", 900.0),
+    ],
+)
+def test_fluxes_are_in_the_unit_of_the_pixels(unit, pixels, expected):
+    """A count is worth 2 nJy; fluxes without a unit, and counts by another name, are those of the pixels."""
+    table = _truth([(50.0, 60.0, 900.0, "hostless")])
+    table["flux"].unit = unit
+    exposure = replace(_difference().exposure, unit=pixels, photo_calib=PhotoCalib(1.0 if pixels == "nJy" else 2.0))
+    truth = truth_table(table, replace(_difference(), exposure=exposure), name="the truth")
+    assert truth["flux"].tolist() == pytest.approx([expected])
+
+
+@pytest.mark.parametrize(("unit", "said"), [("mag", "is in mag; nJy or adu is needed"), ("Jy", "no calibration")])
+def test_fluxes_in_another_unit_are_refused(unit, said):
+    table = _truth([(50.0, 60.0, 900.0, "hostless")])
+    table["flux"].unit = unit
+    difference = _difference()
+    bare = replace(difference, exposure=replace(difference.exposure, unit="adu", photo_calib=None))
+    with pytest.raises(InputError, match=said):
+        truth_table(table, bare, name="the truth")
+
+
 def test_trail_is_found_at_its_end_and_measured_as_a_trail():
     """What moved by 20 px may be found 11 px from its middle; its flux is that of the trail, if one was fitted."""
     truth = _truth([(100.0, 100.0, 900.0, "trailed"), (50.0, 50.0, 900.0, "hostless")])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+from astropy import units
 from astropy.table import Column, Table
 
 from diapipe.catalogs.columns import ColumnReader, refuse_rows
 from diapipe.catalogs.dia_objects import need_columns
 from diapipe.catalogs.injections import FLUXES, HOSTLESS
 from diapipe.errors import InputError
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, MaskPlane, Psf
+from diapipe.images import UNUSABLE_DIFFERENCE, Box, Difference, Exposure, MaskPlane, Psf
 from diapipe.images.calibrated import flux_scale, flux_unit
 from diapipe.images.source_profile import source_profiles, static_light
-from diapipe.numerics.arrays import BoolArray
+from diapipe.numerics.arrays import BoolArray, FloatArray
 
 _CORE_PX = 2
 """Pixels this near to a place must be usable."""
+_COUNTS = ("adu", "count", "ct", "DN")
+"""Names of one unit."""
 _TRUTH_COLUMNS = (
     "injectionId",
     "object_id",
@@ -36,7 +39,8 @@ _TRUTH_COLUMNS = (
 def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
     """A table of what is true as `judge` wants it, from one of `diapipe inject`, of a simulation, or of a user.
 
-    Fluxes in nJy are brought to the unit of the difference's pixels; without a ``kind`` all are points on the sky.
+    Fluxes with a unit of flux density are brought to that of the difference's pixels; without a ``kind`` all are points
+    on the sky.
 
     Parameters
     ----------
@@ -51,8 +55,8 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
     Raises
     ------
     InputError
-        If a column is missing, or has no number in a row that is known, or fluxes are in nJy and the difference is
-        not calibrated.
+        If a column is missing, or has no number in a row that is known, or fluxes are in a unit that the difference
+        cannot have.
     """
     need_columns(table, ("x", "y", "flux"), name=name)
     known, read = is_known(table), ColumnReader(table, name)
@@ -60,19 +64,33 @@ def truth_table(table: Table, difference: Difference, *, name: str) -> Table:
         refuse_rows(known & ~np.isfinite(read.numbers((column,))), f"{name} has no {column} in")
     kept = Table({column: table[column] for column in _TRUTH_COLUMNS if column in table.colnames}, copy=True)
     exposure = difference.exposure
-    if str(table["flux"].unit) == "nJy" and exposure.unit != "nJy":
-        if exposure.photo_calib is None:
-            raise InputError(f"{name} has fluxes in nJy, and {exposure.name} no calibration; give them in its counts")
-        scale = flux_scale(exposure, x=np.asarray(kept["x"]), y=np.asarray(kept["y"]))
-        for column in FLUXES:
-            if column in kept.colnames:
-                kept[column] = np.asarray(kept[column], dtype=np.float64) / scale
+    for column in FLUXES:
+        if column in kept.colnames:
+            kept[column] = _in_unit_of(exposure, kept, column, name=name)
     if "kind" not in kept.colnames:
         kept["kind"] = np.full(len(kept), HOSTLESS)
     kept["is_known"] = known
     if "mask" in table.colnames:
         kept["is_known"] &= (np.asarray(table["mask"]) & int(UNUSABLE_DIFFERENCE)) == 0
     return kept
+
+
+def _in_unit_of(exposure: Exposure, table: Table, column: str, *, name: str) -> FloatArray:
+    """Fluxes in the unit of an exposure's pixels, in which they are taken to be where they say none."""
+    values: FloatArray = np.ma.filled(np.ma.asarray(table[column].value).astype(np.float64), np.nan)
+    unit = table[column].unit
+    if unit is None or str(unit) in ("", exposure.unit) or (str(unit) in _COUNTS and exposure.unit in _COUNTS):
+        return values
+    try:
+        values = values * float(units.Unit(unit).to("nJy"))
+    except (units.UnitConversionError, ValueError, TypeError) as error:
+        needed = "nJy" if exposure.unit == "nJy" else f"nJy or {exposure.unit}"
+        raise InputError(f"the column {column} of {name} is in {unit}; {needed} is needed") from error
+    if exposure.unit == "nJy":
+        return values
+    if exposure.photo_calib is None:
+        raise InputError(f"{name} has fluxes in {unit}, and {exposure.name} no calibration; give them in its counts")
+    return values / flux_scale(exposure, x=np.asarray(table["x"]), y=np.asarray(table["y"]))
 
 
 def seen_on(difference: Difference, truth: Table) -> Table:

@@ -95,7 +95,8 @@ def validate(judged: Sequence[Judged], *, truth_is_all: bool = False) -> Validat
         At least one difference.
     truth_is_all
         Whether nothing else changed, as in a simulation: only then is what the truth does not explain false, and the
-        purity known. Else the rates are those of all that was not injected, real changes among them.
+        purity and the artefacts for each real source known. Else the rates are those of all that was not injected, real
+        changes among them.
 
     Raises
     ------
@@ -174,9 +175,11 @@ def _source_numbers(judged: Sequence[Judged], sources: Table, *, truth_is_all: b
         "unexplained_per_deg2": {name: number(n / area) for name, n in counts.items()} if area > 0 else None,
         "expected_noise": float(np.sum([one.n_expected_noise for one in judged])),
         "flagged_unexplained": int(np.count_nonzero(~good & ~true)),
-        "artefacts_per_real": number(np.count_nonzero(~true) / true.sum()) if true.any() else None,
+        "artefacts_per_real": None,
     }
     if truth_is_all:
+        if true.any():
+            numbers["artefacts_per_real"] = number(np.count_nonzero(~true) / true.sum())
         numbers["purity"] = {
             "all": plain(share(int(np.count_nonzero(good & true)), int(np.count_nonzero(good)))),
             f"snr > {GOOD_SNR:g}": plain(share(int(np.count_nonzero(above & true)), int(np.count_nonzero(above)))),

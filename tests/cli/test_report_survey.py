@@ -84,8 +84,17 @@ def test_a_catalogue_stands_beside(repository, tmp_path, file):
     ],
 )
 def test_what_cannot_be_made_is_told(repository, tmp_path, capsys, more, said):
-    assert main(words(repository, "--out", tmp_path / "p", *more)) != 0
+    """In a sentence; no folder is left of what was begun."""
+    assert main(words(repository, "--out", tmp_path / "p" / "q", *more)) != 0
     assert said in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_catalogue_that_cannot_be_used_is_named(repository, tmp_path, capsys):
+    """As the file that it is."""
+    Table({"foo": [1.0]}).write(tmp_path / "mine.csv")
+    assert main(words(repository, "--out", tmp_path / "p", "--catalogue", tmp_path / "mine.csv")) == 1
+    assert "mine.csv has no column ra, dec, name; it has foo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", [["--visit", "4", "--detector", "0"], ["--object", "202"]])

@@ -128,6 +128,15 @@ def test_a_source_leads_to_its_object(report):
     assert '"../objects/101.html"' in data
 
 
+def test_a_visit_counts_in_whole_numbers(report):
+    """Also those that passed, which its own page is the first to count."""
+    page = (report / "visits" / "visit0004-detector0.html").read_text()
+    cells = dict(re.findall(r'<th scope="row">(\w+)</th><td class="n">([^<]*)<', page))
+    passed = re.search(r"<b>(\d+)</b><span>sources that passed", page)
+    assert passed is not None
+    assert (cells["nSources"], cells["nGood"]) == ("4", passed[1])
+
+
 def test_images_of_a_visit_are_in_one_unit():
     """A difference in counts of 2 nJy and a science image in nJy: the template is 100 nJy, as its counts say."""
     content = content_of_unit(SmallSurvey(), Unit("SimCam", 4, 0))

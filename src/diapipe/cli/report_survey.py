@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +110,7 @@ def _beside(survey: SurveyResults, catalogue: Path | None) -> Beside | None:
     from diapipe.io import read_table
     from diapipe.report.survey.beside import beside_catalogue
 
-    return beside_catalogue(survey.tables.dia_objects, read_table(catalogue), name=catalogue.stem)
+    return beside_catalogue(survey.tables.dia_objects, read_table(catalogue), name=catalogue.stem, file=catalogue.name)
 
 
 def _unit_alone(survey: SurveyResults, out: Path, visit: int, detector: int) -> Path:
@@ -125,11 +126,20 @@ def _unit_alone(survey: SurveyResults, out: Path, visit: int, detector: int) -> 
 
 @contextmanager
 def _adding_to(out: Path, *, overwrite: bool) -> Iterator[None]:
-    """Make sure that the folder is there, and new, empty, or a report; WriteError where the system refuses."""
+    """Make sure that the folder is there, and new, empty, or a report; WriteError where the system refuses.
+
+    A folder that was not there is not there either when the block fails.
+    """
     from diapipe.cli.landing import check_free, failing_as_write_error
     from diapipe.report.survey.writing import NAMES
 
     check_free(out, names=NAMES, is_ours=is_report, overwrite=overwrite)
+    made = [place for place in (*reversed(out.parents), out) if not place.exists()]
     with failing_as_write_error(out):
-        out.mkdir(parents=True, exist_ok=True)
-        yield
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            yield
+        except BaseException:
+            if made:
+                shutil.rmtree(made[0], ignore_errors=True)
+            raise

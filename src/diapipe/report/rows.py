@@ -25,7 +25,8 @@ FLAG_WORDS = {
     "pixelFlags_interpolated": "interpolated",
     "pixelFlags_suspect": "suspect",
     "pixelFlags_streak": "streak",
-    "pixelFlags_injected": "injected",
+    "pixelFlags_injectedCenter": "injected",  # the footprint may be a long one, with somebody else's light in it
+    "pixelFlags_injected_templateCenter": "injected",
 }
 """What pages call the flags of a source."""
 

@@ -23,7 +23,7 @@ class _Places:
     dec: FloatArray
 
 
-def beside_catalogue(dia_objects: Table | None, catalogue: Table, *, name: str) -> Beside:
+def beside_catalogue(dia_objects: Table | None, catalogue: Table, *, name: str, file: str | None = None) -> Beside:
     """The nearest entry of a catalogue within 1.5 arcsec of each object.
 
     Parameters
@@ -34,13 +34,15 @@ def beside_catalogue(dia_objects: Table | None, catalogue: Table, *, name: str) 
         With ``ra``, ``dec`` in degrees and ``name``.
     name
         What pages call it.
+    file
+        What messages call it; its name where left out.
 
     Raises
     ------
     InputError
         If a column is missing.
     """
-    need_columns(catalogue, ("ra", "dec", "name"), name=name)
+    need_columns(catalogue, ("ra", "dec", "name"), name=file or name)
     if dia_objects is None or not len(dia_objects) or not len(catalogue):
         return Beside(name=name)
     first, second = (_Places(column(table, "ra"), column(table, "dec")) for table in (dia_objects, catalogue))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from diapipe.catalogs.schema import Column
 from diapipe.catalogs.survey_units import SURVEY_UNITS, unit_of
 from diapipe.report.content import PageContent
 from diapipe.report.cutouts import draw_cutouts
@@ -25,6 +26,7 @@ from diapipe.report.words import Tile
 
 MAX_SIDE_PX = 290
 """Of the pictures: three of them take 0.2 MB of a page."""
+_COUNTS = ("nKernelStars", "nSources", "nGood")
 _NOT_LISTED = ("raCorners", "decCorners", "reason", "outcome")
 
 
@@ -76,7 +78,7 @@ def write_unit_page(folder: Path, content: PageContent, page: UnitPage, places: 
         is_alone=page.is_alone,
         numbers=_tiles(page.row, len(found), n_good),
         list=listed, name=name,
-        entries=_facts(page.row),
+        entries=_facts(page.row, n_good),
         **values_of_images(replace(content, dia_sources=found), at_most=MAX_SIDE_PX),
     )  # fmt: skip
     path = folder / places.unit_page(unit)
@@ -133,20 +135,21 @@ def _within(value: float, low: float, high: float) -> bool | None:
     return low <= value <= high if np.isfinite(value) else None
 
 
-def _facts(row: Table.Row) -> list[tuple[str, str, str]]:
+def _facts(row: Table.Row, n_good: int) -> list[tuple[str, str, str]]:
     """Every number of the unit: name, value with its unit, meaning."""
+    told = {"nGood": float(n_good)}  # counted while the page is made
     return [
-        (entry.name, _value(row[entry.name], entry.unit), entry.description)
+        (entry.name, _value(told.get(entry.name, row[entry.name]), entry), entry.description)
         for entry in SURVEY_UNITS
         if entry.name not in _NOT_LISTED
     ]
 
 
-def _value(value: Any, unit: str) -> str:
+def _value(value: Any, entry: Column) -> str:
     """A cell as a person reads it."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        text = number(float(value), 9 if unit == "d" else 4)
-        return f"{text} {unit}".strip() if text != MISSING else text
+        text = fixed(float(value), 0) if entry.name in _COUNTS else number(float(value), 9 if entry.unit == "d" else 4)
+        return f"{text} {entry.unit}".strip() if text != MISSING else text
     return str(value)

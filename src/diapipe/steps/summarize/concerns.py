@@ -62,7 +62,7 @@ def _about_noise(noise: Mapping[str, Any], threshold: float) -> list[str]:
             "one image twice, or one was made of the other; nothing can change between them."
         ]
     if sigma is not None and not SCORE_SIGMA[0] <= sigma <= SCORE_SIGMA[1]:
-        sense = "too few, so faint false sources come through" if sigma > 1 else "too many, so faint sources are missed"
+        sense = "so faint false sources come through" if sigma > 1 else "so faint sources are missed"
         found.append(
             f"On empty sky the score scatters by {sigma:.2f} instead of 1: "
             f"a threshold of {threshold:g} stands at {threshold / sigma:.1f} true sigma, {sense}."

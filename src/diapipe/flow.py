@@ -299,10 +299,8 @@ def _given(science: Characterized, catalog: Table, *, is_tiled: bool) -> Table:
     """Sources of a catalogue that are on the science image."""
     sources = given_on(science.exposure, catalog)
     if is_tiled and sources["is_faded"].any():
-        raise InputError(
-            f"{int(sources['is_faded'].sum())} of the catalogue's sources fade, and the template is of several images, "
-            "which are blended anew; give one template, or sources that are on the science image"
-        )
+        n = int(sources["is_faded"].sum())
+        raise InputError(f"{n} of the catalogue's sources fade, and the template is of several images; one is needed")
     return sources
 
 

@@ -54,7 +54,7 @@ def test_what_was_injected_is_found_and_measured(result):
 def test_page_tells_the_grade(result):
     """The page has the section, with every bar, told to the digits that it means; without injections it has none."""
     page = (result / "report.html").read_text()
-    assert "at most 0.00184<" in page  # 0.002 mag
+    assert "at most 0.184%<" in page  # 0.002 mag
     assert "What became of injected sources" in page
     assert "S/N of 50% completeness" in page
     assert "Rubin requirement" in page

@@ -27,6 +27,9 @@ from diapipe.recipe import Recipe
 from diapipe.report.validation import validation_sentence
 from diapipe.report.words import sentences
 
+FEW_INJECTED = 10
+"""Fewer tell little."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile:
@@ -230,6 +233,11 @@ def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -
     )
     if summary.get("validation"):
         click.echo(f"Injected: {validation_sentence(summary['validation'])}")
+        if request.injections is None and summary["validation"]["completeness"]["all"]["n"] < FEW_INJECTED:
+            click.echo(
+                "These are few, for they must not disturb each other: --inject-seed 2, 3, ... choose others, and a "
+                "smaller area_fwhm2 in the section [inject] of --config puts in more."
+            )
     if request.products.report:
         click.echo(f"Look at the page:    {out / 'report.html'}")
     click.echo(f"Sources, difference: {out / 'dia_sources.parquet'}, {out / 'difference.fits'}")

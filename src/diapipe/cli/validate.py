@@ -64,7 +64,8 @@ def validate(
         )
     if verbose and not quiet:
         _show_causes(found)
-        show_table("Bright changes that were missed", MISSED_HEADINGS, missed_rows(listed(found.missed)))
+        if missed := missed_rows(listed(found.missed)):
+            show_table("Bright changes that were missed", MISSED_HEADINGS, missed)
 
 
 def _validate_folder(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from diapipe.report.axes import Axes, Scale
-from diapipe.report.numbers import MISSING, counted, number, percent
+from diapipe.report.numbers import MISSING, counted, fixed, number, percent
 from diapipe.report.plots import array_of
 from diapipe.steps.validate import Graded, grade
 
@@ -46,10 +47,15 @@ def validation_sentence(numbers: Numbers) -> str:
     """What was put in and what came back, in words."""
     found = numbers["completeness"]["all"]
     half = numbers["half_complete"]["value"]
+    usable = f"{counted(numbers['n_true'], 'source')} of known truth on usable pixels"
     sentence = (
-        f"{counted(numbers['n_true'], 'source')} of known truth on usable pixels; of the {found['n']} above S/N 6, "
-        f"{found['n_of']} were found ({percent(found['value'])}; by the numbers alone {percent(found['low'])} to "
-        f"{percent(found['high'])})."
+        f"{usable}, none of them above S/N 6."
+        if not found["n"]
+        else (
+            f"{usable}; of the {found['n']} above S/N 6, "
+            f"{found['n_of']} were found ({percent(found['value'])}; interval of 68% {percent(found['low'])} to "
+            f"{percent(found['high'])})."
+        )
     )
     told = "" if half is None else f"Half of the points are found at S/N {number(half)}."
     return " ".join(filter(None, (sentence, told, _score_sentence(numbers.get("with_score")))))
@@ -116,15 +122,17 @@ def _middles(rows: Sequence[Numbers]) -> np.ndarray[tuple[int], np.dtype[np.floa
 
 def _row(one: Graded) -> GradeRow:
     bar = one.bar
-    unit = f" {bar.unit}" if bar.unit else ""
+    factor, unit = (100.0, "%") if bar.unit == "%" else (1.0, f" {bar.unit}" if bar.unit else "")
+    told = partial(fixed, decimals=0) if bar.is_count else number
     value = MISSING
     if one.value is not None:
-        value = number(one.value) + unit
+        value = told(factor * one.value) + unit
         if one.low is not None and one.high is not None:
-            value += f" ({number(one.low)} to {number(one.high)})"
+            value += f" ({told(factor * one.low)} to {told(factor * one.high)})"
         if one.by_noise is not None:
-            value += f"; {number(one.by_noise)}{unit} by noise alone"
-    return GradeRow(bar.name, bar.source, f"{bar.side} {round(bar.limit, 5):g}{unit}", value, _verdict(one), one.is_met)
+            value += f"; {told(factor * one.by_noise)}{unit} by noise alone"
+    limit = f"{bar.side} {round(factor * bar.limit, 3):g}{unit}"
+    return GradeRow(bar.name, bar.source, limit, value, _verdict(one), one.is_met)
 
 
 def _verdict(one: Graded) -> str:

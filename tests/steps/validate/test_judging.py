@@ -148,6 +148,22 @@ def test_what_is_unknown_is_not_wanted_and_explains_what_is_found():
     assert judged.sources["is_true"].tolist() == [True, True]
 
 
+def test_sky_sources_are_none():
+    """Where nothing was detected nothing is false, and nothing true is found."""
+    truth = _truth([(50.0, 60.0, 900.0, "hostless"), (100.0, 100.0, 900.0, "hostless")])
+    sources = _found([50.0, 100.0, 150.0], [60.0, 100.0, 150.0], sky_source=[False, True, True])
+    judged = _judged(_difference(), sources, truth)
+    assert judged.sources["diaSourceId"].tolist() == [1]
+    assert judged.truth["is_good"].tolist() == [True, False]
+
+
+def test_no_flux_is_no_change():
+    """A row of it is neither wanted nor found, and has no S/N to take the logarithm of."""
+    judged = _judged(_difference(), _found([50.0], [60.0]), _truth([(50.0, 60.0, 0.0, "hostless")]))
+    assert not judged.truth["is_usable"].any()
+    assert not judged.sources["is_true"].any()
+
+
 @pytest.mark.parametrize(
     ("unit", "pixels", "expected"),
     [

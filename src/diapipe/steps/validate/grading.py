@@ -34,7 +34,7 @@ class Bar:
     side, limit
         The value must be ``at least`` or, in its absolute value, ``at most`` this.
     unit
-        Of limit and value, for a reader.
+        Of limit and value, for a reader; "%" where both are parts of one.
     """
 
     name: str
@@ -43,6 +43,11 @@ class Bar:
     side: Literal["at least", "at most"]
     limit: float
     unit: str = ""
+
+    @property
+    def is_count(self) -> bool:
+        """Whether what is measured comes in whole numbers."""
+        return self.where[0].startswith("n_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,15 @@ BARS = (
     Bar("purity above S/N 6", REQUIREMENT, ("purity", "snr > 6"), "at least", 0.95),
     Bar("artefacts for each real source, before any cut", DP1, ("artefacts_per_real",), "at most", 9.0),
     Bar("scatter of a coordinate above S/N 20", DP1, ("bright", "position_sigma_arcsec"), "at most", 0.02, "arcsec"),
-    Bar("bias of fluxes brighter than 21 mag", DP1, ("brighter_21", "bias"), "at most", 0.002 * _MAG_TO_RELATIVE),
-    Bar("scatter of fluxes brighter than 21 mag", DP1, ("brighter_21", "scatter"), "at most", 0.02 * _MAG_TO_RELATIVE),
+    Bar("bias of fluxes brighter than 21 mag", DP1, ("brighter_21", "bias"), "at most", 0.002 * _MAG_TO_RELATIVE, "%"),
+    Bar(
+        "scatter of fluxes brighter than 21 mag",
+        DP1,
+        ("brighter_21", "scatter"),
+        "at most",
+        0.02 * _MAG_TO_RELATIVE,
+        "%",
+    ),
     Bar("width of pulls without a host", DP1, (HOSTLESS, "pull_sigma"), "at most", 1.15),
     Bar("width of pulls on hosts", DP1, (HOSTED, "pull_sigma"), "at most", 1.2),
 )

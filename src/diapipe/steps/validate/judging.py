@@ -87,7 +87,7 @@ def judge(
     difference
         With its PSF.
     dia_sources
-        Found on it.
+        Found on it; its sky sources, places where nothing was found, are left out.
     truth
         ``x``, ``y`` (parent pixels), ``flux`` (science minus template, in the unit of the difference's pixels) and
         ``kind``; ``trail_length`` and ``trail_angle`` where something trailed; ``is_known`` False where something is
@@ -105,7 +105,7 @@ def judge(
     InputError
         If the difference has no PSF.
     """
-    exposure = difference.exposure
+    exposure, dia_sources = difference.exposure, _detected(dia_sources)
     seen, psf = seen_on(difference, truth), psf_of(difference)
     fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
     seen["is_apart"] = is_apart(seen, others, fwhm_px=fwhm)
@@ -135,6 +135,13 @@ def judge(
         detector=exposure.info.detector,
         quality=quality,
     )
+
+
+def _detected(dia_sources: Table) -> Table:
+    """The rows of what was found."""
+    if "sky_source" not in dia_sources.colnames:
+        return dia_sources
+    return dia_sources[~np.asarray(dia_sources["sky_source"], dtype=np.bool_)]
 
 
 def with_known_objects(judged: Judged, objects: Table) -> Judged:

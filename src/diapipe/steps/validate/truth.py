@@ -113,7 +113,7 @@ def seen_on(difference: Difference, truth: Table) -> Table:
     flux = np.asarray(seen["flux"], dtype=np.float64)
     seen["snr_true"] = flux / error
     clean = [not unusable_planes(difference, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
-    seen["is_usable"] = np.array(clean, dtype=np.bool_) & is_known(seen)
+    seen["is_usable"] = np.array(clean, dtype=np.bool_) & is_known(seen) & (flux != 0)  # no flux is no change
     scale = flux_scale(difference.exposure, x=x, y=y)
     for name in FLUXES:
         if name in seen.colnames:

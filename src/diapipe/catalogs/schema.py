@@ -91,7 +91,7 @@ def _correction(flux: str, flag: str) -> list[Column]:
 
 
 _FLUXES = [
-    *_of("f4", FLUX, [("psfFlux", "PSF flux on the difference"), ("psfFluxErr", "Error of psfFlux")]),
+    *_of("f4", FLUX, [("psfFlux", "PSF flux on the difference"), ("psfFluxErr", "Its error, of static light too")]),
     Column("psfChi2", "f4", "", "Chi squared of the PSF fit"),
     Column("psfLnL", "f4", "", "Log of the PSF fit's likelihood over that of a perfect fit: -psfChi2/2"),
     Column("psfNdata", "i4", "", "Pixels in the PSF fit"),
@@ -136,7 +136,7 @@ _FLUXES = [
         ],
     ),
     *(column for flux, flag in _CORRECTED for column in _correction(flux, flag)),
-    Column("snr", "f4", "", "psfFlux over psfFluxErr; negative for a negative source"),
+    Column("snr", "f4", "", "psfFlux over its error by the noise of the pixels; negative for a negative source"),
 ]
 
 _DIPOLE_AND_TRAIL = [

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.stats import robust_sigma
 
 _N_ITERATIONS = 10
 LEAST_PART = 0.1
 """No variance of a value falls below this part of what its error claims."""
 
-_CLIP_SIGMA = 3.5
-"""Beyond lie 5e-4 of a Gaussian, which hold 0.6% of its variance."""
+_MEDIAN_SQUARE = 0.4549364
+"""Of a Gaussian of variance 1."""
 
 
 def excess_scatter(residuals: FloatArray, errors: FloatArray) -> float:
@@ -23,7 +23,7 @@ def excess_scatter(residuals: FloatArray, errors: FloatArray) -> float:
     return float(np.sqrt(excess_variance(residuals, errors)))
 
 
-def excess_variance(residuals: FloatArray, errors: FloatArray, *, least: float = 0.0) -> float:
+def excess_variance(residuals: FloatArray, errors: FloatArray, *, least: float = 0.0, clip_sigma: float = 3.5) -> float:
     """What to add to the squares of errors for residuals to scatter as they say.
 
     Parameters
@@ -32,22 +32,39 @@ def excess_variance(residuals: FloatArray, errors: FloatArray, *, least: float =
         Shape (n,); pairs that are not finite are left out.
     least
         It is no less than this: below 0 where errors may claim too much.
+    clip_sigma
+        What lies farther off does not count; less where many values may be wrong altogether.
 
     Notes
     -----
-    s² is the mean of r² - e² with weights 1 / (s² + e²)², each value's information, by iteration from the robust
-    scatter of the better known half; values beyond 3.5 sigma of s² + e² are left out: what is told is the scatter that
-    most values share.
+    s² is the mean of r²/κ - e² with weights 1 / (s² + e²)², each value's information, by iteration; values beyond
+    ``clip_sigma`` of s² + e² are left out, and κ is the variance of a Gaussian so cut: what is told is the scatter that
+    most values share. It begins where half of the values lie within 0.6745 sigma, whatever their errors: few with small
+    errors do not tell it alone.
     """
     known = np.isfinite(residuals) & np.isfinite(errors)
     r, e = residuals[known], errors[known]
     if len(r) < 2:
         return 0.0
-    square = robust_sigma(r[e <= np.median(e)]) ** 2
+    square, kept = _of_half(r, e), _variance_of_cut_gaussian(clip_sigma)
     for _ in range(_N_ITERATIONS):
         variance = np.maximum(np.maximum(square + e**2, LEAST_PART * e**2), np.finfo(np.float64).tiny)
-        weight = np.where(r**2 <= _CLIP_SIGMA**2 * variance, variance**-2.0, 0.0)
+        weight = np.where(r**2 <= clip_sigma**2 * variance, variance**-2.0, 0.0)
         if not weight.any():
             break
-        square = max(float((weight * (r**2 - e**2)).sum() / weight.sum()), least)
+        square = max(float((weight * (r**2 / kept - e**2)).sum() / weight.sum()), least)
     return square
+
+
+def _of_half(r: FloatArray, e: FloatArray) -> float:
+    """The square for which half of the values lie within what half of a Gaussian does; 0 where they do without.
+
+    r² ≤ m (s² + e²) with m the median square is s² ≥ r²/m - e², for each value: the median of the right side.
+    """
+    return max(float(np.median(r**2 / _MEDIAN_SQUARE - e**2)), 0.0)
+
+
+def _variance_of_cut_gaussian(n_sigma: float) -> float:
+    """Of a Gaussian of variance 1 between ±``n_sigma``."""
+    inside = special.erf(n_sigma / np.sqrt(2.0))
+    return float(1.0 - np.sqrt(2.0 / np.pi) * n_sigma * np.exp(-0.5 * n_sigma**2) / inside)

@@ -5,7 +5,7 @@ from diapipe.steps.force.force import force_at, force_on_pixels
 from diapipe.steps.force.force_catalog import force_catalog
 from diapipe.steps.force.forced_sources import forced_sources
 from diapipe.steps.force.options import Force, LocalBackground
-from diapipe.steps.force.static_light import error_with_static_light, with_static_error
+from diapipe.steps.force.static_light import with_static_error
 from diapipe.steps.force.template_objects import TEMPLATE_APERTURES_PX, template_objects
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Force",
     "LocalBackground",
     "aperture_name",
-    "error_with_static_light",
     "force_at",
     "force_catalog",
     "force_on_pixels",

@@ -1,4 +1,4 @@
-"""What a difference leaves of light that does not change, and the error that this makes of fluxes upon such light."""
+"""What a difference leaves of light that does not change."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from diapipe.catalogs.stars import StarList
 from diapipe.images import Difference, Psf
-from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.excess import LEAST_PART, excess_variance
+from diapipe.numerics.excess import excess_variance
 from diapipe.steps.force.force import force_on_pixels
 from diapipe.steps.force.options import Force
 
@@ -18,6 +17,11 @@ _MAX_STARS = 500
 
 _CHANGED = 0.5
 """What leaves more of itself is new on the science image, or varies: no match leaves so much of a star."""
+
+_CLIP_SIGMA = 2.0
+"""A tenth of the stars, the brightest, may be left with many times what the others are: each visit of a template
+saturates its own, and where some do the others make the coadd, with their PSFs.
+"""
 
 _ALONE = Force(together_fwhm=0.0, correct_apertures=False)
 
@@ -49,7 +53,8 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
     flux = stars.flux[chosen]
     left, error = found["psfFlux"] / flux, found["psfFluxErr"] / flux
     good = ~(found["psfFlux_flag"] | found["dp_badPixel"]) & (np.abs(left) < _CHANGED)
-    square = excess_variance(left[good], error[good], least=-_of_match(difference, exposure.psf))
+    least = -_of_match(difference, exposure.psf)
+    square = excess_variance(left[good], error[good], least=least, clip_sigma=_CLIP_SIGMA)
     return replace(difference, static_error=float(np.copysign(np.sqrt(abs(square)), square)))
 
 
@@ -57,19 +62,3 @@ def _of_match(difference: Difference, psf: Psf) -> float:
     """What the error of the match adds to the variance of a star's flux, in units of that squared."""
     squares = psf.kernel_image(x=difference.box.x_center, y=difference.box.y_center) ** 2
     return float(difference.relative_error**2 * (squares**2).sum() / squares.sum() ** 2)
-
-
-def error_with_static_light(flux_err: FloatArray, *, static_flux: FloatArray, relative_error: float) -> FloatArray:
-    """Errors of fluxes on a difference, with that of what is left of the light beneath.
-
-    Parameters
-    ----------
-    flux_err
-        Without it, shape (n,).
-    static_flux
-        PSF flux of the template at each place, in the same unit; NaN for unknown, which counts as none.
-    relative_error
-        `Difference.static_error`.
-    """
-    square = relative_error * abs(relative_error) * np.nan_to_num(static_flux) ** 2
-    return np.asarray(np.sqrt(np.maximum(flux_err**2 + square, LEAST_PART * flux_err**2)))

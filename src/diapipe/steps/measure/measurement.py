@@ -27,6 +27,7 @@ from diapipe.images.photometry import PsfFits, aperture_columns, fit_psf, stamp_
 from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
+from diapipe.images.static_flux_error import error_with_static_light
 from diapipe.numerics import psf_photometry
 from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.measure import dipoles, evidence, flags, forced, quality, shapes, sky, trails
@@ -140,6 +141,7 @@ def measure(
     columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
     columns |= _verdict(columns, options.cuts, difference.static_error)
+    columns |= _error_of_static_light(columns, difference.static_error)
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
 
@@ -182,6 +184,19 @@ def _verdict(columns: Columns, cuts: quality.Cuts, static_error: float) -> Colum
     residual = np.logical_or.reduce(list(reasons.values()))
     bad = residual | columns["dp_badPixel"] | columns["psfFlux_flag"] | (columns["dp_trailOf"] != 0)
     return reasons | {"dp_residual": residual, "dp_bad": bad}
+
+
+def _error_of_static_light(columns: Columns, static_error: float) -> Columns:
+    """The error of the PSF flux with that of what is left of the light beneath, most of it where a bright star faded.
+
+    ``snr`` stays what the noise of the pixels makes it, by which sources are found.
+    """
+    if "templateFlux" not in columns:
+        return {}
+    error = error_with_static_light(
+        columns["psfFluxErr"], static_flux=columns["templateFlux"], relative_error=static_error
+    )
+    return {"psfFluxErr": error}
 
 
 def _refuse_too_many(peaks: Peaks, exposure: Exposure) -> None:

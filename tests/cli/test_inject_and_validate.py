@@ -7,12 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from diapipe.cli.landing import OUR_FILES
 from diapipe.cli.main import main
 from diapipe.cli.truth import simulated, write_truth
 from diapipe.images import MaskPlane
 from diapipe.io import read_difference, read_exposure, read_parquet
+from diapipe.steps.validate import Judged
 
 DENSE = "[inject]\narea_fwhm2 = 400.0\nmin_snr = 20.0\n"
 """Enough sources on a small image, and all of them bright."""
@@ -248,6 +250,20 @@ def test_truth_without_rows_tells_only_of_what_is_false(result, tmp_path, capsys
     numbers = json.loads((tmp_path / "out" / "validation.json").read_text())
     assert numbers["purity"]["all"]["n_of"] == 0
     assert numbers["purity"]["all"]["n"] > 0
+
+
+def test_a_survey_with_nothing_in_it_is_not_judged(tmp_path, capsys, monkeypatch):
+    """A catalogue of which no visit has a source tells nothing, and no grade of dashes is written."""
+    from diapipe.tasks import injection
+
+    empty = Judged(
+        truth=Table(), sources=Table(), area_deg2=1.0, pixel_scale_arcsec=0.2, n_expected_noise=0.0, name="v", band="r"
+    )
+    monkeypatch.setattr(injection, "judged_survey", lambda repo, *, output: ([empty], 3))
+    (tmp_path / "butler.yaml").write_text("")
+    assert main(["validate", str(tmp_path), "--output", "mine", "--out", str(tmp_path / "out")]) == 1
+    assert "no source was put into the 3 images of mine" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_tables_of_others_are_left_alone(pair, result, tmp_path, capsys):

@@ -30,7 +30,7 @@ def validate_survey(
 ) -> Validation:
     """Put all visits together, write the numbers, and tell the grade; the validation of all."""
     from diapipe.cli.landing import check_free, landing
-    from diapipe.errors import counted
+    from diapipe.errors import InputError, counted
     from diapipe.io import write_text
     from diapipe.report.validation import grade_rows, validation_sentence
     from diapipe.report.validation_page import (
@@ -46,6 +46,10 @@ def validate_survey(
 
     check_free(out, names=(*FILES, PAGE), is_ours=is_earlier, overwrite=overwrite)
     judged, n_injected = judged_survey(repo, output=output)
+    if not any(len(one.truth) for one in judged):
+        raise InputError(
+            f"no source was put into the {counted(n_injected, 'image')} of {output}: there is nothing to judge by"
+        )
     found = validate_groups(judged, truth_is_all=truth_is_all)
     numbers = {"schema": SURVEY_SCHEMA, "n_injected_images": n_injected, **plain(found.plain)}
     with landing(out, names=(*FILES, PAGE)) as folder:

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from lsst.daf.butler import Butler, MissingDatasetTypeError
+from scipy.spatial import KDTree
 
+from diapipe.catalogs.injection_catalog import moves
 from diapipe.errors import InputError, UsageError
+from diapipe.numerics.sphere import angle_of, unit_vectors
 from diapipe.steps.inject import Injection
 from diapipe.steps.validate import Judged, with_known_objects
 from diapipe.tasks.characterize import WITH_METADATA
@@ -30,6 +33,8 @@ from diapipe.tasks.validate_sources import SOURCES, VALIDATION, judged_of
 
 STEP = "injected"
 """Subset of the pipeline ``injected.yaml``."""
+_NEAR_DEG = 1.0 / 60.0
+"""By so much a detector may turn out to lie elsewhere than its raw image says."""
 _INJECT, _DIFFERENCE, _VALIDATE = "injectSources", "imageDifference", "validateSources"
 
 
@@ -55,12 +60,13 @@ def injected_run(
     UsageError
         If there is no such survey, or the output holds results of something else than these injections.
     InputError
-        If a catalogue tells no places on the sky.
+        If a catalogue tells no places on the sky, or none that a visit is near to.
     """
     _refuse_pixels(catalog)
     with open_repository(request.repo, writeable=True) as butler:
         inputs = output_collection(butler, request.repo, survey)
         _refuse_real(butler, request.chain, inputs)
+        _refuse_elsewhere(butler, catalog)
         config: Any = _config(butler, _DIFFERENCE, [inputs])
         run = catalog_run(butler, request.output, given=catalog, recipe=recipe, survey=inputs)
     values = [
@@ -151,6 +157,26 @@ def _refuse_pixels(catalog: Table | None) -> None:
     """Refuse a catalogue that is of one image."""
     if catalog is not None and not np.isfinite(np.asarray(catalog["ra"])).all():
         raise InputError("the catalogue has x and y, pixels of one image; a survey needs ra and dec")
+
+
+def _refuse_elsewhere(butler: Butler, catalog: Table | None) -> None:
+    """Refuse a catalogue of another part of the sky before hours are spent on it; what moves may come from there."""
+    if catalog is None or moves(catalog).any():
+        return
+    records = butler.query_dimension_records("visit_detector_region", limit=None, explain=False)
+    circles = [record.region.getBoundingCircle() for record in records if record.region is not None]
+    if not circles:
+        return
+    centres = np.array([[at.x(), at.y(), at.z()] for circle in circles for at in (circle.getCenter(),)])
+    reach = max(circle.getOpeningAngle().asDegrees() for circle in circles) + _NEAR_DEG
+    ra, dec = (np.asarray(catalog[name], dtype=np.float64) for name in ("ra", "dec"))
+    distance = angle_of(KDTree(centres).query(unit_vectors(ra, dec))[0])
+    if distance.min() > reach:
+        nearest = int(distance.argmin())
+        raise InputError(
+            f"no source of the catalogue is on a visit of the survey: the nearest, at ra {ra[nearest]:.4f}, "
+            f"dec {dec[nearest]:.4f}, lies {distance[nearest]:.2f} degrees from the middle of a detector"
+        )
 
 
 def _refuse_real(butler: Butler, chain: str, inputs: str) -> None:

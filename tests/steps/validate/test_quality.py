@@ -43,6 +43,17 @@ def test_noise_is_that_of_all_pixels():
     assert noise_numbers(one["noise"])["largest_lag"] == 0.02
 
 
+def test_what_one_difference_does_not_know_the_others_do():
+    """A lag that has no pairs of pixels, or a score of nothing, takes no part: it made the whole survey's unknown."""
+    one, other = _quality(sigma=1.0, lag=0.02), _quality(sigma=1.2, lag=-0.02, seed=2)
+    one["noise"]["score_sigma"], one["noise"]["lag1_x"] = None, None
+    one["noise"]["autocorrelation"][0][0] = None
+    both = together([one, other])["noise"]
+    assert (both["score_sigma"], both["lag1_x"]) == (other["noise"]["score_sigma"], other["noise"]["lag1_x"])
+    assert np.isfinite(both["autocorrelation"]).all()
+    assert both["pixel_sigma"] == pytest.approx(np.sqrt((1.0 + 1.44) / 2))
+
+
 def test_stars_are_told_by_magnitude():
     """Medians of what was drawn: χ² to 4 of 1.25 σ/√n, what is left by its own error; claimed errors are true."""
     both = together([_quality(chi2=1.1, left=0.004), _quality(chi2=1.1, left=0.004, seed=5)])

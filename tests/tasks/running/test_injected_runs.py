@@ -45,6 +45,19 @@ def injected(border_survey, tmp_path_factory):
     return replace(border_survey, root=folder / "repo")
 
 
+def test_a_catalogue_of_another_sky_is_refused(border_survey, tmp_path, capsys):
+    """Before anything is run: no task, no output."""
+    (tmp_path / "far.csv").write_text("ra,dec,mag\n10,-20,22\n")
+    copytree(border_survey.root, tmp_path / "repo")
+    words = ["inject", str(tmp_path / "repo"), "--input", "inputs", "--sources", str(tmp_path / "far.csv")]
+    assert main([*words, "--output", "far"]) == 1
+    assert "no source of the catalogue is on a visit of the survey: the nearest, at ra 10.0000" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    with open_repository(tmp_path / "repo") as butler:
+        assert "diapipe/far" not in butler.collections.query("*")
+
+
 def by_pipetask(survey, folder: Path) -> None:
     """As the guide says: the survey's collections and that of the catalogue."""
     data = f"instrument='{INSTRUMENT}' AND skymap='{SKYMAP}' AND {WHERE}"

@@ -83,7 +83,9 @@ def _noise(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     def mean(name: str, power: int = 1) -> Any:
         values = np.array([_array(part[name]) for part in known])
-        return np.average(values**power, axis=0, weights=weight) ** (1.0 / power)
+        at = weight.reshape(-1, *[1] * (values.ndim - 1)) * np.isfinite(values)  # little sky lacks some lags
+        with np.errstate(invalid="ignore"):
+            return (np.sum(at * np.nan_to_num(values) ** power, axis=0) / at.sum(axis=0)) ** (1.0 / power)
 
     return {
         "n_pixels": int(weight.sum()),

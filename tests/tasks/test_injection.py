@@ -366,7 +366,7 @@ def test_bodies_of_the_recipe_are_the_same_on_all_visits(survey):
         (["inject", "{repo}", "--input", "nowhere"], "has no output nowhere"),
         (["validate", "{repo}", "--truth", "{file}"], "--truth cannot be used here"),
         (["validate", "{repo}", "--output", "nowhere"], "has no output nowhere"),
-        (["validate", "{folder}", "--output", "default"], "--output and --out cannot be used here"),
+        (["validate", "{folder}", "--output", "default"], "--output cannot be used here"),
     ],
 )
 def test_wrong_words_are_refused_in_a_sentence(survey, tmp_path, capsys, words, said):

@@ -40,6 +40,7 @@ from diapipe.steps.template import (
     AlignedTemplate,
     MultiTract,
     Registration,
+    homogenize,
     register,
     template_for,
     warp_onto,
@@ -168,6 +169,7 @@ def difference_pair(
             of_science, of_template, injected = _injected(of_science, of_template, recipe.inject, injections, tiles)
     with stage("align template"):
         registration, aligned = _aligned(of_science, of_template, tiles, recipe)
+        aligned = replace(aligned, exposure=homogenize(aligned.exposure, n_threads=n))
         of_template = of_template.without_pixels()
         del tiles
     with stage("match PSFs"):

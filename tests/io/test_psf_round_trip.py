@@ -16,6 +16,7 @@ from diapipe.images import Box, ConvolvedPsf, GaussianPsf, ImageField, Polynomia
 from diapipe.images.pixel_map import PixelMap
 from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
+from diapipe.images.psf.homogenized import HomogenizedPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.stacked import PsfPart, StackedPsf, stacked_psf
 from diapipe.images.psf.warped import WarpedPsf
@@ -62,6 +63,13 @@ def stacked() -> StackedPsf:
     return stacked_psf([PsfPart(field=field, weight=weight) for field, weight in zip(fields, nodes, strict=True)])
 
 
+def homogenized() -> HomogenizedPsf:
+    labels = np.array([[0, 1], [2, 1]]).repeat(10, axis=0).repeat(8, axis=1)
+    changes = np.zeros((3, 5, 5), np.float32)
+    changes[1:, 2, 2], changes[1, 2, 1], changes[2, 3, 4] = 0.3, -0.3, -0.3
+    return HomogenizedPsf(stacked(), GaussianPsf(1.9, 17).kernel_image(x=0.0, y=0.0), changes, labels, -4, 12, 4)
+
+
 MODELS: dict[str, Psf] = {
     "GaussianPsf": GaussianPsf(np.pi / 2, 31),
     "PolynomialPsf": polynomial(),
@@ -71,6 +79,7 @@ MODELS: dict[str, Psf] = {
     "WarpedPsf of Wiener": WarpedPsf(polynomial(), PixelMap.sampled(shear, BOX), Interpolant(0.7)),
     "BlendedPsf": blended(),
     "StackedPsf": stacked(),
+    "HomogenizedPsf": homogenized(),
     "WarpedPsf": WarpedPsf(coadd(), PixelMap.sampled(shear, BOX), Interpolant(stretch=1.25)),
 }
 

@@ -19,6 +19,7 @@ from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
+from diapipe.images.psf.homogenized import HomogenizedPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.stacked import StackedPsf
@@ -233,6 +234,24 @@ def _write_stacked(psf: StackedPsf) -> Record:
     return Record(kind="StackedPsf", cards=cards, array=psf.images, parts=parts)
 
 
+def _write_homogenized(psf: HomogenizedPsf) -> Record:
+    """The kernels, and in parts the PSF before, the one aimed at and the kernel of each square."""
+    cards = {"FIRSTX": psf.x0, "FIRSTY": psf.y0, "STEP": psf.step}
+    parts = {
+        "psf": psf_record(psf.psf),
+        "target": array_record("Target", psf.target),
+        "labels": array_record("Labels", psf.labels.astype(np.int32)),
+    }
+    return Record(kind="HomogenizedPsf", cards=cards, array=psf.changes, parts=parts)
+
+
+def _read_homogenized(record: Record) -> HomogenizedPsf:
+    check_version(record)
+    changes, labels = required(record).astype(np.float32), required(record.parts["labels"]).astype(np.int64)
+    place = [int(record.cards[key]) for key in ("FIRSTX", "FIRSTY", "STEP")]
+    return HomogenizedPsf(psf_of(record.parts["psf"]), required(record.parts["target"]), changes, labels, *place)
+
+
 def _runs(values: Float32Array) -> FloatArray:
     """Lengths and values of the runs of equal numbers in an array, flattened; shape (2, n)."""
     flat = values.ravel()
@@ -259,6 +278,7 @@ _PSF_WRITERS: dict[type[Psf], Callable[[Any], Record]] = {
     WarpedPsf: _write_warped,
     BlendedPsf: _write_blended,
     StackedPsf: _write_stacked,
+    HomogenizedPsf: _write_homogenized,
 }
 _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "GaussianPsf": _read_gaussian,
@@ -269,6 +289,7 @@ _PSF_READERS: dict[str, Callable[[Record], Psf]] = {
     "WarpedPsf": _read_warped,
     "BlendedPsf": _read_blended,
     "StackedPsf": _read_stacked,
+    "HomogenizedPsf": _read_homogenized,
 }
 
 

@@ -20,6 +20,7 @@ from diapipe.images.sky import pixel_scale_deg
 from diapipe.steps.characterize import Characterized, characterize
 from diapipe.steps.classify import BoostedTrees, classify
 from diapipe.steps.force import with_static_error
+from diapipe.steps.template import homogenize
 from diapipe.steps.template.gather import TemplateInput
 from diapipe.tasks.connections import VISIT, dataset_names, template_source
 from diapipe.tasks.data_refs import datasets_of
@@ -279,6 +280,7 @@ class ImageDifferenceTask(PipelineTask):
         aligned, registration = self.subtract.align(
             pair.science, pair.template, requiredTemplateFraction=self.config.requiredTemplateFraction
         )
+        aligned = replace(aligned, exposure=homogenize(aligned.exposure))
         science, template = pair.science.exposure, aligned.exposure
         match = self.subtract.match(
             science,

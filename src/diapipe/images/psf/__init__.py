@@ -5,6 +5,7 @@ from diapipe.images.psf.blended import BlendedPart, BlendedPsf
 from diapipe.images.psf.coadd import CoaddComponent, CoaddPsf
 from diapipe.images.psf.convolved import ConvolvedPsf
 from diapipe.images.psf.gaussian import GaussianPsf
+from diapipe.images.psf.homogenized import HomogenizedPsf
 from diapipe.images.psf.polynomial import PolynomialPsf
 from diapipe.images.psf.psfex import PsfexPsf
 from diapipe.images.psf.stacked import StackedPsf
@@ -18,6 +19,7 @@ __all__ = [
     "CoaddPsf",
     "ConvolvedPsf",
     "GaussianPsf",
+    "HomogenizedPsf",
     "PolynomialPsf",
     "Psf",
     "PsfexPsf",

@@ -3,6 +3,7 @@
 from diapipe.steps.family import Family
 from diapipe.steps.template.dcr import Dcr
 from diapipe.steps.template.gather import AbstractTemplate, TemplateInput
+from diapipe.steps.template.homogenize import homogenize
 from diapipe.steps.template.mapping import template_positions
 from diapipe.steps.template.multi_tract import MultiTract
 from diapipe.steps.template.one_visit import OneVisit
@@ -46,6 +47,7 @@ __all__ = [
     "SipRegistration",
     "TemplateInput",
     "WienerWarp",
+    "homogenize",
     "offsets_by_colour",
     "register",
     "register_sip",

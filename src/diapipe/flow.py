@@ -169,7 +169,6 @@ def difference_pair(
             of_science, of_template, injected = _injected(of_science, of_template, recipe.inject, injections, tiles)
     with stage("align template"):
         registration, aligned = _aligned(of_science, of_template, tiles, recipe)
-        aligned = replace(aligned, exposure=homogenize(aligned.exposure, n_threads=n))
         of_template = of_template.without_pixels()
         del tiles
     with stage("match PSFs"):
@@ -368,14 +367,23 @@ def _characterized_template(
 def _aligned(
     science: Characterized, template: Characterized, tiles: list[CoaddPatch], recipe: Recipe
 ) -> tuple[Registration, AlignedTemplate]:
-    """The template on the science grid, as WCSs and stars say; tiles are blended again, not interpolated twice."""
+    """The template on the science grid, as WCSs and stars say, with one PSF where that of a stack leaps."""
+    images = {"science": science.exposure, "template": template.exposure}
+    found = register(science.stars, template.stars, **images, options=recipe.register)
+    aligned = _warped(science, template, tiles, found, recipe)
+    return found, replace(aligned, exposure=homogenize(aligned.exposure, n_threads=recipe.n_threads))
+
+
+def _warped(
+    science: Characterized, template: Characterized, tiles: list[CoaddPatch], found: Registration, recipe: Recipe
+) -> AlignedTemplate:
+    """The template on the science grid; tiles are blended again, not interpolated twice."""
     n, warp, target = recipe.n_threads, recipe.warp, science.exposure
-    found = register(science.stars, template.stars, science=target, template=template.exposure, options=recipe.register)
     if not (tiles and found.is_significant and template.exposure.wcs is target.wcs):
-        return found, warp_onto(template.exposure, target, registration=found, warp=warp, n_threads=n)
+        return warp_onto(template.exposure, target, registration=found, warp=warp, n_threads=n)
     blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
     again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
-    return found, replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
+    return replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
 
 
 def _checked(difference: Difference, science: Exposure, matched: Match, recipe: Recipe) -> None:

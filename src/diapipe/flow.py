@@ -367,23 +367,19 @@ def _characterized_template(
 def _aligned(
     science: Characterized, template: Characterized, tiles: list[CoaddPatch], recipe: Recipe
 ) -> tuple[Registration, AlignedTemplate]:
-    """The template on the science grid, as WCSs and stars say, with one PSF where that of a stack leaps."""
-    images = {"science": science.exposure, "template": template.exposure}
-    found = register(science.stars, template.stars, **images, options=recipe.register)
-    aligned = _warped(science, template, tiles, found, recipe)
-    return found, replace(aligned, exposure=homogenize(aligned.exposure, n_threads=recipe.n_threads))
+    """The template on the science grid, as WCSs and stars say, with one PSF where that of a stack leaps.
 
-
-def _warped(
-    science: Characterized, template: Characterized, tiles: list[CoaddPatch], found: Registration, recipe: Recipe
-) -> AlignedTemplate:
-    """The template on the science grid; tiles are blended again, not interpolated twice."""
+    Tiles are blended again, not interpolated twice.
+    """
     n, warp, target = recipe.n_threads, recipe.warp, science.exposure
-    if not (tiles and found.is_significant and template.exposure.wcs is target.wcs):
-        return warp_onto(template.exposure, target, registration=found, warp=warp, n_threads=n)
-    blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
-    again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
-    return replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
+    found = register(science.stars, template.stars, science=target, template=template.exposure, options=recipe.register)
+    if tiles and found.is_significant and template.exposure.wcs is target.wcs:
+        blended = template_for(target, tiles, algorithm=MultiTract(warp=warp), registration=found, n_threads=n)
+        again = characterize(blended, options=recipe.characterize, n_threads=n).exposure
+        aligned = replace(warp_onto(again, target, warp=warp, n_threads=n), registration_applied=True)
+    else:
+        aligned = warp_onto(template.exposure, target, registration=found, warp=warp, n_threads=n)
+    return found, replace(aligned, exposure=homogenize(aligned.exposure, n_threads=n))
 
 
 def _checked(difference: Difference, science: Exposure, matched: Match, recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 import diapipe
 
 project = "diapipe"
-author = "the authors of diapipe"
+author = project_copyright = "the authors of diapipe"
 release = diapipe.__version__
 
 extensions = [

@@ -26,7 +26,7 @@ from diapipe.steps.clean import Cleaned, Streak, clean, mask_streaks
 from diapipe.steps.decorrelate import decorrelate
 from diapipe.steps.detect import Detections, detect, sky_sources
 from diapipe.steps.force import with_static_error
-from diapipe.steps.inject import InjectedPair, Injection, choose, given_on, inject_pair, why_none
+from diapipe.steps.inject import InjectedPair, Injection, choose, given_on, inject_pair, plus_light, why_none
 from diapipe.steps.match import Match, match
 from diapipe.steps.measure import measure, with_sky_sources
 from diapipe.steps.subtract import (
@@ -270,20 +270,10 @@ def with_injections(
     of_science, of_template = (_characterized(image, recipe)[0] for image in (science, template))
     lit_science, lit_template, sources = _injected(of_science, of_template, options, catalog)
     return InjectedPair(
-        science=_plus_light(science, of_science.exposure, lit_science.exposure),
-        template=_plus_light(template, of_template.exposure, lit_template.exposure),
+        science=plus_light(science, of_science.exposure, lit_science.exposure),
+        template=plus_light(template, of_template.exposure, lit_template.exposure),
         sources=sources,
     )
-
-
-def _plus_light(image: Exposure, before: Exposure, after: Exposure) -> Exposure:
-    """An image with what was added to its characterized twin."""
-    planes, old, new = image.masked_image, before.masked_image, after.masked_image
-    marked = new.mask & np.int32(int(MaskPlane.INJECTED))
-    variance = planes.variance + (new.variance - old.variance) if image.has_variance else planes.variance
-    light = np.where(np.isfinite(old.image), new.image - old.image, np.float32(0.0))
-    added = replace(planes, image=planes.image + light, mask=planes.mask | marked, variance=variance)
-    return replace(image, masked_image=added)
 
 
 def _chosen(science: Characterized, options: Injection, *, is_tiled: bool) -> Table:

@@ -1,6 +1,6 @@
 """inject: sources of known truth put into images, to see what becomes of them."""
 
-from diapipe.steps.inject.adding import inject, photons_per_count
+from diapipe.steps.inject.adding import inject, photons_per_count, plus_light
 from diapipe.steps.inject.choosing import Injection, choose
 from diapipe.steps.inject.given import Scale, given_on, why_none
 from diapipe.steps.inject.movers import choose_movers
@@ -16,5 +16,6 @@ __all__ = [
     "inject",
     "inject_pair",
     "photons_per_count",
+    "plus_light",
     "why_none",
 ]

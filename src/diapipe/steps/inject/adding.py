@@ -107,3 +107,21 @@ def _with_photon_noise(
     lit = light > 0
     drawn[lit] = rng.poisson(light[lit].astype(np.float64) * electrons) / electrons
     return drawn, light / np.float32(electrons)
+
+
+def plus_light(image: Exposure, before: Exposure, after: Exposure) -> Exposure:
+    """An image with what was added to its characterized twin; shapes as the image's.
+
+    Parameters
+    ----------
+    image
+        As it was given.
+    before, after
+        The twin without and with sources; where it had no value, none is added.
+    """
+    planes, old, new = image.masked_image, before.masked_image, after.masked_image
+    marked = new.mask & np.int32(int(MaskPlane.INJECTED))
+    variance = planes.variance + (new.variance - old.variance) if image.has_variance else planes.variance
+    light = np.where(np.isfinite(old.image), new.image - old.image, np.float32(0.0))
+    added = replace(planes, image=planes.image + light, mask=planes.mask | marked, variance=variance)
+    return replace(image, masked_image=added)

@@ -42,6 +42,14 @@ def test_a_plot_is_well_formed_and_has_words_for_those_who_cannot_see_it():
     assert "nan" not in axes.svg()
 
 
+def test_dots_are_as_wide_as_they_were_asked_for_in_the_colours_of_lines():
+    """The style sheet gives lines of these classes a width: an attribute would lose to it, a style does not."""
+    axes = Axes(x=Scale(low=0, high=1), y=Scale(low=0, high=1), x_label="x", y_label="y", title="t")
+    axes.points(np.array([0.5]), np.array([0.5]), style="science", radius=3.0)
+    (path,) = [e for e in ElementTree.fromstring(axes.svg()).iter() if e.get("class") == "science"]
+    assert path.attrib["style"] == "stroke-width:6.0"
+
+
 def test_labels_are_short():
     assert [label_of(v) for v in (0.0, -0.5, 1500.0)] == ["0", "−0.5", "1500"]
     assert "10" in label_of(1e-5, is_log=True)

@@ -86,10 +86,14 @@ def test_show_knows_what_it_is_given(survey, tmp_path):
     assert show(curve).svg == curve_svg(curve)
     with pytest.raises(ReadError, match=r"summary\.json"):
         show(tmp_path)
+    with pytest.raises(InputError, match=r"show takes a light curve, .* not 3"):
+        show(3)
 
 
 def test_a_survey_shows_its_field_and_its_trends(survey):
     assert "<iframe" in survey._repr_html_()
+    assert "sources that passed" not in survey._repr_html_()  # nobody has counted them: it said 0
+    assert "sources detected" in survey._repr_html_()
     assert "noiseRatio" in survey.trends
     assert survey.map.svg.count('class="detector"') == len(survey.units)
     ElementTree.fromstring(survey.map._repr_svg_())

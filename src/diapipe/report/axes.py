@@ -120,14 +120,18 @@ class Axes:
     def points(
         self, x: FloatArray, y: FloatArray, *, style: str, radius: float = 2.2, where: BoolArray | None = None
     ) -> None:
-        """Dots of one class, as one path of round-capped strokes of no length: small, and fast to draw."""
+        """Dots of one class, as one path of round-capped strokes of no length: small, and fast to draw.
+
+        Their width is a style of the path's own, since that of a class for lines would be stronger than an attribute.
+        """
         good = np.isfinite(x) & np.isfinite(y)
         if where is not None:
             good &= where
         path = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(self._to_x(x[good]), self._to_y(y[good]), strict=True))
         if path:
             self._marks.append(
-                f'<path class="{style}" d="{path}" fill="none" stroke-linecap="round" stroke-width="{2 * radius}"/>'
+                f'<path class="{style}" d="{path}" fill="none" stroke-linecap="round" '
+                f'style="stroke-width:{2 * radius}"/>'
             )
 
     def symbols(self, x: FloatArray, y: FloatArray, *, style: str, shape: str = "circle", radius: float = 3.0) -> None:
@@ -216,7 +220,9 @@ class Axes:
         _, top, right, _ = self._frame
         for n, (style, text) in enumerate(entries):
             at = top + 14 + 15 * n
-            shape = f'd="M{right - 20} {at - 4}h0" stroke-width="5"' if is_dots else f'd="M{right - 12} {at - 4}h-16"'
+            shape = (
+                f'd="M{right - 20} {at - 4}h0" style="stroke-width:5"' if is_dots else f'd="M{right - 12} {at - 4}h-16"'
+            )
             self._marks.append(
                 f'<path class="{style}" {shape} fill="none" stroke-linecap="round"/>'
                 f'<text class="legend" x="{right - 34}" y="{at}" text-anchor="end">{escape(text)}</text>'

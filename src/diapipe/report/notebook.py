@@ -70,10 +70,15 @@ def show(
     ------
     ReadError, UsageError
         If there is no such result.
+    InputError
+        If it is something else.
     """
     if isinstance(source, LightCurve):
         return SvgFigure(curve_svg(source))
     if not isinstance(source, str | Path):
+        if not hasattr(source, "dia_sources"):
+            kinds = "a light curve, a result of difference_pair, a folder of diapipe subtract, or a repository"
+            raise InputError(f"show takes {kinds}, not {source!r:.60}")
         return PairView(content_of_result(source))
     if is_repository(source):
         from diapipe.tasks.survey_results import opened_survey

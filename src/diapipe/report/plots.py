@@ -145,17 +145,21 @@ def autocorrelation(noise: Summary) -> str:
             at_x, at_y = 26 * column, 26 * (n - 1 - row)
             label = "1" if dx == dy == 0 else f"{values[row, column]:.3f}" if abs(dx) + abs(dy) == 1 else ""
             fill = "#555" if dx == dy == 0 else f"rgb({red},{green},{blue})"
-            ink = ' fill="#fff"' if dx == dy == 0 else ' fill="#222"'
+            ink = "#fff" if dx == dy == 0 else "#222"
             cells.append(
                 f'<rect x="{at_x}" y="{at_y}" width="25" height="25" fill="{fill}">'
                 f"<title>lag ({dx}, {dy}): {values[row, column]:.4f}</title></rect>"
-                + (f'<text x="{at_x + 12.5}" y="{at_y + 15.5}" text-anchor="middle" font-size="8"{ink}>{label}</text>')
+                + (
+                    f'<text x="{at_x + 12.5}" y="{at_y + 15.5}" text-anchor="middle" style="font-size:8px;fill:{ink}">'
+                    f"{label}</text>"
+                )
                 * bool(label)
             )
     title = escape(
         f"Autocorrelation of the noise; neighbours {noise['lag1_x']:.3f} along x, {noise['lag1_y']:.3f} along y"
     )
-    return f'<svg viewBox="0 0 {26 * n - 1} {26 * n - 1}" role="img" aria-label="{title}">{"".join(cells)}</svg>'
+    side = 26 * n - 1
+    return f'<svg class="square" viewBox="0 0 {side} {side}" role="img" aria-label="{title}">{"".join(cells)}</svg>'
 
 
 def _magnitude_scale(magnitude: FloatArray) -> Scale:

@@ -17,6 +17,8 @@ from diapipe.steps.validate import Graded, grade
 type Numbers = Mapping[str, Any]
 
 _SNR_LIMITS = (2.5, 150.0)
+_BESIDE = 1.02
+"""Two values of one bin stand this far to either side of its middle, so that none hides the other."""
 GRADE_HEADINGS = ("what", "whose figure", "wanted", "here", "met")
 """Of the columns of a grade."""
 
@@ -100,10 +102,10 @@ def pulls_against_snr(bins: Sequence[Numbers]) -> str:
     axes = _axes("(flux − truth) / error", Scale(low=-1.0, high=2.0), "Pulls of fluxes against signal-to-noise")
     axes.band(0.95, 1.08, style="wanted")
     axes.rule(0.0)
-    for style, name in (("science", "pull_sigma"), ("template", "pull_mean")):
+    for style, name, at_x in (("science", "pull_sigma", middle / _BESIDE), ("template", "pull_mean", middle * _BESIDE)):
         values, errors = (array_of([row[key] for row in rows]) for key in (name, f"{name}_err"))
-        axes.points(middle, values, style=style, radius=3.0)
-        for at, value, error in zip(middle, values, errors, strict=True):
+        axes.points(at_x, values, style=style, radius=3.0)
+        for at, value, error in zip(at_x, values, errors, strict=True):
             axes.line(np.array([at, at]), np.array([value - error, value + error]), style=style)
     axes.legend([("science", "width"), ("template", "median")])
     return axes.svg()

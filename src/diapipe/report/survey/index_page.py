@@ -103,13 +103,14 @@ def tiles_of(units: Table, objects: SurveyObjects) -> list[Tile]:
     outcome = np.asarray(units["outcome"])
     n_done, n_failed = int((outcome == "done").sum()), int((outcome == "failed").sum())
     often = int((objects.n_sources >= 2).sum()) if len(objects) else 0
-    total = float(np.nansum(column(units, "nGood")))
+    good, detected = column(units, "nGood"), f"{np.nansum(column(units, 'nSources')):.0f}"
+    passed = Tile(f"{np.nansum(good):.0f}", "sources that passed", f"of {detected} detected")
     return [
         Tile(
             f"{n_done} of {len(units)}", "detectors differenced",
             f"{n_failed} failed, {len(units) - n_done - n_failed} without work", n_failed == 0,
         ),
-        Tile(f"{total:.0f}", "sources that passed", f"of {np.nansum(column(units, 'nSources')):.0f} detected"),
+        passed if np.isfinite(good).any() else Tile(detected, "sources detected"),  # pages count those that passed
         Tile(f"{len(objects)}", "objects", f"{often} of them found at least twice"),
         *filter(None, (_middle(units, *entry) for entry in _MEDIANS)),
     ]  # fmt: skip

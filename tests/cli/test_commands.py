@@ -104,9 +104,12 @@ def test_a_second_run_replaces_the_first_and_says_so(pair, tmp_path, capsys):
     assert (status, "replaced" in said) == (0, False)
     assert "write images and catalogue" in log
     status, said, _ = run(capsys, *words)
-    assert (status, "was replaced" in said) == (0, True)
+    assert (status, "was replaced" in said, "Still of that one" in said) == (0, True, False)
     assert sorted(path.name for path in out.iterdir()) == sorted(set(FILES) - {"report.html"})
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    (out / "validation.json").write_text("{}")
+    status, said, _ = run(capsys, *words)
+    assert (status, "Still of that one: validation.json;" in said) == (0, True)
 
 
 @pytest.mark.usefixtures("at_once")

@@ -33,7 +33,7 @@ def test_the_sentence_says_what_is_known():
     """How many of how many and the interval; where nothing is bright enough, that."""
     said = validation_sentence(NUMBERS)
     assert "30 sources of known truth on usable pixels; of the 20 above S/N 6, 19 were found" in said
-    assert "(95%; interval of 68% 90% to 97%)" in said
+    assert "(95%; 90% to 97% within one sigma)" in said
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "n_of": 0, "n": 0}
     few = {**NUMBERS, "n_true": 1, "completeness": {"all": nothing}, "half_complete": {"value": None}}
     assert validation_sentence(few) == "1 source of known truth on usable pixels, none of them above S/N 6."

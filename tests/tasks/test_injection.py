@@ -360,6 +360,7 @@ def test_bodies_of_the_recipe_are_the_same_on_all_visits(survey):
     ("words", "said"),
     [
         (["inject", "{file}"], "give SCIENCE and TEMPLATE"),
+        (["inject", "not-there.fits"], "give SCIENCE and TEMPLATE"),
         (["inject", "{file}", "{file}"], "need --out"),
         (["inject", "{file}", "{file}", "--out", "x", "--visits", "1"], "--visits cannot be used here"),
         (["inject", "{repo}", "--gain", "2"], "--gain cannot be used here"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILES = ("science.fits", "template.fits", "injected.parquet")
 """What the command leaves in a folder."""
 MADE_BY = "diapipe inject"
+_OF_IMAGES = (".fits", ".fit", ".fz", ".gz")
 
 
 @click.command(short_help="Put sources of known truth into two images, or into a survey.")
@@ -60,6 +61,7 @@ def inject(
     from diapipe.catalogs.injection_catalog import injection_catalog
     from diapipe.cli.recipes import merged, read_settings, recipe_of
     from diapipe.io import read_table
+    from diapipe.report.folder import is_repository
 
     settings = {} if config is None else read_settings(config)
     recipe = recipe_of(merged(settings, {"inject": {"seed": seed}}))
@@ -68,8 +70,8 @@ def inject(
         _refuse(context, SURVEY_ONLY, why="two images have none")
         _inject_pair(Path(place), template, recipe, given, quiet=quiet, **options)
         return 0
-    if Path(place).is_file() and Path(place).suffix != ".yaml":
-        raise click.UsageError(f"{place} is a file, and one image needs the other: give SCIENCE and TEMPLATE")
+    if not is_repository(place) and (Path(place).is_file() or Path(place).suffix in _OF_IMAGES):
+        raise click.UsageError(f"{place} is one image, which needs the other: give SCIENCE and TEMPLATE")
     _refuse(context, {name for name in options if name not in SURVEY_ONLY}, why="a survey needs none")
     return inject_survey(place, recipe.inject, given, quiet=quiet, **{name: options[name] for name in SURVEY_ONLY})
 

@@ -225,6 +225,8 @@ def _tell(summary: Mapping[str, Any], request: PairRequest, *, replaces: bool) -
     counts, out = summary["counts"], request.out
     if replaces:
         click.echo(f"The earlier result in {out} was replaced.")
+        if stale := [name for name in ("validation.json", "report") if (out / name).exists()]:
+            click.echo(f"Still of that one: {', '.join(stale)}; diapipe validate and diapipe report make them anew.")
     noun = "source" if counts["good"] == 1 else "sources"
     click.echo(
         f"{counts['good']} {noun} above {counts['threshold_sigma']:g} sigma"

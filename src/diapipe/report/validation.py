@@ -54,9 +54,8 @@ def validation_sentence(numbers: Numbers) -> str:
         f"{usable}, none of them above S/N 6."
         if not found["n"]
         else (
-            f"{usable}; of the {found['n']} above S/N 6, "
-            f"{found['n_of']} were found ({percent(found['value'])}; interval of 68% {percent(found['low'])} to "
-            f"{percent(found['high'])})."
+            f"{usable}; of the {found['n']} above S/N 6, {found['n_of']} were found ({percent(found['value'])}; "
+            f"{percent(found['low'])} to {percent(found['high'])} within one sigma)."
         )
     )
     told = "" if half is None else f"Half of the points are found at S/N {number(half)}."

@@ -19,8 +19,8 @@ from scipy.stats import rankdata
 
 import diapipe
 from benchmarks.moa_field import VARIABLE, epochs, mean_template, sharpest
-from benchmarks.rubin_cutouts import Cutout, cutouts, written
-from diapipe.images import ChebyshevField, Difference, SpatialKernel
+from benchmarks.rubin_cutouts import Cutout, cutouts
+from benchmarks.rubin_differences import as_subtracted
 from diapipe.recipe import Recipe
 from diapipe.steps.classify import BoostedTrees, classify
 
@@ -67,17 +67,9 @@ def rubin(classifier: BoostedTrees) -> Alerts:
 
 
 def _alert(cutout: Cutout, folder: Path, classifier: BoostedTrees) -> float:
-    """The score of an alert. Its template is that before the match: what was subtracted is science less difference."""
-    science, exposure = (diapipe.read_exposure(written(cutout, kind, folder)) for kind in ("science", "difference"))
-    identity = np.zeros((1, 3, 3))
-    identity[0, 1, 1] = 1.0
-    difference = Difference(
-        exposure=exposure,
-        kernel=SpatialKernel.constant(identity[0], exposure.box),
-        background=ChebyshevField.constant(0.0, exposure.box),
-        convolved="template",
-    )
-    x, y = exposure.wcs.all_world2pix(cutout.row["ra"], cutout.row["dec"], 0)
+    """The score of an alert."""
+    science, difference = as_subtracted(cutout, folder)
+    x, y = difference.exposure.wcs.all_world2pix(cutout.row["ra"], cutout.row["dec"], 0)
     place = Table({"x": [float(x)], "y": [float(y)]})
     return float(classify(difference, place, science=science, algorithm=classifier)["reliability"][0])
 

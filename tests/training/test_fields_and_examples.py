@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from diapipe.images.triplets import OFF_IMAGE
 from diapipe.training import samples_of, samples_of_fields
-from diapipe.training.crops import cropped
+from diapipe.training.crops import as_given_elsewhere, cropped
 from diapipe.training.examples import FALSE, REAL, UNSURE, _matched, examples_of
 from diapipe.training.fields import random_field
 
@@ -84,6 +84,25 @@ def test_cropping_leaves_the_middle_and_nothing_beyond(examples):
         near = distance < reach
         np.testing.assert_array_equal(small.difference[k][near], whole.difference[k][near])
         assert np.isnan(small.variance[k][distance >= reach]).all()
+
+
+def test_elsewhere_psfs_are_a_little_wrong_and_templates_may_be_what_was_left(examples):
+    """The difference is as it was cropped; PSFs keep their light within a hundredth and their widths within half;
+    of two templates about one is science less difference.
+    """
+    whole, small = examples.triplets, cropped(examples.triplets, rng=np.random.default_rng(1))
+    strange = as_given_elsewhere(whole, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(strange.difference, small.difference)
+    np.testing.assert_allclose(strange.psf.sum(axis=(1, 2)), whole.psf.sum(axis=(1, 2)), atol=0.01)
+    width = (strange.psf**2).sum(axis=(1, 2)) / (whole.psf**2).sum(axis=(1, 2))
+    assert 0.05 < np.std(np.sqrt(width)) < 0.5
+    left = [
+        np.array_equal(t, s - d, equal_nan=True)
+        for t, s, d in zip(strange.template, small.science, small.difference, strict=True)
+    ]
+    kept = [np.array_equal(t, s, equal_nan=True) for t, s in zip(strange.template, small.template, strict=True)]
+    assert all(a or b for a, b in zip(left, kept, strict=True))
+    assert abs(np.mean(left) - 0.5) < 4 * 0.5 / np.sqrt(len(whole))
 
 
 def test_a_survey_field_has_a_coadd_for_its_template():

@@ -1,4 +1,6 @@
-"""Smaller cut-outs of the same sources: those of other programs do not reach as far as ours."""
+"""Cut-outs of the same sources as other programs give them: smaller, with a PSF that is not quite right, often without
+the template that was subtracted.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,35 @@ import numpy as np
 
 from diapipe.images.triplets import OFF_IMAGE, Triplets
 from diapipe.numerics.arrays import Float32Array
+from diapipe.numerics.stamp_fits import bends, slopes
 from diapipe.steps.classify.seen import seen_on
 
 _LEAST_FWHM, _MOST_FWHM = 1.5, 3.2
 _LEAST_PX = 7.0
+_WIDTH_ERROR, _SHIFT_ERROR_PX = 0.2, 0.5
+"""Of PSFs, rms of the least known: relative, and along either axis."""
+_WITHOUT_TEMPLATE = 0.5
+"""Share for whose template science less difference stands."""
+_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+
+
+def as_given_elsewhere(triplets: Triplets, *, rng: np.random.Generator) -> Triplets:
+    """Cut-outs that are `cropped`, and whose PSF and template are no better known than a stranger knows them.
+
+    The PSF P becomes P + w σ² ∇²P − s · ∂P: wider by w, displaced by s.
+    """
+    small = cropped(triplets, rng=rng)
+    n, psf = len(small), small.psf.astype(np.float64)
+    unsure = rng.random(n)
+    wider = unsure * rng.normal(0.0, _WIDTH_ERROR, n) * (seen_on(small).fwhm / _FWHM_PER_SIGMA) ** 2
+    across, down = unsure * rng.normal(0.0, _SHIFT_ERROR_PX, (2, n))
+    along_x, along_y = slopes(psf)
+    xx, yy, _ = bends(psf)
+    for size, image in ((wider, xx + yy), (-across, along_x), (-down, along_y)):
+        psf += size[:, None, None] * image
+    unknown = rng.random(n) < _WITHOUT_TEMPLATE
+    template = np.where(unknown[:, None, None], small.science - small.difference, small.template)
+    return replace(small, psf=psf.astype(np.float32), template=template)
 
 
 def cropped(triplets: Triplets, *, rng: np.random.Generator) -> Triplets:

@@ -17,6 +17,8 @@ from diapipe.training.pair_fields import random_pair
 from diapipe.training.survey_fields import random_survey_pair
 
 _SURVEYS = 0.3
+_SNRS = ((4.0, 10.0), (3.0, 100.0), (3.0, 1000.0))
+"""Of what is added: most of what changes is faint."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,13 +75,15 @@ def _as_in_surveys(recipe: Recipe, rng: np.random.Generator) -> Recipe:
 
 def _random_recipe(rng: np.random.Generator) -> Recipe:
     """The defaults mostly, sometimes another way; always with sources added that the simulation does not make."""
+    faintest, brightest = rng.choice(_SNRS)
     added = Injection(
         area_fwhm2=rng.uniform(400.0, 5000.0),
         hosted=0.15,
         variable=0.35,
         trailed=0.35,
         faded=0.3,
-        max_snr=float(rng.choice([100.0, 1000.0])),
+        min_snr=float(faintest),
+        max_snr=float(brightest),
         max_trail_fwhm=rng.uniform(2.0, 8.0),
         seed=int(rng.integers(2**31)),
     )

@@ -9,12 +9,12 @@ import numpy as np
 
 from diapipe.simulate.pair import SimulatedPair, simulate_pair
 from diapipe.simulate.spec import PairSpec
-from diapipe.training.draws import BETAS, PIXEL_ARCSEC, SIDE_PX, log_uniform, random_sky
+from diapipe.training.draws import BETAS, PIXEL_ARCSEC, SIDE_PX, log_uniform, random_ellipticity, random_sky
 
 
 def random_pair(rng: np.random.Generator) -> SimulatedPair:
     """A sky, two exposures of it, and how they differ."""
-    fwhm_px = log_uniform(rng, 2.2, 7.0)
+    fwhm_px = log_uniform(rng, 2.2, 8.0)
     widths = PIXEL_ARCSEC * np.maximum([fwhm_px, fwhm_px * log_uniform(rng, 0.6, 1.5)], 2.0)
     spec = replace(
         PairSpec.small(SIDE_PX),
@@ -23,7 +23,7 @@ def random_pair(rng: np.random.Generator) -> SimulatedPair:
         science_beta=float(rng.choice(BETAS)),
         template_beta=float(rng.choice(BETAS)),
         fwhm_variation=rng.uniform(0.0, 0.03),
-        ellipticity=rng.uniform(0.0, 0.12),
+        ellipticity=random_ellipticity(rng),
         ellipticity_variation=rng.uniform(0.0, 0.02),
         **random_sky(rng),
         **_random_changes(rng),

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from diapipe.images.triplets import Triplets
 from diapipe.numerics.arrays import BoolArray, FloatArray, IntArray
 from diapipe.steps.classify import feature_columns
-from diapipe.training.crops import cropped
+from diapipe.training.crops import as_given_elsewhere
 from diapipe.training.examples import REAL, UNSURE, Examples, examples_of
 
 _CHUNK = 64
+_COPIES = 2
+"""Of each source as other programs would give it."""
 _CROPS = 1
 """Of the seed: what is drawn for cut-outs has nothing to do with what was drawn for the field."""
 
@@ -71,12 +73,12 @@ class Samples:
 def samples_of(examples: Examples, *, field: int, rng: np.random.Generator | None = None) -> Samples:
     """The sources of a field that can be judged and whose truth is clear.
 
-    With a generator all of them come again, seen on smaller cut-outs: those of other programs do not reach as far.
+    With a generator all of them come again, and again, as other programs would give them: see `as_given_elsewhere`.
     """
-    whole = _judged(examples, examples.triplets, field)
-    if rng is None:
-        return whole
-    return Samples.joined([whole, _judged(examples, cropped(examples.triplets, rng=rng), field)])
+    views = [examples.triplets]
+    if rng is not None:
+        views += [as_given_elsewhere(examples.triplets, rng=rng) for _ in range(_COPIES)]
+    return Samples.joined([_judged(examples, view, field) for view in views])
 
 
 def _judged(examples: Examples, triplets: Triplets, field: int) -> Samples:
@@ -113,7 +115,7 @@ def samples_of_fields(
     seed, n_fields
         Of the fields. Those of which no difference could be made have no samples.
     with_crops
-        Whether each source comes twice: on its cut-outs, and on smaller ones.
+        Whether each source comes three times: on its cut-outs, and twice on such as other programs would give.
     n_processes
         Processes to use.
     progress

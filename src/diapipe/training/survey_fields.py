@@ -12,7 +12,7 @@ from diapipe.simulate.survey import SimulatedSurvey, simulate_survey
 from diapipe.simulate.survey_spec import SurveySpec
 from diapipe.steps.characterize import characterize
 from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
-from diapipe.training.draws import PIXEL_ARCSEC, SIDE_PX, log_uniform, random_sky
+from diapipe.training.draws import PIXEL_ARCSEC, SIDE_PX, log_uniform, random_ellipticity, random_sky
 
 _SCALE_ERROR = 0.01
 """Of the flux scale of a visit, at the most."""
@@ -46,7 +46,7 @@ def _random_spec(n_visits: int, rng: np.random.Generator) -> SurveySpec:
         seeing_min_arcsec=sharpest,
         seeing_max_arcsec=sharpest * rng.uniform(1.1, 2.0),
         fwhm_variation=rng.uniform(0.0, 0.02),
-        ellipticity=rng.uniform(0.0, 0.1),
+        ellipticity=random_ellipticity(rng),
         ellipticity_variation=rng.uniform(0.0, 0.02),
         sky_counts=log_uniform(rng, 100.0, 2000.0),
         n_cosmic_rays=log_uniform(rng, 5.0, 40.0),

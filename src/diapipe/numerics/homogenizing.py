@@ -46,15 +46,15 @@ def homogenizing_changes(psfs: FloatArray, target: FloatArray, *, damping: float
     """
     side = 2 * half + 1
     n = fft.next_fast_len(psfs.shape[-1] + 2 * half + 1, real=True)
-    of_psfs, of_target = fft.rfft2(psfs, (n, n)), fft.rfft2(target, (n, n))
+    of_psfs, of_target = (fft.rfft2(images.astype(np.float32), (n, n)) for images in (psfs, target))
     factor = cho_factor(_normal_matrix(fft.irfft2(np.abs(of_target) ** 2, (n, n)), side, damping))
-    powers, centre = np.abs(of_psfs) ** 2, np.exp(2j * np.pi * half * _frequencies(n))
+    powers, centre = np.abs(of_psfs) ** 2, np.exp(2j * np.pi * half * _frequencies(n)).astype(np.complex64)
 
     def inside(spectra: NDArray[np.complex128]) -> FloatArray:
         return np.asarray(np.roll(fft.irfft2(spectra, (n, n)), (half, half), axis=(-2, -1))[:, :side, :side])
 
     def applied(c: FloatArray) -> FloatArray:
-        spread = inside(powers * fft.rfft2(c, (n, n)) * centre)
+        spread = inside(powers * fft.rfft2(c.astype(np.float32), (n, n)) * centre)
         return spread + damping * c + _SUM_WEIGHT * c.sum(axis=(1, 2), keepdims=True)
 
     def nearly_solved(c: FloatArray) -> FloatArray:
@@ -72,8 +72,9 @@ def homogenizing_changes(psfs: FloatArray, target: FloatArray, *, damping: float
         new = (rest * steepest).sum(axis=(1, 2), keepdims=True)
         way = steepest + np.divide(new, old, out=np.zeros_like(old), where=old > 0.0) * way
         old = new
-    found[:, half, half] -= found.sum(axis=(1, 2))
-    return found
+    changes = found.astype(np.float64)
+    changes[:, half, half] -= changes.sum(axis=(1, 2))
+    return changes
 
 
 def _frequencies(n: int) -> FloatArray:
@@ -254,15 +255,18 @@ def convolve_labelled(
             while end < width and row[end // step] == label and spoiled[y, end] == bad:
                 end += 1
             if label > 0:
+                made, own = out[y, start:end], image[y + half, start + half : end + half]
                 for v in range(size):
                     for u in range(size):
                         c = changes[label, v, u]
-                        for x in range(start, end):
-                            out[y, x] += c * image[y + v, x + u]
+                        seen = image[y + v, start + u : end + u]
+                        for x in range(end - start):  # from 0 on: indices that may be negative are not vectorised
+                            made[x] += c * seen[x]
                 if bad:
                     for v in range(size):
                         for u in range(size):
                             c = changes[label, v, u]
-                            for x in range(start, end):
-                                out[y, x] -= c * usable[y + v, x + u] * image[y + half, x + half]
+                            good = usable[y + v, start + u : end + u]
+                            for x in range(end - start):
+                                made[x] -= c * good[x] * own[x]
             start = end

@@ -121,7 +121,7 @@ def psf_cells(psf: Psf, box: Box) -> list[PsfCell]:
 def _psf_cell(psf: Psf, box: Box, part: Box, wide: Box | None) -> PsfCell | None:
     """The PSF of some squares, as those around them tell of borders."""
     assert wide is not None
-    row, column = np.mgrid[wide.y0 : wide.y1, wide.x0 : wide.x1].astype(np.float64)
+    row, column = np.mgrid[wide.y0 : wide.y1 + 1 : 2, wide.x0 : wide.x1 + 1 : 2].astype(np.float64)
     middle = 0.5 * (STEP_PX - 1)
     x, y = box.x0 + STEP_PX * column.ravel() + middle, box.y0 + STEP_PX * row.ravel() + middle
     layers = psf.layers(x=x, y=y)
@@ -142,10 +142,26 @@ def _psf_cell(psf: Psf, box: Box, part: Box, wide: Box | None) -> PsfCell | None
     shares = np.divide(shares, sums[:, None], out=np.zeros_like(shares), where=known[:, None])
     places, basis = _principal(shares, images)
     size = float(np.linalg.norm(places[known].mean(axis=0)))
-    source = settled(places.reshape(*wide.shape, -1), known.reshape(wide.shape), flat=FLAT * size, reach=REACH)
-    rows, columns = part.slices_in(wide)
-    source = source[rows, columns]
-    return PsfCell(slice(part.y0, part.y1), slice(part.x0, part.x1), places[source], known[source], basis)
+    share = _between(known.reshape(row.shape).astype(np.float32), wide.shape)
+    places = _between(places.reshape(*row.shape, -1), wide.shape)  # 0 where unknown
+    found = share > 0.0
+    places = np.divide(places, share[..., None], out=np.zeros_like(places), where=found[..., None])
+    source = settled(places, found, flat=FLAT * size, reach=REACH)[part.slices_in(wide)]
+    places, found = places.reshape(-1, len(basis))[source], found.ravel()[source]
+    return PsfCell(slice(part.y0, part.y1), slice(part.x0, part.x1), places, found, basis)
+
+
+def _between(values: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Values of every second square, at all squares of a shape: between two of them their mean.
+
+    Cells of a coadd's weights are as long as two squares: nothing is between that was not linear there.
+    """
+    for axis, side in enumerate(shape):
+        along = np.moveaxis(values, axis, 0)
+        found = np.repeat(along, 2, axis=0)[: 2 * len(along) - 1]
+        found[1::2] = np.float32(0.5) * (along[:-1] + along[1:])
+        values = np.moveaxis(found[:side], 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def _image_in(layer: PsfLayer, pixels: Box) -> FloatArray | None:

@@ -155,6 +155,8 @@ def test_sky_sources_are_none():
     judged = _judged(_difference(), sources, truth)
     assert judged.sources["diaSourceId"].tolist() == [1]
     assert judged.truth["is_good"].tolist() == [True, False]
+    besides = judge(_difference(), sources, truth, threshold_sigma=5.0, others=sources[1:])
+    assert besides.truth["is_apart"].tolist() == [True, True]
 
 
 def test_no_flux_is_no_change():

@@ -98,7 +98,7 @@ def judge(
         ``noise`` and ``stars`` of the difference's summary, to be told beside.
     others
         ``x``, ``y`` of what changes there besides the truth: what lies within a FWHM of it is not judged, as their
-        light is one source. It does not explain what is found.
+        light is one source. It does not explain what is found; sky sources of it are left out.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def judge(
     exposure, dia_sources = difference.exposure, _detected(dia_sources)
     seen, psf = seen_on(difference, truth), psf_of(difference)
     fwhm = psf.fwhm_at(x=exposure.box.x_center, y=exposure.box.y_center)
-    seen["is_apart"] = is_apart(seen, others, fwhm_px=fwhm)
+    seen["is_apart"] = is_apart(seen, None if others is None else _detected(others), fwhm_px=fwhm)
     seen["is_usable"] &= seen["is_apart"]
     near = near_pairs(seen, dia_sources, fwhm_px=fwhm)
     is_true: BoolArray = np.zeros(len(dia_sources), np.bool_)

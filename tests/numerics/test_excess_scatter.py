@@ -38,6 +38,17 @@ def test_the_best_known_values_do_not_tell_it_alone(rng):
     assert told == pytest.approx(0.003, rel=4.0 * 2.0 * 1.5 / np.sqrt(3600.0))
 
 
+@pytest.mark.parametrize("clip_sigma", [2.0, 3.5])
+def test_many_that_know_nothing_do_not_outvote_few(clip_sigma, rng):
+    """Eight values of errors 0.1% are off by 1.5% to either side, 300 of errors of 20% by a little less than these say:
+    1.5% is told, and up to 13% more, as of a Gaussian that was cut at two sigma; the 300 weigh a thousandth.
+    """
+    error = np.repeat([0.001, 0.2], [8, 300])
+    values = np.r_[np.tile([-0.015, 0.015], 4), rng.normal(0.0, 0.19, 300)]
+    found = np.sqrt(excess_variance(values, error, clip_sigma=clip_sigma))
+    assert 0.9 * 0.015 < found < 1.2 * 0.015
+
+
 def test_nothing_beyond_the_errors_is_nothing(rng):
     """Where the errors say it all, what is found is less than half of the smallest of them."""
     error = 10.0 ** rng.uniform(-2.0, -1.0, 2000)

@@ -14,6 +14,9 @@ LEAST_PART = 0.1
 _MEDIAN_SQUARE = 0.4549364
 """Of a Gaussian of variance 1."""
 
+_STEP, _LEAST_STEP = 0.8, 1e-8
+"""Squares are tried so far apart, down to this part of the largest."""
+
 
 def excess_scatter(residuals: FloatArray, errors: FloatArray) -> float:
     """Scatter s for which residuals have the variance s² + e²; 0 where they scatter no more than their errors say.
@@ -39,8 +42,8 @@ def excess_variance(residuals: FloatArray, errors: FloatArray, *, least: float =
     -----
     s² is the mean of r²/κ - e² with weights 1 / (s² + e²)², each value's information, by iteration; values beyond
     ``clip_sigma`` of s² + e² are left out, and κ is the variance of a Gaussian so cut: what is told is the scatter that
-    most values share. It begins where half of the values lie within 0.6745 sigma, whatever their errors: few with small
-    errors do not tell it alone.
+    most values share. It begins where half of them by these weights lie within 0.6745 sigma, from large s on: few with
+    small errors do not tell it alone.
     """
     known = np.isfinite(residuals) & np.isfinite(errors)
     r, e = residuals[known], errors[known]
@@ -57,11 +60,24 @@ def excess_variance(residuals: FloatArray, errors: FloatArray, *, least: float =
 
 
 def _of_half(r: FloatArray, e: FloatArray) -> float:
-    """The square for which half of the values lie within what half of a Gaussian does; 0 where they do without.
+    """The largest square for which half of the weight lies beyond what half of a Gaussian does; 0 where none does.
 
-    r² ≤ m (s² + e²) with m the median square is s² ≥ r²/m - e², for each value: the median of the right side.
+    From above, where all values weigh the same: the best known alone would tell theirs, the many of large errors none.
     """
-    return max(float(np.median(r**2 / _MEDIAN_SQUARE - e**2)), 0.0)
+    square = float((r**2).max())
+    least = _LEAST_STEP * square
+    while square > least:
+        variance = square + e**2
+        if _weighted_median(r**2 / variance, variance**-2.0) > _MEDIAN_SQUARE:
+            return square
+        square *= _STEP
+    return 0.0
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(below, 0.5 * below[-1])]])
 
 
 def _variance_of_cut_gaussian(n_sigma: float) -> float:

@@ -30,7 +30,7 @@ def warmup(quiet: bool, verbose: bool) -> None:
     from diapipe.steps.coadd import CoaddInput, VisitDetector, coadd, warp_visit
     from diapipe.steps.force import force_at
     from diapipe.steps.summarize import summarize_objects
-    from diapipe.steps.template import MultiTract, template_for
+    from diapipe.steps.template import MultiTract, homogenize, template_for
 
     begun = time.perf_counter()
     with progress_for(quiet=quiet) as progress:
@@ -55,5 +55,8 @@ def warmup(quiet: bool, verbose: bool) -> None:
         warps = [warp_visit([VisitDetector.whole(visit)], box=box, wcs=wcs) for visit in visits]
         alike, other = map(CoaddInput.whole, warps)
         coadd([alike, alike, alike, other], box=box, wcs=wcs)
+        part = VisitDetector.whole(replace(halves(pair.template)[0], psf=GaussianPsf(2.6)))
+        ending = CoaddInput.whole(warp_visit([part], box=box, wcs=wcs))
+        homogenize(coadd([alike, ending], box=box, wcs=wcs).exposure)
     if not quiet:
         click.echo(f"Compiled in {time.perf_counter() - begun:.0f} s; runs now start at once.")

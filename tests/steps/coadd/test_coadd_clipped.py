@@ -44,6 +44,16 @@ def mean_and_clipped(warps):
     return stacked(warps, MeanCoadder()), stacked(warps, ClippedCoadder())
 
 
+def of_two(visits, more):
+    """The mean and the clipped mean of two visits of an empty field, with what ``more`` puts into each."""
+    return mean_and_clipped(
+        [
+            warped(visit_of(k, NO_STARS, rng=np.random.default_rng([SEED, k]), more=added))
+            for k, added in zip(visits, more, strict=True)
+        ]
+    )
+
+
 def left_over(made, clean, x, y, *, radius=12):
     """Sum of what an artefact left within a radius of positions."""
     rows, columns = np.mgrid[PATCH.y0 : PATCH.y1, PATCH.x0 : PATCH.x1]
@@ -153,19 +163,58 @@ def test_a_star_that_varies_a_little_keeps_the_psf_of_the_others(rng, visit, cha
     assert off == (pytest.approx(-change * flux[0] / N, rel=0.15) if goes else 0.0)
 
 
-def test_two_images_cannot_say_which_is_right(rng):
-    """Nothing is clipped of two; of three one outlier is."""
-    x, y = np.array([150.0]) + PATCH.x0, np.array([150.0]) + PATCH.y0
-    visits = [warped(visit_of(k, NO_STARS, rng=rng, more=point(x, y, 5e4) if k == 0 else None)) for k in range(3)]
-    two, three = stacked(visits[:2], ClippedCoadder()), stacked(visits, ClippedCoadder())
-    assert set(two.clipped_share.values()) == {0.0}
-    middle = 150, 150
-    assert two.exposure.masked_image.image[middle] > 500
-    assert abs(three.exposure.masked_image.image[middle]) < 5 * NOISE
-    assert three.n_images[middle] == 2
+@pytest.fixture(params=[(4, 5), (9, 2)], ids=["seeing alike", "other seeing"])
+def pair(request):
+    """Two of the visits."""
+    return request.param
 
 
-@pytest.mark.parametrize(("n", "most"), [(3, 1), (4, 1), (5, 2), (10, 2), (34, 3), (100, 5)])
+def test_of_two_images_the_darker_is_believed(pair):
+    """Transients of 15 sigma, four in each, are 95% gone."""
+    x, y = np.tile([60.0, 250.0], 4) + PATCH.x0, np.repeat([40.0, 90.0, 230.0, 270.0], 2) + PATCH.y0
+    flux = [15.0 * NOISE * np.sqrt(4 * np.pi) * sigma_of(k) for k in pair]
+    clean = of_two(pair, [None, None])[0]
+    mean, found = of_two(pair, [point(x[k::2], y[k::2], np.full(4, flux[k])) for k in range(2)])
+    assert abs(left_over(found, clean, x, y, radius=8).sum()) < 0.05 * left_over(mean, clean, x, y, radius=8).sum()
+
+
+@pytest.mark.parametrize("artefacts", [trail(height=400.0), rays(np.random.default_rng(SEED))], ids=["trail", "rays"])
+def test_trails_and_rays_of_one_of_two_images_are_left_out(pair, artefacts):
+    """What an interpolation makes of a ray rings: the other image, the brighter one there, is not left out for that."""
+    clean = of_two(pair, [None, None])[0]
+    sigma = np.sqrt(clean.exposure.masked_image.variance)
+    before, after = (
+        (made.exposure.masked_image.image - clean.exposure.masked_image.image) / sigma
+        for made in of_two(pair, [artefacts, None])
+    )
+    assert np.count_nonzero(before > 4) > 150
+    assert np.count_nonzero(np.abs(after) > 4) < 0.01 * np.count_nonzero(before > 4)
+    assert abs(after.sum()) < 0.05 * before.sum()
+
+
+def test_stars_and_noise_of_two_images_are_left_alone(rng, pair):
+    """Up to 3e5 nJy: nothing is clipped, whatever the seeing; what only one shows as a hole is no artefact."""
+    field = stars(rng)
+    x, y = np.array([150.0]) + PATCH.x0, np.array([160.0]) + PATCH.y0
+    more = {pair[1]: point(x, y, -5e3)}
+    mean, found = mean_and_clipped([warped(visit_of(k, field, rng=rng, more=more.get(k))) for k in pair])
+    assert np.abs(left_over(found, mean, field.x, field.y) / field.flux).max() < 0.003
+    assert max(found.clipped_share.values()) < 0.002
+
+
+def test_of_three_images_one_may_be_wrong(rng):
+    """A transient, and a hole: the two that agree are right."""
+    x, y = np.array([150.0, 220.0]) + PATCH.x0, np.array([150.0, 150.0]) + PATCH.y0
+    more = point(x, y, [5e4, -5e4])
+    found = stacked(
+        [warped(visit_of(k, NO_STARS, rng=rng, more=more if k == 0 else None)) for k in range(3)], ClippedCoadder()
+    )
+    for column in (150, 220):
+        assert abs(found.exposure.masked_image.image[150, column]) < 5 * NOISE
+        assert found.n_images[150, column] == 2
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (10, 2), (34, 3), (100, 5)])
 def test_how_many_visits_are_few(n, most):
     """At most 40%, and 2 plus 3%: as LSST's comparison of warps counts."""
     assert ClippedCoadder()._most_epochs(np.array([[n]], np.int32))[0, 0] == most

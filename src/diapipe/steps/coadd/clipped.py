@@ -26,11 +26,13 @@ from diapipe.steps.coadd.base import AbstractCoadder, Block, ByteArray
 from diapipe.steps.coadd.comparison import (
     DIM_SIGMA,
     Static,
+    against_others,
     beside,
     borrowed,
     bright_holes,
     cut_by_border,
     excess_scatter,
+    light_of,
     local_mean,
     model_errors,
     psf_leaps,
@@ -38,17 +40,23 @@ from diapipe.steps.coadd.comparison import (
     smoothed_alike,
 )
 
-_LEAST_IMAGES = 3
+_LEAST_IMAGES = 2
+"""Of two the darker is believed where they disagree: artefacts and transients add light."""
 _NEAR_PX, _FAR_PX = 5, 41
 
 
 class Regions(NamedTuple):
-    """Connected pixels of one image that stand out: runs, the region of each, how many there are, which may go."""
+    """Connected pixels of one image that stand out: runs, the region of each, how high each is, which may go."""
 
     runs: IntArray
     labels: IntArray
-    n: int
+    peaks: Float32Array
     may_go: BoolArray
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self.peaks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,24 +121,24 @@ class ClippedCoadder(AbstractCoadder):
         static = np.empty(block.box.shape, np.float32)
         medians(block.image, block.usable, static, number)
         spread = [local_mean(variance) for variance in block.variance]
-        most = self._most_epochs(number)
         known = [psf for psf in block.psfs if psf is not None]
         if not known:
-            sky = Static(static, number, np.abs(static), np.zeros_like(static))
-            self._reject(rejected, self._sharp_regions(block, spread, sky, 1.0), most, self.grow_sharp_px)
+            light = np.abs(light_of(static, number, block.image, block.usable))
+            sky = Static(static, number, light, np.zeros_like(static))
+            self._reject(rejected, self._sharp_regions(block, spread, sky, 1.0), number, self.grow_sharp_px)
             return rejected
         sigma = float(np.sqrt(self.widening)) * max(noise_equivalent_sigma(psf) for psf in known)
         smooth, smoothings = smoothed_alike(block, sigma, static)
         common = np.empty(block.box.shape, np.float32)
         medians(smooth, block.usable, common, np.zeros_like(number))
-        light = np.abs(np.nan_to_num(common))
+        light = np.abs(np.nan_to_num(light_of(common, number, smooth, block.usable)))
         sky = Static(common, number, maximum_filter(light, _NEAR_PX), maximum_filter(light, _FAR_PX))
         reach = SIGMA_TO_FWHM * sigma * self.grow_fwhm
         regions = self._smooth_regions(block, spread, sky, (smooth, smoothings, sigma))
-        self._reject(rejected, self._worthwhile(regions, block, smooth - common, reach, light), most, reach)
+        self._reject(rejected, self._worthwhile(regions, block, smooth - common, reach, light), number, reach)
         sharpest = max(1.0, max(float(psf.max()) for psf in known) * 2.0 * np.pi * sigma**2)
         regions = self._sharp_regions(block, spread, replace(sky, median=static), sharpest)
-        self._reject(rejected, regions, most, self.grow_sharp_px)
+        self._reject(rejected, regions, number, self.grow_sharp_px)
         return rejected
 
     def _smooth_regions(
@@ -148,7 +156,7 @@ class ClippedCoadder(AbstractCoadder):
             wide, small = bright_holes(block.usable[i], variance, sky)
             wide |= cut_by_border(variance, sky)
             good = np.where(beside(wide, int(np.ceil(2.0 * sigma))), np.uint8(0), block.usable[i])
-            off = rescaled(smooth[i], variance, sky, good)
+            off = rescaled(smooth[i], variance, against_others(smooth[i], good, sky), good)
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
             allowed = np.float32(self.n_model_errors) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
@@ -180,7 +188,8 @@ class ClippedCoadder(AbstractCoadder):
         found = []
         allowed = np.float32(sharpest) * sky.near
         for i in range(len(block.image)):
-            off, good = block.image[i] - sky.median, block.usable[i]
+            good = block.usable[i]
+            off = block.image[i] - against_others(block.image[i], good, sky).median
             variance = spread[i] * np.float32(excess_scatter(off, spread[i], sky, good) ** 2)
             found.append(self._regions(off, variance, allowed, good, sky.number))
         return found
@@ -196,22 +205,46 @@ class ClippedCoadder(AbstractCoadder):
         """Connected pixels that are off by more than is allowed, in units of their noise."""
         score = np.empty(off.shape, np.float32)
         score_beyond(off, variance, allowed, good, number, _LEAST_IMAGES, score)
+        score[(number == _LEAST_IMAGES) & (score < 0.0)] = 0.0
         runs, labels, n = significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
-        return Regions(runs, labels, n, np.ones(n, np.bool_))
+        return Regions(runs, labels, region_peaks(score, runs, labels, n), np.ones(n, np.bool_))
 
     def _most_epochs(self, number: MaskArray) -> MaskArray:
         """Up to how many images of so many may show an artefact."""
         most = np.minimum(self.max_share_of_few * number, self.max_epochs + self.max_share_of_many * number)
-        return np.asarray(np.floor(most + 1e-6), dtype=np.int32)
+        return np.asarray(np.maximum(np.floor(most + 1e-6), number == _LEAST_IMAGES), dtype=np.int32)
 
-    def _reject(self, rejected: ByteArray, regions: list[Regions], most: MaskArray, radius: float) -> None:
-        """Mark the regions that are artefacts, grown."""
-        counts = np.zeros(most.shape, np.int32)
+    def _reject(self, rejected: ByteArray, regions: list[Regions], number: MaskArray, radius: float) -> None:
+        """Mark the regions that are artefacts, grown; of two images never both, the higher regions first.
+
+        Around a ray an interpolation rings, and there the other image is the brighter.
+        """
+        most, counts = self._most_epochs(number), np.zeros(number.shape, np.int32)
+        of_two = (number == _LEAST_IMAGES).astype(np.float32)
         for one in regions:
             count_runs(one.runs, counts)
-        for i, (runs, labels, n, may_go) in enumerate(regions):
-            if n == 0:
+        pending = []
+        for i, one in enumerate(regions):
+            if one.n == 0:
                 continue
-            kept = may_go & seldom(runs, labels, n, counts, most, least_share=self.least_region_share)
-            for row, first, last in grow_runs(runs[kept[labels]], radius, most.shape):
+            goes = one.may_go & seldom(one.runs, one.labels, one.n, counts, most, least_share=self.least_region_share)
+            waits = goes & (region_peaks(of_two, one.runs, one.labels, one.n) > 0)
+            for row, first, last in grow_runs(one.runs[(goes & ~waits)[one.labels]], radius, number.shape):
                 rejected[i, row, first:last] = 1
+            pending += [(float(one.peaks[k]), i, int(k)) for k in np.flatnonzero(waits)]
+        for _, i, k in sorted(pending, reverse=True):
+            self._reject_of_two(rejected, i, regions[i].runs[regions[i].labels == k], number, radius)
+
+    def _reject_of_two(self, rejected: ByteArray, i: int, runs: IntArray, number: MaskArray, radius: float) -> None:
+        """Mark a region, grown, but not where the other image of two is marked; nothing if it mostly lies there."""
+        others = np.arange(len(rejected)) != i
+
+        def taken(row: int, first: int, last: int) -> BoolArray:
+            part = np.s_[row, first:last]
+            return np.asarray((rejected[others, *part] != 0).any(axis=0) & (number[part] == _LEAST_IMAGES))
+
+        if np.mean(np.concatenate([taken(*run) for run in runs])) > self.least_region_share:
+            return
+        for run in grow_runs(runs, radius, number.shape):
+            row, first, last = run
+            rejected[i, row, first:last] |= ~taken(*run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import label, maximum_filter, uniform_filter
@@ -23,6 +23,7 @@ _USUAL_ERROR = 0.02
 _GAUSSIAN_SIZES = np.array([0.6745, 1.6449])  # below which half and nine tenths of Gaussian deviates lie
 _SAMPLED_PIXELS = 50_000
 _LEAST_PIXELS = 100
+_HOLE_SIGMA = 3.0
 _N_FITS, _CLIP = 4, 3.0
 _DARKEST_PERCENT = 40.0
 _FEW_PX = 9
@@ -41,6 +42,32 @@ class Static:
     def dim(self) -> float:
         """Light that a part of the pixels has at most, if only by noise: the darkest that there are."""
         return float(np.percentile(thinned(self.near, _SAMPLED_PIXELS), _DARKEST_PERCENT))
+
+
+def light_of(median: Float32Array, number: MaskArray, images: Float32Array, usable: ByteArray) -> Float32Array:
+    """The light of the sky, without what one of two images alone shows: the darker of two, the median of more."""
+    light = median.copy()
+    for image, good in zip(images, usable, strict=True):
+        of_two = (number == 2) & (good != 0)
+        light[of_two] = median[of_two] - np.abs(image[of_two] - median[of_two])
+    return light
+
+
+def against_others(image: Float32Array, good: ByteArray, sky: Static) -> Static:
+    """What an image is compared with: the median, and of two the other, so far away that it is off by an image's noise.
+
+    With noise σ in either their difference scatters by √2 σ, so either is to be off by that over √2. No light is
+    negative: how far the other is below the sky is nothing against this one.
+    """
+    of_two = (sky.number == 2) & (good != 0)
+    if not of_two.any():
+        return sky
+    own, median = image[of_two], sky.median.copy()
+    other = np.float32(2.0) * median[of_two] - own
+    typical = np.median(np.abs(thinned(own - other, _SAMPLED_PIXELS)))
+    hole = -_HOLE_SIGMA * typical / (_GAUSSIAN_SIZES[0] * np.sqrt(2.0))
+    median[of_two] = own + (np.maximum(other, np.float32(hole)) - own) / np.sqrt(np.float32(2.0))
+    return replace(sky, median=median)
 
 
 def excess_scatter(off: Float32Array, variance: Float32Array, sky: Static, good: ByteArray) -> float:

@@ -42,6 +42,9 @@ from diapipe.steps.coadd.comparison import (
 
 _LEAST_IMAGES = 2
 """Of two the darker is believed where they disagree: artefacts and transients add light."""
+_ROOM_OF_TWO = np.float32(3.0)
+"""Times as many errors of the model are allowed there: a star off by many, of which two images have no third to ask, is
+better left as it is than seen by one image alone."""
 _NEAR_PX, _FAR_PX = 5, 41
 
 
@@ -160,6 +163,7 @@ class ClippedCoadder(AbstractCoadder):
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
             allowed = np.float32(self.n_model_errors) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
+            allowed *= np.where(sky.number == _LEAST_IMAGES, _ROOM_OF_TWO, np.float32(1.0))
             seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA, dim=sky.dim)
             if small.any():
                 allowed += borrowed(small, kernel, sky)

@@ -24,8 +24,8 @@ from scipy.spatial import cKDTree
 
 from diapipe.flow import DifferenceResult, difference_pair
 from diapipe.images import Difference, Exposure
-from diapipe.images.static_flux_error import error_with_static_light
 from diapipe.numerics.shifting import shift_stamp
+from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.simulate.pair import SimulatedPair, simulate_pair
 from diapipe.simulate.spec import PairSpec
 from diapipe.steps.force import force_on_pixels

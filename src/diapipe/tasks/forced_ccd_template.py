@@ -16,7 +16,7 @@ from diapipe.catalogs.parents import without_orphans
 from diapipe.errors import InputError, NoWorkError
 from diapipe.images import Difference
 from diapipe.images.sky import are_on
-from diapipe.images.static_flux_error import error_with_static_light
+from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name
 from diapipe.tasks.connections import DETECTOR, TABLE
 from diapipe.tasks.forced_config import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diapipe.images import ChebyshevField, Difference, SpatialKernel
-from diapipe.images.static_flux_error import error_with_static_light
+from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.steps.force import force_on_pixels, with_static_error
 from gaussian_sky import drawn, exposure, star_list, with_planes
 

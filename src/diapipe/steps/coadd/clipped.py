@@ -35,16 +35,16 @@ from diapipe.steps.coadd.comparison import (
     light_of,
     local_mean,
     model_errors,
+    of_two,
     psf_leaps,
     rescaled,
     smoothed_alike,
 )
 
 _LEAST_IMAGES = 2
-"""Of two the darker is believed where they disagree: artefacts and transients add light."""
 _ROOM_OF_TWO = np.float32(3.0)
-"""Times as many errors of the model are allowed there: a star off by many, of which two images have no third to ask, is
-better left as it is than seen by one image alone."""
+"""Times as many errors of the model are allowed where two images disagree: a star off by many, of which there is no
+third to ask, is better left as it is than seen by one image alone."""
 _NEAR_PX, _FAR_PX = 5, 41
 
 
@@ -163,7 +163,7 @@ class ClippedCoadder(AbstractCoadder):
             near, far = model_errors(off, variance, sky, good)
             near = max(self.least_model_error, near)
             allowed = np.float32(self.n_model_errors) * (np.float32(near) * sky.near + np.float32(far) * sky.far)
-            allowed *= np.where(sky.number == _LEAST_IMAGES, _ROOM_OF_TWO, np.float32(1.0))
+            allowed *= np.where(of_two(sky.number), _ROOM_OF_TWO, np.float32(1.0))
             seen = seen_variance(off, variance, sky.near, good, dim_sigma=DIM_SIGMA, dim=sky.dim)
             if small.any():
                 allowed += borrowed(small, kernel, sky)
@@ -209,14 +209,14 @@ class ClippedCoadder(AbstractCoadder):
         """Connected pixels that are off by more than is allowed, in units of their noise."""
         score = np.empty(off.shape, np.float32)
         score_beyond(off, variance, allowed, good, number, _LEAST_IMAGES, score)
-        score[(number == _LEAST_IMAGES) & (score < 0.0)] = 0.0
+        score[of_two(number) & (score < 0.0)] = 0.0  # the darker is believed: artefacts and transients add light
         runs, labels, n = significant_regions(score, low=self.n_sigma_edge, high=self.n_sigma)
         return Regions(runs, labels, region_peaks(score, runs, labels, n), np.ones(n, np.bool_))
 
     def _most_epochs(self, number: MaskArray) -> MaskArray:
         """Up to how many images of so many may show an artefact."""
         most = np.minimum(self.max_share_of_few * number, self.max_epochs + self.max_share_of_many * number)
-        return np.asarray(np.maximum(np.floor(most + 1e-6), number == _LEAST_IMAGES), dtype=np.int32)
+        return np.asarray(np.maximum(np.floor(most + 1e-6), of_two(number)), dtype=np.int32)
 
     def _reject(self, rejected: ByteArray, regions: list[Regions], number: MaskArray, radius: float) -> None:
         """Mark the regions that are artefacts, grown; of two images never both, the higher regions first.
@@ -224,7 +224,7 @@ class ClippedCoadder(AbstractCoadder):
         Around a ray an interpolation rings, and there the other image is the brighter.
         """
         most, counts = self._most_epochs(number), np.zeros(number.shape, np.int32)
-        of_two = (number == _LEAST_IMAGES).astype(np.float32)
+        alone = of_two(number).astype(np.float32)
         for one in regions:
             count_runs(one.runs, counts)
         pending = []
@@ -232,7 +232,7 @@ class ClippedCoadder(AbstractCoadder):
             if one.n == 0:
                 continue
             goes = one.may_go & seldom(one.runs, one.labels, one.n, counts, most, least_share=self.least_region_share)
-            waits = goes & (region_peaks(of_two, one.runs, one.labels, one.n) > 0)
+            waits = goes & (region_peaks(alone, one.runs, one.labels, one.n) > 0)
             for row, first, last in grow_runs(one.runs[(goes & ~waits)[one.labels]], radius, number.shape):
                 rejected[i, row, first:last] = 1
             pending += [(float(one.peaks[k]), i, int(k)) for k in np.flatnonzero(waits)]
@@ -245,7 +245,7 @@ class ClippedCoadder(AbstractCoadder):
 
         def taken(row: int, first: int, last: int) -> BoolArray:
             part = np.s_[row, first:last]
-            return np.asarray((rejected[others, *part] != 0).any(axis=0) & (number[part] == _LEAST_IMAGES))
+            return np.asarray((rejected[others, *part] != 0).any(axis=0) & of_two(number[part]))
 
         if np.mean(np.concatenate([taken(*run) for run in runs])) > self.least_region_share:
             return

@@ -44,12 +44,17 @@ class Static:
         return float(np.percentile(thinned(self.near, _SAMPLED_PIXELS), _DARKEST_PERCENT))
 
 
+def of_two(number: MaskArray) -> BoolArray:
+    """Pixels that two images show: where they disagree there is no third to ask."""
+    return np.asarray(number == 2)
+
+
 def light_of(median: Float32Array, number: MaskArray, images: Float32Array, usable: ByteArray) -> Float32Array:
     """The light of the sky, without what one of two images alone shows: the darker of two, the median of more."""
     light = median.copy()
     for image, good in zip(images, usable, strict=True):
-        of_two = (number == 2) & (good != 0)
-        light[of_two] = median[of_two] - np.abs(image[of_two] - median[of_two])
+        alone = of_two(number) & (good != 0)
+        light[alone] = median[alone] - np.abs(image[alone] - median[alone])
     return light
 
 
@@ -59,14 +64,14 @@ def against_others(image: Float32Array, good: ByteArray, sky: Static) -> Static:
     With noise σ in either their difference scatters by √2 σ, so either is to be off by that over √2. No light is
     negative: how far the other is below the sky is nothing against this one.
     """
-    of_two = (sky.number == 2) & (good != 0)
-    if not of_two.any():
+    against_one = of_two(sky.number) & (good != 0)
+    if not against_one.any():
         return sky
-    own, median = image[of_two], sky.median.copy()
-    other = np.float32(2.0) * median[of_two] - own
+    own, median = image[against_one], sky.median.copy()
+    other = np.float32(2.0) * median[against_one] - own
     typical = np.median(np.abs(thinned(own - other, _SAMPLED_PIXELS)))
     hole = -_HOLE_SIGMA * typical / (_GAUSSIAN_SIZES[0] * np.sqrt(2.0))
-    median[of_two] = own + (np.maximum(other, np.float32(hole)) - own) / np.sqrt(np.float32(2.0))
+    median[against_one] = own + (np.maximum(other, np.float32(hole)) - own) / np.sqrt(np.float32(2.0))
     return replace(sky, median=median)
 
 

@@ -15,8 +15,8 @@ from diapipe.errors import InputError
 from diapipe.images import Difference, Exposure, ObservationInfo
 from diapipe.images.calibrated import flux_unit
 from diapipe.images.sky import pixels_of_icrs
-from diapipe.images.static_flux_error import error_with_static_light
 from diapipe.numerics.arrays import FloatArray
+from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.steps.force.force import Columns, force_on_pixels
 from diapipe.steps.force.options import Force
 

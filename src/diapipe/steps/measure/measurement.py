@@ -27,8 +27,8 @@ from diapipe.images.photometry import PsfFits, aperture_columns, fit_psf, stamp_
 from diapipe.images.planes import Planes
 from diapipe.images.psf import SIGMA_TO_FWHM
 from diapipe.images.psf.lattice import PsfLattice
-from diapipe.images.static_flux_error import error_with_static_light
 from diapipe.numerics import psf_photometry
+from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.measure import dipoles, evidence, flags, forced, quality, shapes, sky, trails
 from diapipe.steps.measure.aperture_corrections import corrected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diapipe.images.static_flux_error import error_with_static_light
+from diapipe.numerics.static_flux_error import error_with_static_light
 
 
 def test_unknown_light_is_none():

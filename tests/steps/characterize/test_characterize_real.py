@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -59,6 +61,18 @@ def test_crowded_frame(shared_data, number):
     assert (mask != 0).mean() < 0.01
     assert (mask[exposure.masked_image.image > 55_000] & MaskPlane.SAT != 0).all()
     assert found.summary["n_psf_stars"] >= 10
+
+
+@pytest.mark.parametrize("first", [128, 156])
+def test_part_of_a_crowded_frame(shared_data, first):
+    """Where next to no pixel is free of stars: width to 5% and noise to 15% of what the whole frame gives."""
+    whole = plain(shared_data / "moa2013blg475/epochs/moa475_I_0100.fits.fz", "moa")
+    cut = np.s_[first : 512 - first, first : 512 - first]
+    part = replace(whole, masked_image=MaskedImage.from_planes(whole.masked_image.image[cut]))
+    wanted, found = characterize(whole).summary, characterize(part).summary
+    assert found["fwhm_px"] == pytest.approx(wanted["fwhm_px"], rel=0.05)
+    assert found["sky_sigma"] == pytest.approx(wanted["sky_sigma"], rel=0.15)
+    assert found["n_psf_stars"] >= 10
 
 
 @pytest.mark.parametrize(("name", "axis"), [("OBS04b", 1), ("OBS04c", 0), ("OBS18e", 0)])

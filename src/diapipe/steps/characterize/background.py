@@ -39,9 +39,12 @@ class BackgroundMesh(Limited):
         a polynomial through them counts.
     crowded_order
         Order of that polynomial.
+    least_free_pixels
+        Where fewer pixels are free of sources the darkest count as free, so that there are some to tell the noise: of
+        2000 its variance is known to some percent.
     """
 
-    may_be_zero = ("grow_pixels", "crowded_order", "least_sky_fraction", "crowded_sky_fraction")
+    may_be_zero = ("grow_pixels", "crowded_order", "least_sky_fraction", "crowded_sky_fraction", "least_free_pixels")
     shares = ("least_sky_fraction", "crowded_sky_fraction")
 
     cell_pixels: int | None = None
@@ -50,6 +53,7 @@ class BackgroundMesh(Limited):
     least_sky_fraction: float = 0.1
     crowded_sky_fraction: float = 0.2
     crowded_order: int = 2
+    least_free_pixels: int = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +65,8 @@ class Sky:
     background
         The level.
     is_source
-        Blocks of pixels with a source on them, grown; shape (rows // block, columns // block).
+        Blocks of pixels with a source on them, grown, but for the darkest where sources are everywhere; shape
+        (rows // block, columns // block).
     block
         Side of a block in pixels.
     """
@@ -118,6 +123,9 @@ def measure_sky(
         level = level + np.pad(meshes.smooth_mesh(second.level, trusted, tolerance=tolerance), 1, mode="edge")
     if np.mean(~is_source) < options.crowded_sky_fraction:
         level = _trend(level[1:-1, 1:-1], rows, columns, options.crowded_order)
+    least = -(-options.least_free_pixels // block**2)
+    if np.count_nonzero(~is_source) < least:
+        is_source = _but_the_darkest(excess, least)
     y, x = _nodes(rows), _nodes(columns)
     return Sky(MeshField(level, box.x0 - 0.5 + block * x, box.y0 - 0.5 + block * y), is_source, block)
 
@@ -165,8 +173,29 @@ def _nodes(edges: IntArray) -> FloatArray:
 
 def _sources(excess: Float32Array, sigma: float, block: int, options: BackgroundMesh) -> BoolArray:
     """Blocks that stand above the sky when smoothed over 3 x 3, grown, and those without a value."""
-    unknown = ~np.isfinite(excess)
-    smooth = ndimage.uniform_filter(np.where(unknown, np.float32(0.0), excess), 3, mode="nearest")
+    smooth, unknown = _smoothed(excess)
     reach = -(-options.grow_pixels // block)
     above = ndimage.maximum_filter(smooth > options.source_sigma * sigma / 3.0, 2 * reach + 1)
     return np.asarray(above | unknown, dtype=np.bool_)
+
+
+def _but_the_darkest(excess: Float32Array, least: int) -> BoolArray:
+    """All blocks but ``least`` or somewhat more: those of the lowest means of 3 x 3, whole, so that pixels of the
+    noise's reach lie together.
+    """
+    smooth, unknown = _smoothed(excess)
+    smooth[unknown] = np.inf
+    darkest, count = np.argsort(smooth, axis=None, kind="stable"), -(-least // 9)
+    while True:
+        free = np.zeros(excess.shape, np.bool_)
+        free.flat[darkest[:count]] = True
+        free = ndimage.maximum_filter(free, 3) & ~unknown
+        if np.count_nonzero(free) >= least or count >= free.size:
+            return np.asarray(~free)
+        count *= 2
+
+
+def _smoothed(excess: Float32Array) -> tuple[Float32Array, BoolArray]:
+    """Means over 3 x 3 blocks, and which blocks have no value."""
+    unknown = ~np.isfinite(excess)
+    return ndimage.uniform_filter(np.where(unknown, np.float32(0.0), excess), 3, mode="nearest"), unknown

@@ -35,7 +35,7 @@ NEAREST_PX = 2
 """From this lag on: what whitening leaves between neighbours is not as wide as the PSF."""
 
 SIGNIFICANT = 3.0
-"""Sigma that an excess must have."""
+"""Errors, as of white noise, that an excess must have: that residuals scatter from tile to tile makes none doubtful."""
 
 VARIANCE_TOLERANCE = 0.03
 """A smaller relative excess of the pixels' variance is left alone."""
@@ -89,22 +89,25 @@ def excess_noise(
     profile = np.exp(-((distance / (2.0 * psf_sigma_px)) ** 2))
     use = np.where((distance >= NEAREST_PX) & (distance <= REACH_SIGMAS * psf_sigma_px), profile, 0.0)
     totals, amplitudes = np.empty(len(tiles)), np.empty(len(tiles))
+    of_total, of_amplitude = np.empty(len(tiles)), np.empty(len(tiles))
     for k in range(len(tiles)):
         covariance = noise.pixel_covariance(tiles[k : k + 1], good[k : k + 1], lags)
         weight = use * covariance.pairs
         totals[k] = covariance.values[distance == 0][0]
         amplitudes[k] = (weight @ covariance.values) / (weight @ profile)
+        of_total[k] = 2.0 / covariance.pairs[distance == 0][0]
+        of_amplitude[k] = (use @ weight) / (weight @ profile) ** 2
     total, amplitude = max(float(np.median(totals)), 1.0), float(np.median(amplitudes))
-    factor = total if total - 1.0 > max(VARIANCE_TOLERANCE, SIGNIFICANT * _error(totals)) else 1.0
+    factor = total if total - 1.0 > max(VARIANCE_TOLERANCE, SIGNIFICANT * _error_of_median(of_total)) else 1.0
     on_fluxes = 2.0 * np.pi * psf_sigma_px**2 * amplitude / total
-    if amplitude < SIGNIFICANT * _error(amplitudes) or on_fluxes < FLUX_TOLERANCE:
+    if amplitude < SIGNIFICANT * total * _error_of_median(of_amplitude) or on_fluxes < FLUX_TOLERANCE:
         return ExcessNoise(factor, None)
     return ExcessNoise(factor, _correlation(amplitude / total, psf_sigma_px, reach))
 
 
-def _error(values: FloatArray) -> float:
-    """Standard error of a median."""
-    return 1.2533 * robust_sigma(values) / float(np.sqrt(len(values)))
+def _error_of_median(variances: FloatArray) -> float:
+    """Standard error of the median of Gaussian values with these variances, about equal."""
+    return float(np.sqrt(0.5 * np.pi * variances.mean() / len(variances)))
 
 
 def _correlation(amplitude: float, psf_sigma_px: float, reach: int) -> FloatArray:

@@ -84,7 +84,9 @@ def _forced(result: DifferenceResult, x: Array, y: Array, flux: Array, *, by_tem
     template = Exposure(name="template", masked_image=difference.matched_template, psf=difference.exposure.psf)
     found, static = (force_on_pixels(image, x=x, y=y) for image in (difference.exposure, template))
     error = error_with_static_light(
-        found["psfFluxErr"], static_flux=static["psfFlux"], relative_error=difference.static_error
+        found["psfFluxErr"],
+        static_flux=static["psfFlux"],
+        relative_error=difference.static_error_at(x=np.asarray(x), y=np.asarray(y)),
     )
     snr = np.abs(static["psfFlux"] if by_template else flux) / found["psfFluxErr"]
     good = ~(found["psfFlux_flag"] | found["dp_badPixel"])

@@ -44,3 +44,22 @@ def test_monomials_are_sums_of_chebyshev_terms(order, rng):
     monomials = coefficients @ polynomials.monomial_terms(u, v, order)
     converted = coefficients @ polynomials.monomials_in_chebyshev(order)
     np.testing.assert_allclose(converted @ polynomials.chebyshev_terms(u, v, order), monomials, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_the_leverage_is_that_of_a_fit_to_points_all_over_the_square(order, rng):
+    """f(u, v)ᵀ (Σ f fᵀ / n)⁻¹ f(u, v) / n_terms for 400² points, whose sums are integrals to 1 / 400² of themselves."""
+    nodes = (np.arange(400) + 0.5) / 200.0 - 1.0
+    everywhere = polynomials.chebyshev_terms(*(grid.ravel() for grid in np.meshgrid(nodes, nodes)), order)
+    u, v = rng.uniform(-1, 1, (2, 30))
+    terms = polynomials.chebyshev_terms(u, v, order)
+    inverse = np.linalg.inv(everywhere @ everywhere.T / everywhere.shape[1])
+    expected = np.einsum("ik,ij,jk->k", terms, inverse, terms) / polynomials.n_terms(order)
+    np.testing.assert_allclose(polynomials.leverage(u, v, order), expected, rtol=2e-3)
+
+
+def test_the_leverage_of_corner_and_middle():
+    """In a corner (2i + 1)(2j + 1) on the mean of the terms: 1, 7/3, 13/3; in the middle 1, 1/3, (1 + 2 · 5/4) / 6."""
+    places = np.array([1.0, 0.0]), np.array([-1.0, 0.0])
+    for order, expected in ((0, (1.0, 1.0)), (1, (7 / 3, 1 / 3)), (2, (13 / 3, 3.5 / 6))):
+        np.testing.assert_allclose(polynomials.leverage(*places, order), expected, rtol=1e-12)

@@ -17,7 +17,7 @@ from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
 from diapipe.images.psf.base import Psf
-from diapipe.numerics.arrays import Float32Array, FloatArray
+from diapipe.numerics.arrays import Float32Array, FloatArray, RealArray
 
 IMAGES_LEFT = "IMAGES_LEFT"
 """Key of `Exposure.metadata`: a sentence on the other images of the file, where nobody said which to take."""
@@ -170,9 +170,9 @@ class Difference:
         variance.
     static_error
         Relative error of what is left of light that does not change: the scatter of its stars' PSF fluxes about 0,
-        beyond their noise. All pixels of a star share it, so it is not in the variance but in the errors of forced
-        fluxes. Below 0 where they scatter less than the variance says, which has too much of ``relative_error``: its
-        square then counts as less.
+        beyond their noise, over the whole image. All pixels of a star share it, so it is not in the variance but in
+        the errors of forced fluxes, as `static_error_at` has it there. Below 0 where they scatter less than the
+        variance says, which has too much of ``relative_error``: its square then counts as less.
     """
 
     exposure: Exposure
@@ -201,6 +201,17 @@ class Difference:
     def box(self) -> Box:
         """Where the pixels lie in parent coordinates."""
         return self.exposure.box
+
+    def static_error_at(self, *, x: RealArray, y: RealArray) -> FloatArray:
+        """`static_error` at positions in parent coordinates; the shape of ``x``.
+
+        What is left of stars is what the kernel has wrong, and a polynomial through stars all over the image is least
+        certain at its borders: the square grows with its `leverage`. That of a constant kernel is the same everywhere,
+        and so is what the variance has too much, where the error is below 0.
+        """
+        if self.static_error <= 0.0:
+            return np.full(np.shape(x), self.static_error)
+        return self.static_error * np.sqrt(self.kernel.leverage_at(x=x, y=y))
 
     def __getitem__(self, box: Box) -> Difference:
         """The part in ``box``, without a copy of the pixels; kernels and fields keep the region of their fit.

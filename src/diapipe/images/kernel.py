@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.images.box import Box
-from diapipe.images.fields import ImageField
-from diapipe.numerics.arrays import FloatArray
+from diapipe.images.fields import ImageField, scaled_coordinates
+from diapipe.numerics.arrays import FloatArray, RealArray
+from diapipe.numerics.polynomials import leverage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +53,14 @@ class SpatialKernel:
     def sum(self) -> float:
         """Sum of the kernel at the centre of its region (everywhere, where the fit keeps it constant)."""
         return self.sum_at(x=self.box.x_center, y=self.box.y_center)
+
+    def leverage_at(self, *, x: RealArray, y: RealArray) -> FloatArray:
+        """`diapipe.numerics.polynomials.leverage` of a fit of its order; the shape of ``x``.
+
+        Positions beyond the borders count as on them, and those that are none as the middle.
+        """
+        u, v = (np.clip(np.nan_to_num(t), -1.0, 1.0) for t in scaled_coordinates(self.box, x=x, y=y))
+        return leverage(u, v, self.field.order)
 
     @property
     def normalized(self) -> SpatialKernel:

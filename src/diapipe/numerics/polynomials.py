@@ -66,6 +66,37 @@ def monomial_terms(u: FloatArray, v: FloatArray, order: int) -> FloatArray:
     return np.stack([u**i * v**j for i, j in exponents(order)])
 
 
+def leverage(u: FloatArray, v: FloatArray, order: int) -> FloatArray:
+    """Variance of a fitted polynomial, over its mean, where points all over the square told it alike.
+
+    Parameters
+    ----------
+    u, v
+        Coordinates scaled to [-1, 1], of one shape.
+    order
+        Highest total degree.
+
+    Returns
+    -------
+    FloatArray
+        The shape of ``u``; its mean over the square is 1.
+
+    Notes
+    -----
+    Σ (2i + 1) (2j + 1) P_i(u)² P_j(v)² / n_terms over i + j <= order, with the Legendre polynomials P_i, which are
+    orthogonal over the square. In a corner it is 7/3 for order 1 and 13/3 for order 2.
+    """
+    along_x, along_y = (_legendre_squares(t, order) for t in (u, v))
+    total = sum((along_x[i] * along_y[j] for i, j in exponents(order)), start=np.zeros(np.shape(u)))
+    return np.asarray(total / n_terms(order))
+
+
+def _legendre_squares(t: FloatArray, order: int) -> FloatArray:
+    """(2n + 1) P_n², n <= order, of mean 1 over [-1, 1]; shape (order + 1, *t.shape)."""
+    values = np.moveaxis(np.polynomial.legendre.legvander(t, order), -1, 0)
+    return np.asarray(values**2 * (2.0 * np.arange(order + 1.0) + 1.0).reshape(-1, *[1] * np.ndim(t)))
+
+
 def monomials_in_chebyshev(order: int) -> FloatArray:
     """Each product u^i v^j as a sum of products T_k(u) T_l(v); shape (n_terms, n_terms), a row for each monomial."""
     place = {pair: n for n, pair in enumerate(exponents(order))}

@@ -15,7 +15,7 @@ from diapipe.catalogs.old_forced_columns import in_newer_names
 from diapipe.catalogs.parents import without_orphans
 from diapipe.errors import InputError, NoWorkError
 from diapipe.images import Difference
-from diapipe.images.sky import are_on
+from diapipe.images.sky import are_on, pixels_of_icrs
 from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.steps.force import TEMPLATE_APERTURES_PX, aperture_name
 from diapipe.tasks.connections import DETECTOR, TABLE
@@ -132,9 +132,11 @@ class ForcedPhotCcdTemplateDiaTask(PipelineTask):
         exposure = difference.exposure
         found = self.config.measured(table, exposure, name=name, **of_image(exposure.info))
         if "psfFlux" in table.colnames:
+            assert exposure.wcs is not None
+            x, y = pixels_of_icrs(exposure.wcs, *(np.asarray(table[name], np.float64) for name in ("ra", "dec")))
             found["psfFluxErr"][:] = error_with_static_light(
                 np.asarray(found["psfFluxErr"], np.float64),
                 static_flux=np.asarray(table["psfFlux"], np.float64),
-                relative_error=difference.static_error,
+                relative_error=difference.static_error_at(x=x, y=y),
             )
         return found

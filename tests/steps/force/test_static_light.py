@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diapipe.images import ChebyshevField, Difference, SpatialKernel
+from diapipe.images import ChebyshevField, Difference, ImageField, SpatialKernel
+from diapipe.numerics.polynomials import leverage, n_terms
 from diapipe.numerics.static_flux_error import error_with_static_light
 from diapipe.steps.force import force_on_pixels, with_static_error
 from gaussian_sky import drawn, exposure, star_list, with_planes
@@ -26,14 +27,21 @@ def left(rng, relative):
 
 def told(difference, x, y, flux, relative_error=0.0):
     """Its static error, by stars of these fluxes."""
+    return measured(difference, x, y, flux, relative_error=relative_error).static_error
+
+
+def measured(difference, x, y, flux, *, relative_error=0.0, order=0):
+    """A difference with its static error, by stars of these fluxes, and a kernel of an order."""
+    kernel = np.zeros((n_terms(order), 7, 7))
+    kernel[0, 3, 3] = 1.0
     made = Difference(
         exposure=difference,
-        kernel=SpatialKernel.constant(np.pad(np.ones((1, 1)), 3), difference.box),
+        kernel=SpatialKernel(ImageField(kernel, difference.box)),
         background=ChebyshevField.constant(0.0, difference.box),
         convolved="template",
         relative_error=relative_error,
     )
-    return with_static_error(made, star_list(x, y, flux, noise=NOISE, sigma=SIGMA)).static_error
+    return with_static_error(made, star_list(x, y, flux, noise=NOISE, sigma=SIGMA))
 
 
 def test_what_is_left_is_told_and_makes_errors_honest(rng):
@@ -50,6 +58,41 @@ def test_what_is_left_is_told_and_makes_errors_honest(rng):
     error = error_with_static_light(found["psfFluxErr"], static_flux=flux, relative_error=relative)
     assert abs(np.std(found["psfFlux"] / error) - 1.0) < 4.0 / np.sqrt(2 * x.size)
     assert np.std((found["psfFlux"] / found["psfFluxErr"])[flux > 3e4]) > 2.0
+
+
+def test_what_a_varying_kernel_leaves_grows_towards_the_borders(rng):
+    """Stars are left with 1% times the root of the leverage of order 2, as by a kernel fitted to few. The 1% is told
+    within four of its errors, 1% / √(2 n) of the 500 brightest. Near the borders and within, pulls have width 1 to four
+    errors of it; with one error for all they have the root of the mean leverage there, 1.3 and 0.8.
+    """
+    _, x, y, faint = left(rng, 0.0)
+    flux = 10.0 * faint  # S/N of 300 and more
+    u, v = (2.0 * (t + 0.5) / SIDE - 1.0 for t in (x, y))
+    grown = leverage(u, v, 2)
+    part = 0.01 * np.sqrt(grown) * rng.normal(size=x.size)
+    pixels = exposure("difference", drawn((SIDE, SIDE), x, y, flux * part, sigma=SIGMA), NOISE, SIGMA, rng)
+    order = np.argsort(-flux)
+    difference = measured(pixels, x[order], y[order], flux[order], order=2)
+    assert difference.static_error == pytest.approx(0.01, rel=4.0 / np.sqrt(1000.0))
+    found = force_on_pixels(pixels, x=x, y=y)
+    here, for_all = (
+        found["psfFlux"] / error_with_static_light(found["psfFluxErr"], static_flux=flux, relative_error=relative)
+        for relative in (difference.static_error_at(x=x, y=y), difference.static_error)
+    )
+    outer = np.maximum(np.abs(u), np.abs(v)) > 0.85
+    for some in (outer, ~outer):
+        tolerance = 4.0 / np.sqrt(2 * some.sum())
+        assert np.std(here[some]) == pytest.approx(1.0, rel=tolerance)
+        assert np.std(for_all[some]) == pytest.approx(np.sqrt(grown[some].mean()), rel=tolerance)
+
+
+def test_what_the_variance_has_too_much_is_the_same_everywhere(rng):
+    """Below 0 the error of static light is no matter of the kernel's order; nor is that of a constant kernel."""
+    difference, x, y, flux = left(rng, 0.01)
+    constant = measured(difference, x, y, flux)
+    assert constant.static_error > 0.0
+    for made in (constant, replace(measured(difference, x, y, flux, order=2), static_error=-0.01)):
+        np.testing.assert_array_equal(made.static_error_at(x=x, y=y), np.full(x.size, made.static_error))
 
 
 def test_what_is_new_is_no_star(rng):

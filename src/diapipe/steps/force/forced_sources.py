@@ -92,7 +92,7 @@ def forced_sources(
         columns["psfFluxErr"] = error_with_static_light(
             columns["psfFluxErr"],
             static_flux=columns["scienceFlux"] - columns["psfFlux"],
-            relative_error=difference.static_error,
+            relative_error=difference.static_error_at(x=x[on_image], y=y[on_image]),
         )
     columns |= _identity(exposure.info, len(rows), now or Time.now())
     columns |= {"diaObjectId": ids[rows], "ra": ra[rows], "dec": dec[rows]}

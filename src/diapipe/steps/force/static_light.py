@@ -44,6 +44,7 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
     every star: not much beside the noise of a pixel, but many times that of a bright star's PSF flux. The error f of
     the match, on the other hand, is in the variance as if it differed from pixel to pixel, and adds (f F)² ΣP⁴ / (ΣP²)²
     to that of a star's flux; where it alternates, fluxes feel little of it. By so much at most the stars may say less.
+    What the kernel leaves is divided by how uncertain it is at each star (`Difference.static_error_at`) and then told.
     """
     exposure = difference.exposure
     if exposure.psf is None:
@@ -55,6 +56,10 @@ def with_static_error(difference: Difference, stars: StarList) -> Difference:
     good = ~(found["psfFlux_flag"] | found["dp_badPixel"]) & (np.abs(left) < _CHANGED)
     least = -_of_match(difference, exposure.psf)
     square = excess_variance(left[good], error[good], least=least, clip_sigma=_CLIP_SIGMA)
+    if square > 0.0:
+        growth = np.sqrt(difference.kernel.leverage_at(x=stars.x[chosen], y=stars.y[chosen]))[good]
+        shared = excess_variance(left[good] / growth, error[good] / growth, least=least, clip_sigma=_CLIP_SIGMA)
+        square = max(shared, 0.0)
     return replace(difference, static_error=float(np.copysign(np.sqrt(abs(square)), square)))
 
 

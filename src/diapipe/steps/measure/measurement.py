@@ -141,7 +141,7 @@ def measure(
     columns |= flags.footprint_columns(detections.footprints, x=columns["x"], y=columns["y"])
     columns |= corrected(columns, exposure, science, options=options.aperture_corrections)
     columns |= _verdict(columns, options.cuts, difference.static_error)
-    columns |= _error_of_static_light(columns, difference.static_error)
+    columns |= _error_of_static_light(columns, difference)
     columns["glint_trail"] = in_glint_trail(columns, options=options.glints)
     return _calibrated(columns, exposure, len(peaks))
 
@@ -186,7 +186,7 @@ def _verdict(columns: Columns, cuts: quality.Cuts, static_error: float) -> Colum
     return reasons | {"dp_residual": residual, "dp_bad": bad}
 
 
-def _error_of_static_light(columns: Columns, static_error: float) -> Columns:
+def _error_of_static_light(columns: Columns, difference: Difference) -> Columns:
     """The error of the PSF flux with that of what is left of the light beneath, most of it where a bright star faded.
 
     ``snr`` stays what the noise of the pixels makes it, by which sources are found.
@@ -194,7 +194,9 @@ def _error_of_static_light(columns: Columns, static_error: float) -> Columns:
     if "templateFlux" not in columns:
         return {}
     error = error_with_static_light(
-        columns["psfFluxErr"], static_flux=columns["templateFlux"], relative_error=static_error
+        columns["psfFluxErr"],
+        static_flux=columns["templateFlux"],
+        relative_error=difference.static_error_at(x=columns["x"], y=columns["y"]),
     )
     return {"psfFluxErr": error}
 

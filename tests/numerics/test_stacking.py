@@ -12,14 +12,15 @@ from diapipe.numerics.outliers import medians, score_beyond, seldom, significant
 from diapipe.numerics.seen_noise import seen_variance
 from diapipe.numerics.stacking import MaskRule, Stack, nothing_stacked, stack_rows
 
-BAD, SOFT, NO_DATA, CLIPPED = 1, 2, 4, 8
+BAD, SOFT, NO_DATA, CLIPPED, LOST = 1, 2, 4, 8, 16
 STEP = 4
 
 
 def random_stack(rng, n=4, shape=(13, 18)):
     image = rng.normal(0, 1, (n, *shape)).astype(np.float32)
     variance = rng.uniform(0.5, 2, image.shape).astype(np.float32)
-    mask = np.where(rng.random(image.shape) < 0.3, BAD, 0) | np.where(rng.random(image.shape) < 0.3, SOFT, 0)
+    mask = np.where(rng.random(image.shape) < 0.2, BAD, 0) | np.where(rng.random(image.shape) < 0.3, SOFT, 0)
+    mask |= np.where(rng.random(image.shape) < 0.2, LOST, 0)
     image[rng.random(image.shape) < 0.2] = np.nan
     rejected = (rng.random(image.shape) < 0.2).astype(np.uint8)
     nodes = rng.uniform(0.2, 1, (n, 5, 6)).astype(np.float32)
@@ -38,7 +39,8 @@ def weight_at(nodes, y, x):
 def test_a_stack_is_what_its_definition_says(rng):
     """Every pixel of small random planes, with all kinds of holes, against the definition."""
     stack = random_stack(rng)
-    rule = MaskRule(bad=BAD, passed=np.array([SOFT]), share=0.4, no_data=NO_DATA, clipped=CLIPPED)
+    bits_of = {"bad": BAD | LOST, "passed": np.array([SOFT]), "no_data": NO_DATA, "clipped": CLIPPED, "lost": LOST}
+    rule = MaskRule(**bits_of, share=0.4, lost_share=0.3)
     n, height, width = stack.image.shape
     out = nothing_stacked((20, 24), n, (5, 6), no_data=NO_DATA)
     stack_rows(stack, np.arange(n), rule, out, 0, height, 0, width)
@@ -47,13 +49,15 @@ def test_a_stack_is_what_its_definition_says(rng):
         for x in range(width):
             at = y + stack.row, x + stack.column
             known = [i for i in range(n) if np.isfinite(stack.image[i, y, x])]
-            sound = [i for i in known if not stack.mask[i, y, x] & BAD]
+            sound = [i for i in known if not stack.mask[i, y, x] & (BAD | LOST)]
             kept = [i for i in sound if not stack.rejected[i, y, x]]
             bits = CLIPPED if len(kept) < len(sound) else 0
             if kept:
                 w = np.array([weight_at(stack.nodes[i], *at) for i in kept])
                 soft = np.array([bool(stack.mask[i, y, x] & SOFT) for i in kept])
                 bits |= SOFT if soft.any() and w[soft].sum() >= 0.4 * w.sum() else 0
+                missing = sum(weight_at(stack.nodes[i], *at) for i in range(n) if stack.mask[i, y, x] & LOST)
+                bits |= LOST if missing > 0.3 * (missing + w.sum()) else 0
                 for i, weight in zip(kept, w, strict=True):
                     used[i, at[0] // STEP, at[1] // STEP] += weight
             else:

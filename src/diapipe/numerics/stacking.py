@@ -5,7 +5,8 @@ With weights w_i that are bilinear between nodes, over the images that count at 
     I = Σ w_i I_i / Σ w_i,      V = Σ w_i² V_i / (Σ w_i)².
 
 An image counts where it is sound (finite, free of bad bits) and not rejected. Where none does, those that were rejected
-count, and where these are none either, those with bad bits, whose bits the pixel then has.
+count, and where these are none either, those with bad bits, whose bits the pixel then has. One bit, of saturation, a
+pixel has too where the images that it took out of the mean would have had much of the weight.
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ class MaskRule(NamedTuple):
         Part of the weight that must carry such a bit.
     no_data, clipped
         Bits of a pixel without any image, and of one where an image was rejected.
+    lost
+        Bad bits that a pixel gets where images with more than ``lost_share`` of the weight carry them.
+    lost_share
+        Of the weight that the pixel would have had with these images.
     """
 
     bad: int
@@ -89,6 +94,8 @@ class MaskRule(NamedTuple):
     share: float
     no_data: int
     clipped: int
+    lost: int
+    lost_share: float
 
 
 def nothing_stacked(shape: tuple[int, int], n: int, nodes: tuple[int, int], *, no_data: int) -> Stacked:
@@ -128,11 +135,13 @@ def stack_rows(
     total, value, spread = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     number, flagged = np.empty(width, np.int32), np.empty(width, np.int32)
     weights, carried = np.empty((n, width), np.float32), np.empty(width, np.float32)
-    bad = np.int32(rule.bad)
+    missed = np.empty(width, np.float32)
+    bad, lost = np.int32(rule.bad), np.int32(rule.lost)
     for j in range(first, last):
         y = stack.row + j
         total[:], value[:], spread[:], number[:], flagged[:] = 0.0, 0.0, 0.0, 0, 0
-        any_bits = np.int32(0)
+        missed[:] = 0.0
+        any_bits, any_lost = np.int32(0), np.int32(0)
         for i in range(n):
             _row_weights(stack.nodes[i], stack.step, y, stack.column, weights[i])
             values, variances, flags = stack.image[i, j], stack.variance[i, j], stack.mask[i, j]
@@ -143,6 +152,9 @@ def stack_rows(
                 if sound and rejected[x] != 0:
                     flagged[x] = 1
                 if not sound or rejected[x] != 0:
+                    if (flags[x] & lost) != 0:
+                        missed[x] += own[x]
+                        any_lost |= flags[x] & lost
                     own[x] = 0.0
                     continue
                 w = own[x]
@@ -156,6 +168,11 @@ def stack_rows(
         for k in range(len(rule.passed)):
             if (any_bits & rule.passed[k]) != 0:
                 _pass_on(stack, rule.passed[k], rule.share, weights, total, carried, out, j, start, stop)
+        if any_lost != 0:
+            share = np.float32(rule.lost_share)
+            for x in range(start, stop):
+                if total[x] > 0.0 and missed[x] > share * (total[x] + missed[x]):
+                    out.mask[y, stack.column + x] |= lost
 
 
 @inlined

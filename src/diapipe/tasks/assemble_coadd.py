@@ -81,6 +81,7 @@ class AssembleCoaddConfig(PipelineTaskConfig, OptionConfig, pipelineConnections=
     matchBackgroundOrder: Any = option(ClippedCoadder, "level_order")
     matchBackgroundCellSize: Any = option(ClippedCoadder, "level_cell_px")
     maskPropagationThreshold: Any = option(ClippedCoadder, "least_mask_share")
+    maskPropagationThresholdSaturated: Any = option(ClippedCoadder, "most_saturated_share")
     psfOrder: Any = option(ClippedCoadder, "psf_order")
     memory: Any = option(ClippedCoadder, "memory_gib")
     sigmaClip: Any = option(ClippedCoadder, "n_sigma")

@@ -184,6 +184,8 @@ def _stack_tile(
         share=options.least_mask_share,
         no_data=int(MaskPlane.NO_DATA),
         clipped=int(MaskPlane.CLIPPED),
+        lost=int(MaskPlane.SAT),
+        lost_share=options.most_saturated_share,
     )
     stack_rows(stack, index, rule, frame, rows.start, rows.stop, columns.start, columns.stop)
 

@@ -69,14 +69,17 @@ class AbstractCoadder(Limited, ABC):
         Side of the cells in whose medians the levels are seen; smaller on small coadds.
     least_mask_share
         Part of the weight that must carry a harmless mask bit (as INTRP) for the coadd to have it.
+    most_saturated_share
+        Part of the weight that may be missing because images are saturated; where more is, the coadd is SAT: the others
+        alone make the core of the star, which is another star than its wings.
     psf_order
         Degree of the polynomials that describe the PSF of each image over the coadd.
     memory_gib
         For the pixels of the inputs that are in memory at a time.
     """
 
-    may_be_zero: ClassVar[tuple[str, ...]] = ("level_order", "least_mask_share", "psf_order")
-    shares: ClassVar[tuple[str, ...]] = ("least_mask_share",)
+    may_be_zero: ClassVar[tuple[str, ...]] = ("level_order", "least_mask_share", "most_saturated_share", "psf_order")
+    shares: ClassVar[tuple[str, ...]] = ("least_mask_share", "most_saturated_share")
     margin_px: ClassVar[int] = 0
     """By how much a block must reach beyond the pixels that are wanted."""
 
@@ -86,6 +89,7 @@ class AbstractCoadder(Limited, ABC):
     level_order: int | None = 2
     level_cell_px: int = 128
     least_mask_share: float = 0.2
+    most_saturated_share: float = 0.1
     psf_order: int = 2
     memory_gib: float = 1.0
 

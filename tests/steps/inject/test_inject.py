@@ -12,7 +12,7 @@ from diapipe.catalogs.stars import StarList
 from diapipe.errors import InputError, UsageError
 from diapipe.images import Box, Exposure, GaussianPsf, MaskedImage, MaskPlane, ObservationInfo, PhotoCalib
 from diapipe.images.source_profile import source_profile
-from diapipe.steps.inject import Injection, choose, inject, inject_pair, photons_per_count
+from diapipe.steps.inject import Injection, choose, inject, inject_pair, photons_per_count, plus_light
 
 GAIN = 2.0
 VARIANCE = 100.0
@@ -89,6 +89,59 @@ def test_input_is_left_alone_and_marked():
     distance = np.hypot(columns + exposure.box.x0 - 100.0, rows + exposure.box.y0 - 120.0)
     assert distance.max() <= radius
     assert len(rows) == pytest.approx(np.pi * radius**2, rel=0.1)
+
+
+def _saturating(exposure, *, level=3000.0, x=80, y=90):
+    """With a saturated star: flat within 6 px, SAT 2 px farther, wings."""
+    planes, box = exposure.masked_image, exposure.box
+    rows, columns = np.mgrid[box.y0 : box.y1, box.x0 : box.x1]
+    radius = np.hypot(columns - x, rows - y)
+    light = np.minimum(level * np.exp(-0.5 * (np.maximum(radius - 6.0, 0.0) / SIGMA) ** 2), level)
+    image = np.where(radius < 6.0, level, planes.image + light)
+    mask = np.where(radius < 8.0, planes.mask | int(MaskPlane.SAT), planes.mask)
+    return replace(exposure, masked_image=MaskedImage.from_planes(image, variance=planes.variance, mask=mask, box=box))
+
+
+def test_what_would_saturate_is_saturated():
+    """A peak of 9,780 counts where stars are cut off at 3,000: flat there, SAT as far as the light is above it and two
+    pixels around; one of 980 is as it would be anywhere.
+    """
+    exposure = _saturating(_exposure(gain=None))
+    sources = Table({"x": [150.0, 200.0], "y": [160.0, 160.0], "flux": [2e5, 2e4]})
+    free = inject(_exposure(gain=None), sources, rng=np.random.default_rng(1)).masked_image.image
+    added = inject(exposure, sources, rng=np.random.default_rng(1)).masked_image
+    rows, columns = np.mgrid[40:240, 30:230]
+    radius = np.hypot(columns - 150.0, rows - 160.0)
+    assert free[radius < 0.5].max() > 9000.0
+    assert added.image[radius < 10].max() == pytest.approx(3000.0, rel=1e-3)
+    cut, bits = SIGMA * np.sqrt(2.0 * np.log(2e5 / (2.0 * np.pi * SIGMA**2) / 3000.0)), int(MaskPlane.SAT)
+    assert (added.mask[radius < cut + 1.0] & bits).all()
+    assert not (added.mask[(radius > cut + 4.5) & (np.hypot(columns - 80, rows - 90) > 9.0)] & bits).any()
+    near = np.hypot(columns - 200.0, rows - 160.0) < 10.0
+    np.testing.assert_array_equal(added.image[near], free[near])
+    np.testing.assert_array_equal(added.mask[near] & bits, 0)
+
+
+def test_without_saturated_stars_the_exposure_tells_the_level():
+    """Its own level where it says one; where nothing tells, nothing is cut off."""
+    sources = Table({"x": [150.0], "y": [160.0], "flux": [2e5]})
+    for level, expected in ((5000.0, 5000.0), (None, 9780.0)):
+        made = _exposure(gain=None)
+        exposure = replace(made, info=replace(made.info, saturation=level))
+        added = inject(exposure, sources, rng=np.random.default_rng(1)).masked_image
+        assert added.image.max() == pytest.approx(expected, rel=0.02)
+        assert bool((added.mask & int(MaskPlane.SAT)).any()) is (level is not None)
+
+
+def test_the_image_as_given_is_saturated_too():
+    """What `plus_light` adds to an image with its sky is cut off and flagged where its twin is."""
+    before = _saturating(_exposure(gain=None))
+    given = replace(before, masked_image=replace(before.masked_image, image=before.masked_image.image + 700.0))
+    sources = Table({"x": [150.0], "y": [160.0], "flux": [2e5]})
+    after = inject(before, sources, rng=np.random.default_rng(1))
+    made = plus_light(given, before, after).masked_image
+    np.testing.assert_allclose(made.image, after.masked_image.image + 700.0, atol=1e-2)
+    np.testing.assert_array_equal(made.mask, after.masked_image.mask)
 
 
 def test_trail_has_its_flux_and_direction():

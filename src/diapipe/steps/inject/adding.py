@@ -8,9 +8,10 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.errors import InputError
-from diapipe.images import Exposure, MaskPlane, Psf
+from diapipe.images import Exposure, MaskedImage, MaskPlane, Psf
 from diapipe.images.source_profile import source_profiles
-from diapipe.numerics.arrays import Float32Array
+from diapipe.numerics.arrays import BoolArray, Float32Array
+from diapipe.steps.inject.saturating import saturated, saturation_level
 
 MARKED = 0.05
 """Pixels are INJECTED where a source has more than this part of its brightest pixel."""
@@ -25,6 +26,8 @@ def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> E
 
     Each is the exposure's own PSF at its place times its flux. Where it is known how many electrons make a count
     (`photons_per_count`), their noise is added to the pixels and its variance to the variance; else the light has none.
+    Where the image saturates (`saturation_level`) pixels stay at the level and are SAT, as those of a star are; charge
+    does not bleed along the columns.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> E
     Returns
     -------
     Exposure
-        With `MaskPlane.INJECTED` where sources were added.
+        With `MaskPlane.INJECTED` where sources were added, and SAT where they saturate.
 
     Raises
     ------
@@ -64,7 +67,19 @@ def inject(exposure: Exposure, sources: Table, *, rng: np.random.Generator) -> E
     np.maximum(light, 0.0, out=light)  # a PSF that rings takes no light away
     noisy, variance = _with_photon_noise(light, photons_per_count(exposure), rng)
     added = replace(planes, image=planes.image + noisy, mask=mask, variance=planes.variance + variance)
-    return replace(exposure, masked_image=added)
+    return replace(exposure, masked_image=_cut_off(added, light > 0, saturation_level(exposure)))
+
+
+def _cut_off(planes: MaskedImage, added: BoolArray, level: float | None) -> MaskedImage:
+    """The image with added light up to the level at which it saturates, and SAT there."""
+    if level is None:
+        return planes
+    full, flagged = saturated(planes, added, level)
+    if not full.any():
+        return planes
+    image = np.where(full, np.float32(level), planes.image)
+    mask = np.where(flagged, planes.mask | np.int32(int(MaskPlane.SAT)), planes.mask)
+    return replace(planes, image=image, mask=mask)
 
 
 def psf_of(exposure: Exposure) -> Psf:
@@ -120,7 +135,7 @@ def plus_light(image: Exposure, before: Exposure, after: Exposure) -> Exposure:
         The twin without and with sources; where it had no value, none is added.
     """
     planes, old, new = image.masked_image, before.masked_image, after.masked_image
-    marked = new.mask & np.int32(int(MaskPlane.INJECTED))
+    marked = (new.mask & ~old.mask) & np.int32(int(MaskPlane.INJECTED | MaskPlane.SAT))
     variance = planes.variance + (new.variance - old.variance) if image.has_variance else planes.variance
     light = np.where(np.isfinite(old.image), new.image - old.image, np.float32(0.0))
     added = replace(planes, image=planes.image + light, mask=planes.mask | marked, variance=variance)

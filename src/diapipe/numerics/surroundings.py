@@ -119,13 +119,49 @@ def mask_around(mask: MaskArray, *, x: FloatArray, y: FloatArray, half: int, in_
 
 
 @jit
-def mask_in_spans(mask: MaskArray, spans: IntArray, offsets: IntArray, out: IntArray) -> None:
-    """Union of the mask bits in each footprint; ``spans`` in array coordinates."""
+def mask_in_parts(
+    mask: MaskArray,
+    bits: int,
+    spans: IntArray,
+    offsets: IntArray,
+    x: FloatArray,
+    y: FloatArray,
+    order: IntArray,
+    first: IntArray,
+    out: IntArray,
+) -> None:
+    """Union of the mask bits in the part of a footprint that is nearer to a source than to the others in it.
+
+    Parameters
+    ----------
+    mask, bits
+        Image, and the bits that count.
+    spans, offsets
+        Pixels of the footprints in array coordinates, as `diapipe.images.Footprints` has them.
+    x, y
+        Places of the sources.
+    order, first
+        Sources by footprint: those of the i-th are ``order[first[i]:first[i + 1]]``.
+    out
+        Filled, one number a source.
+    """
+    out[:] = 0
     for i in range(len(offsets) - 1):
-        out[i] = 0
+        if first[i] == first[i + 1]:
+            continue
         for k in range(offsets[i], offsets[i + 1]):
+            row = spans[k, 0]
             for c in range(spans[k, 1], spans[k, 2]):
-                out[i] |= mask[spans[k, 0], c]
+                found = mask[row, c] & bits
+                if found == 0:
+                    continue
+                nearest, least = order[first[i]], np.inf
+                for j in range(first[i], first[i + 1]):
+                    source = order[j]
+                    square = (x[source] - c) ** 2 + (y[source] - row) ** 2
+                    if square < least:
+                        nearest, least = source, square
+                out[nearest] |= found
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Pixel flags: which mask planes touch a source's footprint, and which its centre."""
+"""Pixel flags: which mask planes touch a source's part of its footprint, and which its centre."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from diapipe.steps.measure.sources import Sources
 
 
 def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dict[str, BoolArray]:
-    """Columns ``pixelFlags_*`` and ``dp_badPixel``."""
+    """Columns ``pixelFlags_*`` and ``dp_badPixel``.
+
+    Sources that share a footprint have each its own part of it, the pixels that are nearer to it than to the others:
+    along a row or around a bright star one ray would else be on all of them.
+    """
     columns = center_flags(planes, x=sources.x, y=sources.y)
     bad = columns.pop("dp_badPixel")
-    anywhere = _in_footprints(planes, footprints)[sources.footprint]
+    anywhere = _in_parts(planes, sources, footprints)
     for name, plane in PIXEL_FLAGS.items():
         columns[f"pixelFlags_{name}"] = ((anywhere & int(plane)) != 0) | columns[f"pixelFlags_{name}Center"]
     every = surroundings.mask_around(planes.mask, x=sources.x, y=sources.y, half=1, in_all=True)
@@ -27,12 +31,15 @@ def pixel_flags(planes: Planes, sources: Sources, footprints: Footprints) -> dic
     return columns
 
 
-def _in_footprints(planes: Planes, footprints: Footprints) -> IntArray:
-    """Union of the mask bits in every footprint."""
+def _in_parts(planes: Planes, sources: Sources, footprints: Footprints) -> IntArray:
+    """Union of the mask bits in each source's part of its footprint."""
     box = planes.box
-    found = np.zeros(len(footprints), np.int64)
+    found = np.zeros(len(sources), np.int64)
     spans = footprints.spans - np.array([box.y0, box.x0, box.x0])
-    surroundings.mask_in_spans(planes.mask, spans, footprints.offsets, found)
+    order = np.argsort(sources.footprint, kind="stable")
+    first = np.searchsorted(sources.footprint[order], np.arange(len(footprints) + 1))
+    bits = int(np.bitwise_or.reduce([int(plane) for plane in PIXEL_FLAGS.values()]))
+    surroundings.mask_in_parts(planes.mask, bits, spans, footprints.offsets, sources.x, sources.y, order, first, found)
     return found
 
 

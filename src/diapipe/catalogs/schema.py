@@ -260,6 +260,9 @@ _OURS = [
     Column("dp_psfMismatch", "f4", "", "Height of what leaps of the template's PSF leave of a star, over its own"),
     Column("dp_saturatedDistance", "f4", "", "Distance to the nearest saturated region in units of its half-width"),
     Column("dp_saturatedScatter", "f4", "", "Scatter of the score around that region, where the source is near it"),
+    Column(
+        "dp_lineScore", "f4", "", "Score of the row or column beside the source that leads through saturated pixels"
+    ),
     Column("dp_starRatio", "f4", "", "Absolute psfFlux over the flux of the brightest star near by; NaN without one"),
     Column("dp_partnerRatio", "f4", "", "Score of the lobe of opposite sign over the source's own; 0 for none"),
     *_of(
@@ -337,13 +340,14 @@ _OURS = [
         "",
         [
             ("dp_badPixel", "An unusable pixel of either image, or one off the image, in the central 3x3"),
-            ("dp_residual", "Recognised as a subtraction residual: any of the six that follow"),
+            ("dp_residual", "Recognised as a subtraction residual: any of the seven that follow"),
             ("dp_residual_sharp", "A pixel far above what the PSF gives it"),
             ("dp_residual_shape", "Not of the PSF's shape"),
             ("dp_residual_static", "Too faint for the light under it"),
             ("dp_residual_dipole", "Too faint for the light under it, with a lobe of opposite sign beside it"),
             ("dp_residual_star", "Too faint for a star beside it"),
             ("dp_residual_saturated", "In the surroundings of saturated pixels"),
+            ("dp_residual_line", "No more than noise on a row or column that leads through saturated pixels"),
             ("dp_bad", "The default cut: dp_residual, dp_badPixel, psfFlux_flag, or a part of another source's trail"),
         ],
     ),

@@ -9,7 +9,7 @@ from diapipe.steps.measure.quality import Cuts, residual_reasons
 
 NOTHING = (
     "snr", "dp_sharpness", "dp_chi2Excess", "dp_templateRatio", "dp_psfMismatch", "dp_partnerRatio", "dp_starRatio",
-    "dp_saturatedDistance", "dp_saturatedScatter",
+    "dp_saturatedDistance", "dp_saturatedScatter", "dp_lineScore",
 )  # fmt: skip
 
 

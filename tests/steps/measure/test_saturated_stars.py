@@ -13,7 +13,10 @@ from diapipe.steps.measure.saturated_stars import saturated_columns
 from diapipe.steps.measure.sources import Sources
 
 REACH, OWN = 1.2, 6.0
-BARE = ("dp_sharpness", "dp_chi2Excess", "dp_templateRatio", "dp_psfMismatch", "dp_partnerRatio", "dp_starRatio")
+BARE = (
+    *("dp_sharpness", "dp_chi2Excess", "dp_templateRatio", "dp_psfMismatch", "dp_partnerRatio", "dp_starRatio"),
+    "dp_lineScore",
+)
 
 
 def sky(stars):

@@ -17,6 +17,7 @@ from diapipe.numerics import surroundings
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.stats import median, thinned
 from diapipe.steps.measure.options import Measure
+from diapipe.steps.measure.readout_lines import line_scores
 from diapipe.steps.measure.saturated_stars import saturated_columns
 from diapipe.steps.measure.sources import Sources
 
@@ -54,6 +55,9 @@ def evidence_columns(
         "dp_starRatio": star_ratio(stars, found, planes, fits, radius=options.star_fwhm * fwhm),
         **saturated_columns(
             planes, found, score, reach=options.cuts.saturated_distance, own_radius=options.own_fwhm * fwhm
+        ),
+        "dp_lineScore": line_scores(
+            planes, found, score, near=options.line_from_fwhm * fwhm, far=options.line_to_fwhm * fwhm
         ),
     }
 

@@ -37,6 +37,8 @@ class Measure(Limited):
         A star this near, in PSF FWHM, can leave a residual that looks like a source.
     own_fwhm
         What lies within this many PSF FWHM of a source does not count for its surroundings.
+    line_from_fwhm, line_to_fwhm
+        Between these distances from a source, in PSF FWHM, the row and the column that it lies on are looked at.
     fit_dipoles
         Whether dipoles are fitted; without, nothing is called one.
     dipoles
@@ -64,6 +66,8 @@ class Measure(Limited):
     core_fwhm: float = 1.0
     star_fwhm: float = 4.0
     own_fwhm: float = 1.5
+    line_from_fwhm: float = 2.0
+    line_to_fwhm: float = 12.0
     fit_dipoles: bool = True
     dipoles: Dipoles = field(default_factory=Dipoles)
     aperture_corrections: ApertureCorrections = field(default_factory=ApertureCorrections)

@@ -44,6 +44,10 @@ class Cuts(Limited):
         as what the kernel carries out of the core can matter.
     saturated_sigma
         A source is believed even there if its S/N is this many times the scatter of the score in these surroundings.
+    least_line
+        Score from which on the row or column of a saturated star is a line; noise makes one of a place in 10,000.
+    line_sigma
+        On a line a source is believed if its S/N is by this much above the line's: as a detection is above noise.
     """
 
     may_be_zero = (
@@ -59,6 +63,8 @@ class Cuts(Limited):
         "star_ratio",
         "saturated_distance",
         "saturated_sigma",
+        "least_line",
+        "line_sigma",
     )
 
     sharpness: float = 5.0
@@ -73,6 +79,8 @@ class Cuts(Limited):
     star_ratio: float = 0.0015
     saturated_distance: float = 1.2
     saturated_sigma: float = 6.0
+    least_line: float = 1.0
+    line_sigma: float = 5.0
 
 
 def residual_reasons(
@@ -86,7 +94,7 @@ def residual_reasons(
     def value(name: str) -> FloatArray:
         return np.asarray(columns[name], dtype=np.float64)
 
-    snr, light = np.abs(value("snr")), value("dp_templateRatio")
+    snr, light, line = np.abs(value("snr")), value("dp_templateRatio"), np.abs(value("dp_lineScore"))
     left = cuts.psf_mismatch * value("dp_psfMismatch")
     left += cuts.static_error * float(np.clip(static_error, 0.0, cuts.largest_static_error))
     with np.errstate(invalid="ignore"):
@@ -98,4 +106,5 @@ def residual_reasons(
             "dp_residual_star": value("dp_starRatio") < cuts.star_ratio,
             "dp_residual_saturated": (value("dp_saturatedDistance") < cuts.saturated_distance)
             & ~(snr > cuts.saturated_sigma * value("dp_saturatedScatter")),
+            "dp_residual_line": (line > cuts.least_line) & (snr < line + cuts.line_sigma),
         }

@@ -199,6 +199,7 @@ def test_each_concern_names_value_and_limit(rng):
     summary = summarize(**toy_parts(rng))
     assert concerns(summary) == []
     summary["candidates"]["used"] = 4
+    summary["kernel"]["relative_error"] = 0.104
     summary["stars"]["median_reduced_chi2_bright"] = 2.25
     summary["noise"].update(score_sigma=1.25, lag1_x=-0.08)
     summary["pixels"].update(masked_fraction=0.4, masked_fraction_beyond_inputs=0.3)
@@ -207,6 +208,7 @@ def test_each_concern_names_value_and_limit(rng):
     found = " ".join(sentences)
     for words in (
         "Only 4 stars",
+        "differ by 10% of a star's light in a pixel (up to 5% is usual)",
         "2.25 times",
         "stands at 4.0 true sigma",
         "0.080",

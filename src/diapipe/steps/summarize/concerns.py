@@ -13,6 +13,8 @@ MAX_CORRELATION = 0.03
 MAX_BRIGHT_CHI2 = 1.5
 MAX_FOOTPRINT_RATIO = 0.2
 """Part of the light of the kernel's stars that may be left of them."""
+MAX_MATCH_ERROR = 0.05
+"""Part of a star's light in a pixel that no kernel can match: 0.01 on round frames, 0.04 to 0.06 on trailed ones."""
 MAX_MASKED_FRACTION = 0.2
 MAX_LOST_FRACTION = 0.06
 MIN_CANDIDATES = 10
@@ -43,6 +45,13 @@ def _about_fit(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"{100 * ratio:.0f}% of the light of the kernel's stars is left of them beyond the noise (up to "
             f"{100 * MAX_FOOTPRINT_RATIO:.0f}% is fine): the subtraction has failed."
+        )
+    error = summary["kernel"]["relative_error"]
+    if error > MAX_MATCH_ERROR:
+        found.append(
+            f"The matched PSFs differ by {100 * error:.0f}% of a star's light in a pixel (up to "
+            f"{100 * MAX_MATCH_ERROR:.0f}% is usual): no kernel makes one of the other, as where an image is trailed. "
+            "Rings or lobes stay around stars; errors of fluxes upon them are larger by that."
         )
     chi2 = summary["stars"]["median_reduced_chi2_bright"]
     if chi2 is not None and chi2 > MAX_BRIGHT_CHI2:

@@ -61,7 +61,13 @@ class ExcessNoise:
 
 
 def excess_noise(
-    pixels: Float32Array, mask: MaskArray, variance: Float32Array, bad_bits: int, *, psf_sigma_px: float
+    pixels: Float32Array,
+    mask: MaskArray,
+    variance: Float32Array,
+    bad_bits: int,
+    *,
+    psf_sigma_px: float,
+    correlation: FloatArray | None = None,
 ) -> ExcessNoise:
     """Compare the scatter of the pixels with what their variance claims, alone and over the PSF.
 
@@ -73,6 +79,8 @@ def excess_noise(
         Planes whose pixels do not count.
     psf_sigma_px
         Width of its PSF.
+    correlation
+        Of its noise as the inputs make it, shape (n, n), n odd; None for white noise.
 
     Notes
     -----
@@ -81,28 +89,30 @@ def excess_noise(
     variance of PSF fluxes by 1 + 2 π C sigma².
     """
     reach = int(np.ceil(REACH_SIGMAS * psf_sigma_px))
+    known = correlation if correlation is not None else np.ones((1, 1))
     tiles, good = _tiles(pixels, mask, variance, bad_bits)
     if len(tiles) < LEAST_TILES or tiles.shape[1] < 4 * reach or tiles.shape[2] < 4 * reach:
-        return ExcessNoise(1.0, None)
+        return ExcessNoise(1.0, correlation)
     lags = noise.half_plane(reach)
     distance = np.hypot(*lags.T)
     profile = np.exp(-((distance / (2.0 * psf_sigma_px)) ** 2))
     use = np.where((distance >= NEAREST_PX) & (distance <= REACH_SIGMAS * psf_sigma_px), profile, 0.0)
+    expected = _padded(known, reach)[reach + lags[:, 0], reach + lags[:, 1]]
     totals, amplitudes = np.empty(len(tiles)), np.empty(len(tiles))
     of_total, of_amplitude = np.empty(len(tiles)), np.empty(len(tiles))
     for k in range(len(tiles)):
         covariance = noise.pixel_covariance(tiles[k : k + 1], good[k : k + 1], lags)
         weight = use * covariance.pairs
         totals[k] = covariance.values[distance == 0][0]
-        amplitudes[k] = (weight @ covariance.values) / (weight @ profile)
+        amplitudes[k] = (weight @ (covariance.values - totals[k] * expected)) / (weight @ profile)
         of_total[k] = 2.0 / covariance.pairs[distance == 0][0]
         of_amplitude[k] = (use @ weight) / (weight @ profile) ** 2
     total, amplitude = max(float(np.median(totals)), 1.0), float(np.median(amplitudes))
     factor = total if total - 1.0 > max(VARIANCE_TOLERANCE, SIGNIFICANT * _error_of_median(of_total)) else 1.0
     on_fluxes = 2.0 * np.pi * psf_sigma_px**2 * amplitude / total
     if amplitude < SIGNIFICANT * total * _error_of_median(of_amplitude) or on_fluxes < FLUX_TOLERANCE:
-        return ExcessNoise(factor, None)
-    return ExcessNoise(factor, _correlation(amplitude / total, psf_sigma_px, reach))
+        return ExcessNoise(factor, correlation)
+    return ExcessNoise(factor, _correlation(amplitude / total, psf_sigma_px, reach, known))
 
 
 def _error_of_median(variances: FloatArray) -> float:
@@ -110,12 +120,19 @@ def _error_of_median(variances: FloatArray) -> float:
     return float(np.sqrt(0.5 * np.pi * variances.mean() / len(variances)))
 
 
-def _correlation(amplitude: float, psf_sigma_px: float, reach: int) -> FloatArray:
-    """White noise with a part ``amplitude`` that is as wide as the PSF; shape (2 reach + 1, 2 reach + 1)."""
-    axis = np.exp(-((np.arange(-reach, reach + 1) / (2.0 * psf_sigma_px)) ** 2))
-    image = amplitude * np.outer(axis, axis)
-    image[reach, reach] = 1.0
-    return np.asarray(image, dtype=np.float64)
+def _correlation(amplitude: float, psf_sigma_px: float, reach: int, known: FloatArray) -> FloatArray:
+    """Noise with a part ``amplitude`` that is as wide as the PSF, the rest as known; shape (2 half + 1, 2 half + 1)."""
+    half = max(reach, len(known) // 2)
+    axis = np.exp(-((np.arange(-half, half + 1) / (2.0 * psf_sigma_px)) ** 2))
+    axis[np.abs(np.arange(-half, half + 1)) > reach] = 0.0
+    return np.asarray(amplitude * np.outer(axis, axis) + (1.0 - amplitude) * _padded(known, half), dtype=np.float64)
+
+
+def _padded(image: FloatArray, half: int) -> FloatArray:
+    """An odd image about its centre, cut off or with zeros around it; shape (2 half + 1, 2 half + 1)."""
+    own = len(image) // 2
+    padded = np.pad(image, max(0, half - own))
+    return padded[own - half : own + half + 1, own - half : own + half + 1] if own > half else padded
 
 
 def _tiles(

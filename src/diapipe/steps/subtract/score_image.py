@@ -59,7 +59,13 @@ def field_through(
 
 
 def as_score(
-    pixels: Float32Array, variance: Float32Array, difference: Difference, *, profile: FloatArray, response: ImageField
+    pixels: Float32Array,
+    variance: Float32Array,
+    difference: Difference,
+    *,
+    profile: FloatArray,
+    response: ImageField,
+    counted: FloatArray | None = None,
 ) -> Exposure:
     """A score image in its final form.
 
@@ -74,17 +80,20 @@ def as_score(
         Its PSF in the middle.
     response
         What a source of unit flux looks like on the score.
+    counted
+        The correlation of the difference's noise that ``variance`` has in it already; None for white noise.
 
     Notes
     -----
-    The noise of the difference is white, so the part of Σ P² that lies on usable pixels is the part of the variance
-    that is left.
+    The noise of the difference is about white, so the part of Σ P² that lies on usable pixels is the part of the
+    variance that is left.
     """
     coverage = covered(difference.exposure.masked_image.usable(UNUSABLE_DIFFERENCE), profile)
     known = coverage >= LEAST_COVERAGE
     # of a difference that is not white the correlation that it shows is mostly what the variance contains already
     unexplained = None if difference.whitening is None else difference.exposure.noise_correlation
-    variance *= np.float32(difference.variance_factor * correlated_noise_factor(profile, unexplained))
+    more = correlated_noise_factor(profile, unexplained) / correlated_noise_factor(profile, counted)
+    variance *= np.float32(difference.variance_factor * more)
     variance *= np.where(known, coverage, np.float32(1.0))
     pixels[~known] = np.nan
     mask = difference.exposure.masked_image.mask & ~np.int32(int(UNUSABLE_DIFFERENCE))

@@ -14,6 +14,7 @@ from diapipe.images.mask import UNUSABLE_DIFFERENCE
 from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.steps.subtract.convolve import KernelAt, convolve_pixels, variance_through, without_holes
+from diapipe.steps.subtract.left_correlation import left_correlation
 from diapipe.steps.subtract.score_image import as_score, field_through
 
 
@@ -132,7 +133,8 @@ def correlated(
                 variance += (np.float32(sigma) * np.gradient(part, axis=axis)) ** 2
     response = field_through(through(_psf_at(difference)), box)
     profile = of_psf.image_at(x=box.x_center, y=box.y_center)[::-1, ::-1]
-    return as_score(score, variance, difference, profile=profile, response=response)
+    left = whitened_correlation(difference, science, template)
+    return as_score(score, variance, difference, profile=profile, response=response, counted=left)
 
 
 def _psf_at(difference: Difference) -> KernelAt:
@@ -177,6 +179,17 @@ def _correlated(difference: Difference, of_psf: SpatialKernel, n_threads: int) -
     clean = np.where(planes.usable(UNUSABLE_DIFFERENCE), planes.image, np.float32(0.0))
     seen = convolve_pixels(np.pad(clean, of_psf.half), wide, of_psf, n_threads=n_threads)
     return np.ascontiguousarray(seen[difference.box.slices_in(wide)])
+
+
+def whitened_correlation(difference: Difference, science: Exposure, template: Exposure) -> FloatArray | None:
+    """Noise autocorrelation of a whitened difference, as its inputs make it; None for noise as good as white, and
+    where nothing was to whiten it.
+    """
+    if difference.whitening is None:
+        return None
+    of_science, of_template = input_filters(difference)
+    assert difference.exposure.psf is not None
+    return left_correlation(((science, of_science), (template, of_template)), difference.exposure.psf)
 
 
 def input_filters(difference: Difference) -> tuple[KernelAt, KernelAt]:

@@ -18,6 +18,7 @@ from diapipe.steps.subtract.base import AbstractSubtractor, Pair
 from diapipe.steps.subtract.excess import excess_noise
 from diapipe.steps.subtract.flatten import residual_background
 from diapipe.steps.subtract.one_sided import OneSided
+from diapipe.steps.subtract.scores import whitened_correlation
 
 
 def subtract(
@@ -82,17 +83,12 @@ def subtract(
     assert reference.psf is not None
     width = reference.psf.sigma_at(x=science.box.x_center, y=science.box.y_center)
     residual = _flatten(pixels, mask, variance, science.box, psf_sigma_px=width)
-    excess = excess_noise(pixels, mask, variance, int(UNUSABLE_DIFFERENCE), psf_sigma_px=width)
-    if excess.variance_factor != 1.0:
-        variance *= np.float32(excess.variance_factor)
-    for image in (science.masked_image.image, template.masked_image.image):
-        pixels.reshape(-1)[found.bad[~np.isfinite(image.reshape(-1)[found.bad])]] = np.nan
-    return Difference(
+    difference = Difference(
         exposure=replace(
             science,
             masked_image=MaskedImage(pixels, mask, variance, science.box),
             psf=found.psf,
-            noise_correlation=excess.correlation,
+            noise_correlation=None,
             aperture_corrections=reference.aperture_corrections or science.aperture_corrections,
             has_variance=True,
             has_mask=True,
@@ -104,8 +100,19 @@ def subtract(
         whitening=found.whitening,
         template_filter=found.template_filter,
         residual_background=residual,
-        variance_factor=excess.variance_factor,
         relative_error=found.relative_error,
+    )
+    left = whitened_correlation(difference, science, template)
+    bits = int(UNUSABLE_DIFFERENCE)
+    excess = excess_noise(pixels, mask, variance, bits, psf_sigma_px=width, correlation=left)
+    if excess.variance_factor != 1.0:
+        variance *= np.float32(excess.variance_factor)
+    for image in (science.masked_image.image, template.masked_image.image):
+        pixels.reshape(-1)[found.bad[~np.isfinite(image.reshape(-1)[found.bad])]] = np.nan
+    return replace(
+        difference,
+        exposure=replace(difference.exposure, noise_correlation=excess.correlation),
+        variance_factor=excess.variance_factor,
     )
 
 

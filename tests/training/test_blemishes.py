@@ -39,7 +39,7 @@ def test_lines_lie_along_rows_or_columns_and_fade(noise):
 
 def test_trails_cross_the_image(noise):
     """Some light on two sides of it, all of it positive."""
-    light = added(with_trails(noise, rng=np.random.default_rng(1)), noise)
+    light = added(with_trails(noise, fwhm_px=4.0, rng=np.random.default_rng(1)), noise)
     assert light.min() > -1e-4
     sides = [light[0], light[-1], light[:, 0], light[:, -1]]
     assert sum(side.max() > 0.1 for side in sides) >= 2

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from diapipe.images.triplets import OFF_IMAGE
+from diapipe.images import Exposure, MaskedImage
+from diapipe.images.triplets import OFF_IMAGE, SPOKE_EDGES_FWHM
+from diapipe.recipe import Recipe
+from diapipe.steps.inject import Injection
 from diapipe.training import samples_of, samples_of_fields
 from diapipe.training.crops import as_given_elsewhere, cropped
 from diapipe.training.examples import FALSE, REAL, UNSURE, _matched, examples_of
-from diapipe.training.fields import random_field
+from diapipe.training.fields import Field, _of_trails, random_field
 
 SEED, SURVEY_FIELD = 7, 5
 
@@ -84,6 +87,29 @@ def test_cropping_leaves_the_middle_and_nothing_beyond(examples):
         near = distance < reach
         np.testing.assert_array_equal(small.difference[k][near], whole.difference[k][near])
         assert np.isnan(small.variance[k][distance >= reach]).all()
+
+
+def test_of_a_cropped_cut_out_nothing_is_known_beyond_it(examples):
+    """Corners reach to 3.2 x 1.42 = 4.5 FWHM of a PSF as wide as they say, to a tenth; whole ones are seen to 10."""
+    small, beyond = cropped(examples.triplets, rng=np.random.default_rng(1)), SPOKE_EDGES_FWHM[:-1] >= 5.0
+    assert not small.spokes[:, :, beyond].any()
+    assert small.spokes[:, 1, 0].sum() > 0
+    assert (examples.triplets.spokes[:, 1, -1].sum(axis=1) > 0).all()
+
+
+def test_a_field_about_trails_has_satellites_and_sources_that_move():
+    """On either image, on both or on none; most of what is added moves, no fainter than S/N 6 and not too sparse."""
+    pixels = MaskedImage.from_planes(np.random.default_rng(3).normal(size=(200, 200)), variance=1.0)
+    image = Exposure(name="noise", masked_image=pixels)
+    field = Field(image, image, Recipe(inject=Injection(area_fwhm2=4000.0)), None, 4.0)
+    crossed = np.zeros((2, 2), np.int64)
+    for seed in range(40):
+        made = _of_trails(field, np.random.default_rng(seed))
+        added = made.recipe.inject
+        assert (added.trailed, added.min_snr, added.area_fwhm2) == (0.6, 6.0, 1500.0)
+        changed = (one.masked_image.image.max() > 6.0 for one in (made.science, made.template))
+        crossed[tuple(int(hit) for hit in changed)] += 1
+    assert (crossed > 0).all()
 
 
 def test_elsewhere_psfs_are_a_little_wrong_and_templates_may_be_what_was_left(examples):

@@ -8,16 +8,23 @@ import numpy as np
 
 from diapipe.errors import PsfUndefinedError
 from diapipe.images.exposure import Difference, Exposure
-from diapipe.images.mask import MaskPlane
+from diapipe.images.mask import UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images.planes import Planes
 from diapipe.images.psf import Psf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.images.squares import Squares
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.psf_photometry import blended
 from diapipe.numerics.shifting import shift_stacks
+from diapipe.numerics.spokes import fill_spokes, wheel
 
 OFF_IMAGE = MaskPlane.NO_DATA
 """What the mask of a cut-out says of pixels that the image does not reach."""
+
+SPOKE_EDGES_FWHM = np.array([0.5, 1.25, 2.25, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0])
+"""Radii of the rings of spokes."""
+N_SECTORS = 64
+"""Spokes of a turn."""
 
 _SMALLEST_HALF = 7
 
@@ -38,6 +45,11 @@ class Triplets:
         A source of unit flux on the difference at the very place of each; 0 where the PSF is undefined.
     dx, dy
         Place of each source from the centre of the middle pixel, shape (n,).
+    fwhm
+        Width of the PSF by which spokes are measured, pixels, shape (n,).
+    spokes
+        The difference farther out than cut-outs reach, by ring (`SPOKE_EDGES_FWHM`) and sector: sums of pixels over
+        their noise, and numbers of usable pixels; shape (n, 2, rings, `N_SECTORS`).
     """
 
     science: Float32Array
@@ -48,6 +60,8 @@ class Triplets:
     psf: Float32Array
     dx: FloatArray
     dy: FloatArray
+    fwhm: FloatArray
+    spokes: FloatArray
 
     def __len__(self) -> int:
         return len(self.psf)
@@ -65,8 +79,7 @@ def half_width(difference: Difference, *, reach_fwhm: float = 3.0) -> int:
     PsfUndefinedError
         If the difference has no PSF.
     """
-    middle = {"x": difference.box.x_center, "y": difference.box.y_center}
-    return max(_SMALLEST_HALF, int(np.ceil(reach_fwhm * _psf_of(difference.exposure).fwhm_at(**middle))))
+    return max(_SMALLEST_HALF, int(np.ceil(reach_fwhm * _fwhm_of(difference))))
 
 
 def cut_triplets(difference: Difference, science: Exposure, *, x: FloatArray, y: FloatArray, half: int) -> Triplets:
@@ -91,6 +104,7 @@ def cut_triplets(difference: Difference, science: Exposure, *, x: FloatArray, y:
         If the science image does not reach as far as the difference.
     """
     planes, box = difference.exposure.masked_image, difference.box
+    fwhm = _fwhm_of(difference)
     lattice = PsfLattice.around(_psf_of(difference.exposure), x=x, y=y, box=box).drawn
     dx, dy = x - np.floor(x + 0.5), y - np.floor(y + 0.5)
     around = Squares.around(box, x=x, y=y, half=half)
@@ -105,7 +119,18 @@ def cut_triplets(difference: Difference, science: Exposure, *, x: FloatArray, y:
         psf=_drawn(lattice, dx, dy, 2 * half + 1),
         dx=dx,
         dy=dy,
+        fwhm=np.full(len(x), fwhm),
+        spokes=spokes_of(Planes.of(planes), x=x - box.x0, y=y - box.y0, fwhm=fwhm),
     )
+
+
+def spokes_of(planes: Planes, *, x: FloatArray, y: FloatArray, fwhm: float) -> FloatArray:
+    """`Triplets.spokes` of a difference around places in array coordinates, ``fwhm`` in pixels."""
+    cells = wheel(SPOKE_EDGES_FWHM * fwhm, N_SECTORS)
+    out = np.empty((len(x), 2, (len(SPOKE_EDGES_FWHM) - 1) * N_SECTORS))
+    rows, columns = (np.floor(axis + 0.5).astype(np.int64) for axis in (y, x))
+    fill_spokes(*planes.arrays, int(UNUSABLE_DIFFERENCE), rows, columns, cells, out)
+    return out.reshape(len(x), 2, -1, N_SECTORS)
 
 
 def _drawn(lattice: PsfLattice, dx: FloatArray, dy: FloatArray, side: int) -> Float32Array:
@@ -115,6 +140,11 @@ def _drawn(lattice: PsfLattice, dx: FloatArray, dy: FloatArray, side: int) -> Fl
     out = np.zeros((n, 1, side, side))
     shift_stacks(images, np.arange(n), dx, dy, out)
     return out[:, 0].astype(np.float32)
+
+
+def _fwhm_of(difference: Difference) -> float:
+    """That of the PSF in the middle, pixels."""
+    return _psf_of(difference.exposure).fwhm_at(x=difference.box.x_center, y=difference.box.y_center)
 
 
 def _psf_of(exposure: Exposure) -> Psf:

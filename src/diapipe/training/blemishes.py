@@ -15,12 +15,12 @@ _BRIGHT = 99.9
 """Percentile of the pixels at which lines begin as often as anywhere."""
 
 
-def with_trails(exposure: Exposure, *, rng: np.random.Generator) -> Exposure:
-    """The exposure with trails of satellites right across it, some too faint to be masked."""
+def with_trails(exposure: Exposure, *, fwhm_px: float, rng: np.random.Generator) -> Exposure:
+    """The exposure with trails of satellites right across it, some too faint to be masked, none narrower than stars."""
     planes = exposure.masked_image
     rows, columns = np.indices(planes.shape, dtype=np.float32)
     light: FloatArray = np.zeros(planes.shape)
-    noise, width = _noise(planes.image), log_uniform(rng, 2.0, 8.0)
+    noise, width = _noise(planes.image), fwhm_px * log_uniform(rng, 1.0, 2.0)
     for _ in range(int(rng.integers(1, 4))):
         turn, x, y = rng.uniform(0.0, np.pi), rng.uniform(0, planes.shape[1]), rng.uniform(0, planes.shape[0])
         off = (columns - x) * np.sin(turn) - (rows - y) * np.cos(turn)

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from diapipe.images.triplets import OFF_IMAGE, Triplets
-from diapipe.numerics.arrays import Float32Array
+from diapipe.images import Box
+from diapipe.images.planes import Planes
+from diapipe.images.triplets import N_SECTORS, OFF_IMAGE, SPOKE_EDGES_FWHM, Triplets, spokes_of
+from diapipe.numerics.arrays import Float32Array, FloatArray, MaskArray
 from diapipe.numerics.stamp_fits import bends, slopes
 from diapipe.steps.classify.seen import seen_on
 
@@ -50,11 +52,23 @@ def cropped(triplets: Triplets, *, rng: np.random.Generator) -> Triplets:
     def without(plane: Float32Array) -> Float32Array:
         return np.where(off, np.float32(np.nan), plane)
 
+    difference, variance = without(triplets.difference), without(triplets.variance)
+    mask = np.where(off, np.int32(int(OFF_IMAGE)), triplets.mask)
     return replace(
         triplets,
         science=without(triplets.science),
         template=without(triplets.template),
-        difference=without(triplets.difference),
-        variance=without(triplets.variance),
-        mask=np.where(off, np.int32(int(OFF_IMAGE)), triplets.mask),
+        difference=difference,
+        variance=variance,
+        mask=mask,
+        spokes=_spokes(difference, mask, variance, triplets.fwhm),
     )
+
+
+def _spokes(difference: Float32Array, mask: MaskArray, variance: Float32Array, fwhm: FloatArray) -> FloatArray:
+    """Of cut-outs alone."""
+    side = difference.shape[1]
+    box, middle = Box.from_shape((side, side)), np.array([side // 2], dtype=np.float64)
+    planes = (Planes(*stacks, box) for stacks in zip(difference, mask, variance, strict=True))
+    parts = [spokes_of(one, x=middle, y=middle, fwhm=width) for one, width in zip(planes, fwhm, strict=True)]
+    return np.concatenate(parts) if parts else np.empty((0, 2, len(SPOKE_EDGES_FWHM) - 1, N_SECTORS))

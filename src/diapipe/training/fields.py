@@ -19,16 +19,24 @@ from diapipe.training.survey_fields import random_survey_pair
 _SURVEYS = 0.3
 _SNRS = ((4.0, 10.0), (3.0, 100.0), (3.0, 1000.0))
 """Of what is added: most of what changes is faint."""
+_OF_TRAILS, _TRAIL_AREA_FWHM2 = 0.1, 1500.0
+"""Share of the fields that are about trails, and their area for each source, at the most: elsewhere few are found that
+are longer than a cut-out, and few satellites that are no wider than stars.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """Images as they are to be differenced, how, and what was simulated to change; None if that is only added."""
+    """Images as they are to be differenced, how, and what was simulated to change; None if that is only added.
+
+    ``fwhm_px`` is that of the stars of the science image.
+    """
 
     science: Exposure
     template: Exposure
     recipe: Recipe
     changes: Table | None
+    fwhm_px: float
 
 
 def random_field(rng: np.random.Generator) -> Field:
@@ -39,24 +47,48 @@ def random_field(rng: np.random.Generator) -> Field:
     DiapipeError
         If no template can be made.
     """
-    if rng.random() < _SURVEYS:
-        science, template = random_survey_pair(rng)
-        return Field(_blemished(science, rng), template, _as_in_surveys(_random_recipe(rng), rng), None)
+    field = _of_survey(rng) if rng.random() < _SURVEYS else _of_pair(rng)
+    return _of_trails(field, rng) if rng.random() < _OF_TRAILS else field
+
+
+def _of_survey(rng: np.random.Generator) -> Field:
+    """An exposure and a coadd of few."""
+    science, template, fwhm_px = random_survey_pair(rng)
+    science = _blemished(science, fwhm_px, rng)
+    return Field(science, template, _as_in_surveys(_random_recipe(rng), rng), None, fwhm_px)
+
+
+def _of_pair(rng: np.random.Generator) -> Field:
+    """Two exposures, or one and a deeper one."""
     pair = random_pair(rng)
-    science, template = _blemished(pair.science, rng), pair.template
+    fwhm_px = pair.spec.science_fwhm_arcsec / pair.spec.pixel_scale_arcsec
+    science, template = _blemished(pair.science, fwhm_px, rng), pair.template
     if rng.random() < 0.15:
         template = with_lines(template, rng=rng)
     if rng.random() < 0.2:
         science = smoothed(science, rng.uniform(0.05, 0.3))
     if rng.random() < 0.2:
         template = smoothed(template, rng.uniform(0.05, 0.3))
-    return Field(science, template, _random_recipe(rng), pair.transients)
+    return Field(science, template, _random_recipe(rng), pair.transients, fwhm_px)
 
 
-def _blemished(science: Exposure, rng: np.random.Generator) -> Exposure:
+def _of_trails(field: Field, rng: np.random.Generator) -> Field:
+    """The field with satellites, and with more sources that move than of any other kind."""
+    science, template, added = field.science, field.template, field.recipe.inject
+    assert added is not None  # sources are added to every field
+    if rng.random() < 0.6:
+        science = with_trails(science, fwhm_px=field.fwhm_px, rng=rng)
+    if rng.random() < 0.4:
+        template = with_trails(template, fwhm_px=field.fwhm_px, rng=rng)
+    area = min(added.area_fwhm2, _TRAIL_AREA_FWHM2)
+    added = replace(added, area_fwhm2=area, hosted=0.1, variable=0.2, trailed=0.6, min_snr=6.0, max_snr=150.0)
+    return replace(field, science=science, template=template, recipe=replace(field.recipe, inject=added))
+
+
+def _blemished(science: Exposure, fwhm_px: float, rng: np.random.Generator) -> Exposure:
     """The exposure with some of what detectors, roofs and satellites do to it."""
     if rng.random() < 0.25:
-        science = with_trails(science, rng=rng)
+        science = with_trails(science, fwhm_px=fwhm_px, rng=rng)
     if rng.random() < 0.25:
         science = with_lines(science, rng=rng)
     if rng.random() < 0.5:
@@ -84,7 +116,7 @@ def _random_recipe(rng: np.random.Generator) -> Recipe:
         faded=0.3,
         min_snr=float(faintest),
         max_snr=float(brightest),
-        max_trail_fwhm=rng.uniform(2.0, 8.0),
+        max_trail_fwhm=rng.uniform(2.0, 12.0),
         seed=int(rng.integers(2**31)),
     )
     recipe, way = Recipe(inject=added), rng.random()

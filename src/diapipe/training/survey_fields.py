@@ -18,8 +18,8 @@ _SCALE_ERROR = 0.01
 """Of the flux scale of a visit, at the most."""
 
 
-def random_survey_pair(rng: np.random.Generator) -> tuple[Exposure, Exposure]:
-    """The last exposure of a survey and the coadd of those before; nothing in the sky changes.
+def random_survey_pair(rng: np.random.Generator) -> tuple[Exposure, Exposure, float]:
+    """The last exposure of a survey, the coadd of those before, and the FWHM of the first, pixels; no sky changes.
 
     Raises
     ------
@@ -29,7 +29,8 @@ def random_survey_pair(rng: np.random.Generator) -> tuple[Exposure, Exposure]:
     n_visits = int(rng.choice([1, 2, 2, 3, 4, 6]))
     survey = simulate_survey(_random_spec(n_visits, rng), rng=rng)
     *visits, science = (_calibrated(survey, visit.id, rng) for visit in survey.visits)
-    return science, _coadded([characterize(visit).exposure for visit in visits], survey)
+    template = _coadded([characterize(visit).exposure for visit in visits], survey)
+    return science, template, survey.visits[-1].fwhm_px
 
 
 def _random_spec(n_visits: int, rng: np.random.Generator) -> SurveySpec:

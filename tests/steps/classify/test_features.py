@@ -9,7 +9,7 @@ import pytest
 from tests.steps.classify.scenes import difference_of, science_of, star
 
 from diapipe.images import MaskPlane
-from diapipe.images.triplets import Triplets, cut_triplets
+from diapipe.images.triplets import N_SECTORS, SPOKE_EDGES_FWHM, Triplets, cut_triplets
 from diapipe.steps.classify import feature_columns, feature_table
 
 SHAPE = (61, 61)
@@ -39,7 +39,13 @@ def test_the_unit_of_the_pixels_does_not_matter(triplets):
 
 def test_what_faded_is_judged_as_what_appeared(triplets):
     """Science and template swapped, the difference turned round."""
-    turned = replace(triplets, science=triplets.template, template=triplets.science, difference=-triplets.difference)
+    turned = replace(
+        triplets,
+        science=triplets.template,
+        template=triplets.science,
+        difference=-triplets.difference,
+        spokes=triplets.spokes * np.array([-1.0, 1.0])[:, None, None],
+    )
     one, two = feature_columns(triplets), feature_columns(turned)
     for name in one:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-9, atol=1e-9, err_msg=name)
@@ -105,6 +111,59 @@ def test_a_trail_that_ends_is_no_line(rng):
     assert told["line_end"][0] < 2.5
 
 
+def long_line(*, first=0, last=121, height=2.0):
+    """Features in the middle of three rows of light between two columns of a wide image of noise; FWHM 3.5 px."""
+    shape, middle = (121, 121), np.array([60.0])
+    image = np.random.default_rng(5).normal(0, 1, shape)
+    image[59:62, first:last] += height
+    difference = difference_of(image, template=0 * image)
+    return feature_columns(cut_triplets(difference, science_of(image), x=middle, y=middle, half=11))
+
+
+def test_a_line_has_no_ends_and_a_trail_longer_than_the_cut_out_has_two():
+    """Of 10 FWHM, 4 of them beyond the cut-out: its light stops in the rings from 4 to 6.5 FWHM; the line fills all.
+
+    Near the source, 25 px of it are 150 over the noise of 130 pixels, 13. By half a sector, .4 FWHM there, a strip
+    misses a part of what is far.
+    """
+    line, trail = long_line(), long_line(first=43, last=78)
+    for told in (line, trail):
+        assert told["line_end"][0] > 5.0
+        assert told["strip_snr"][0] > 10.0
+    assert line["reach_less"][0] == line["reach_more"][0] == 10.0
+    assert line["far_less"][0] > 0.3
+    assert line["dark_more"][0] < 2.5
+    assert 4.0 <= trail["reach_less"][0] <= trail["reach_more"][0] <= 6.5
+    assert trail["reach_both"][0] == trail["reach_less"][0] + trail["reach_more"][0]
+    assert trail["far_more"][0] < 0.2
+    assert trail["dark_less"][0] > 2.5
+
+
+def test_a_trail_that_begins_at_the_source_ends_on_one_side():
+    """Dark at once on one side, light for 8 FWHM on the other."""
+    told = long_line(first=59, last=88)
+    assert told["reach_less"][0] < 2.5
+    assert told["reach_more"][0] >= 6.5
+    assert told["far_snr_less"][0] < 3.0 < 5.0 < told["far_snr_more"][0]
+
+
+def test_what_lies_beyond_the_image_is_not_seen_to_be_dark():
+    """Of a line on a cut-out of three FWHM no end is seen, and of what is far nothing; as of a trail there."""
+    image = long_line_image()
+    difference, middle = difference_of(image, template=0 * image), np.array([10.0])
+    told = feature_columns(cut_triplets(difference, science_of(image), x=middle, y=middle, half=7))
+    assert told["far_less"][0] == told["far_more"][0] == -2.0
+    assert told["dark_more"][0] < 2.5
+    assert told["reach_more"][0] <= 4.0
+
+
+def long_line_image():
+    """21 pixels of a line."""
+    image = np.random.default_rng(6).normal(0, 1, (21, 21))
+    image[9:12] += 3.0
+    return image
+
+
 def test_odd_numbers_under_the_mask_reach_no_feature(triplets):
     """Infinities and huge values of pixels that are flagged."""
     mask = triplets.mask.copy()
@@ -127,5 +186,7 @@ def test_no_sources_no_features():
         np.empty((0, 9, 9), np.float32),
         np.empty(0),
         np.empty(0),
+        np.empty(0),
+        np.empty((0, 2, len(SPOKE_EDGES_FWHM) - 1, N_SECTORS)),
     )
     assert all(values.shape == (0,) for values in feature_columns(none).values())

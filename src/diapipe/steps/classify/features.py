@@ -6,6 +6,7 @@ import numpy as np
 
 from diapipe.images.triplets import Triplets
 from diapipe.numerics.arrays import FloatArray
+from diapipe.steps.classify.end_features import end_features
 from diapipe.steps.classify.light_features import light_features
 from diapipe.steps.classify.line_features import line_features
 from diapipe.steps.classify.point_features import point_features
@@ -18,7 +19,7 @@ def feature_columns(triplets: Triplets) -> dict[str, FloatArray]:
     seen = seen_on(triplets)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         columns = point_features(seen) | light_features(seen) | surrounding_features(seen, triplets.mask)
-        columns |= line_features(seen)
+        columns |= line_features(seen) | end_features(seen)
     told = seen.is_told
     return {name: np.where(told, np.nan_to_num(values), np.nan) for name, values in columns.items()}
 

@@ -47,6 +47,8 @@ class Seen:
         Of the PSF fitted at the place; pixels; shape (n,).
     coverage
         Part of the PSF's weight on usable pixels; shape (n,).
+    spokes
+        As in `Triplets`, sums times the source's sign.
     """
 
     pull: FloatArray
@@ -61,6 +63,7 @@ class Seen:
     error: FloatArray
     fwhm: FloatArray
     coverage: FloatArray
+    spokes: FloatArray
 
     @property
     def n_pixels(self) -> int:
@@ -124,6 +127,7 @@ def seen_on(triplets: Triplets) -> Seen:
         error=error,
         fwhm=fwhm,
         coverage=(weight * good).sum(axis=(1, 2)) / total,
+        spokes=triplets.spokes * np.stack([sign, np.ones_like(sign)], axis=1)[:, :, None, None],
     )
 
 

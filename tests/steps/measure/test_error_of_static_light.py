@@ -28,3 +28,15 @@ def test_fluxes_of_what_faded_have_the_error_of_its_kernel(rng):
     assert widths[0] > 5.0
     assert abs(widths[1] - 1.0) < 4.0 / np.sqrt(2 * len(x))
     np.testing.assert_array_equal(tables[0]["snr"], tables[1]["snr"])
+
+
+def test_what_stars_leave_too_little_makes_no_source_better_known(rng):
+    """With a static error below 0 the errors are those of the pixels."""
+    x, y = places(rng, step=90)
+    made = scene(rng, (x, y, 50.0 * UNIT), (x, y, 500.0 * UNIT))
+    found = detect(made.difference.exposure)
+    tables = [
+        measure(replace(made.difference, static_error=error), found, science=made.science) for error in (0.0, -0.02)
+    ]
+    assert len(tables[0]) == len(x)
+    np.testing.assert_array_equal(tables[0]["psfFluxErr"], tables[1]["psfFluxErr"])

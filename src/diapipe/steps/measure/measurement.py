@@ -189,14 +189,16 @@ def _verdict(columns: Columns, cuts: quality.Cuts, static_error: float) -> Colum
 def _error_of_static_light(columns: Columns, difference: Difference) -> Columns:
     """The error of the PSF flux with that of what is left of the light beneath, most of it where a bright star faded.
 
-    ``snr`` stays what the noise of the pixels makes it, by which sources are found.
+    It is never the smaller for it. Where stars are left with less than the variance claims, that is so at their own
+    places; a source is where its fit has moved to, and there what is left, which alternates, does not cancel. ``snr``
+    stays what the noise of the pixels makes it, by which sources are found.
     """
     if "templateFlux" not in columns:
         return {}
     error = error_with_static_light(
         columns["psfFluxErr"],
         static_flux=columns["templateFlux"],
-        relative_error=difference.static_error_at(x=columns["x"], y=columns["y"]),
+        relative_error=np.maximum(difference.static_error_at(x=columns["x"], y=columns["y"]), 0.0),
     )
     return {"psfFluxErr": error}
 

@@ -466,8 +466,7 @@ def score_image(
     level = replace(science, masked_image=replace(pixels, image=pixels.image - difference.level))
     smooth, static = (preconvolve(image, filter_, n_threads=n) for image in (level, template))
     # how the kernel varies, and the level, are better told by pixels whose noise is their own
-    matcher = replace(recipe.matcher, convolve="template", background_order=0, spatial_order=matched.spatial_order)
-    again = match(smooth, static, stars, algorithm=matcher)
+    again = match(smooth, static, stars, algorithm=recipe.matcher.again(matched))
     likely = _subtracted(level, template, replace(again, relative_error=matched.relative_error), recipe)
     return correlated(
         likely, level, template, preconvolution=filter_, template_astrometry_px=(shift, shift), n_threads=n

@@ -90,7 +90,7 @@ NOISE_RIDGE = 0.08
 """Part of the noise term that is left in place, see `noise_free`."""
 
 
-def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
+def noise_free(sums: StampSums, basis_products: FloatArray, *, part: float = 1.0) -> StampSums:
     """Take out of the matrices what the noise of the convolved image adds to them.
 
     Least squares with noise in the regressors is biased towards a kernel that is too small and too narrow; the expected
@@ -104,9 +104,11 @@ def noise_free(sums: StampSums, basis_products: FloatArray) -> StampSums:
         As summed from the pixels.
     basis_products
         Shape (n_basis, n_basis): B_i · B_j.
+    part
+        Of the noise that is to go.
     """
     n = len(basis_products)
     matrix = sums.matrix.copy()
     ridged = basis_products - NOISE_RIDGE * np.diag(np.r_[0.0, np.diag(basis_products)[1:]])
-    matrix[:, :n, :n] -= sums.noise[:, None, None] * ridged
+    matrix[:, :n, :n] -= part * sums.noise[:, None, None] * ridged
     return StampSums(matrix, sums.vector, sums.square, sums.noise, sums.n_pixels)

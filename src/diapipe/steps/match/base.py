@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from diapipe.catalogs.stars import StarList
 from diapipe.errors import UsageError
@@ -42,6 +42,10 @@ class AbstractMatcher(Limited, ABC):
         super(AbstractMatcher, self).__post_init__()
         if self.convolve not in ("auto", "template", "science"):
             raise UsageError(f"convolve must be auto, template or science, not {self.convolve!r}")
+
+    def again(self, matched: Match) -> Self:
+        """The matcher for the template and a science image filtered beyond it, which tells less than the pair did."""
+        return replace(self, convolve="template", background_order=0, spatial_order=matched.spatial_order)
 
     @abstractmethod
     def sized_basis(self, *, target_sigma_px: float, reference_sigma_px: float) -> SizedBasis:

@@ -21,8 +21,9 @@ from diapipe.steps.match.orders import STAMPS_PER_TERM, affordable, best_order, 
 from diapipe.steps.match.spatial import SpatialModel, in_chebyshev, spatial_terms
 from diapipe.steps.match.stamps import Stamps
 
-RESIDUAL_MARGIN = 1.2
-"""Squared residuals may exceed what noise explains by this factor before the noise is taken to be shared."""
+RESIDUAL_MARGIN = (1.5, 3.0)
+"""Squared residuals may exceed what noise explains by the first factor before the noise that is taken out is doubted;
+at the second none is taken out. Right kernels between unlike PSFs reach 1.25."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def fit_stamps(
     *,
     chosen: Chosen,
     why: list[str],
+    shared_noise: float = 0.0,
     penalty: Penalty | None = None,
     max_orders: tuple[int, ...] | None = None,
 ) -> Fit:
@@ -80,6 +82,8 @@ def fit_stamps(
         Orders and limits.
     why
         What already speaks against each candidate, '' for nothing.
+    shared_noise
+        Part of the convolved image's noise that is the other's too.
     penalty, max_orders
         What holds the coefficients, and the highest order for each image of the basis.
 
@@ -88,7 +92,7 @@ def fit_stamps(
     TooFewStarsError
         If fewer stamps survive than are needed.
     """
-    problem = _Problem(stamps, basis_products, box, options, penalty, max_orders)
+    problem = _Problem(stamps, basis_products, box, options, shared_noise, penalty, max_orders)
     good, why = stamps.good.copy(), list(why)
     order, scatter, scores = options.spatial_order or 0, 0.0, dict[int, float]()
     for round_ in range(options.max_rounds):
@@ -150,6 +154,7 @@ class _Problem:
     products: FloatArray
     box: Box
     options: FitOptions
+    shared_noise: float
     penalty: Penalty | None
     max_orders: tuple[int, ...] | None
 
@@ -168,8 +173,8 @@ class _Problem:
         noisy = loosened(plain, scatter)
         clean = noise_free(noisy, self.products)
         strength = None if self.penalty is None else self.penalty.over(clean.select(kept))
-        if _noise_is_shared(noisy.select(kept), clean.select(kept), strength):
-            clean = noisy
+        doubt = _doubt(noisy.select(kept), clean.select(kept), strength)
+        clean = noise_free(noisy, self.products, part=1.0 - max(self.shared_noise, doubt))
         order = self.options.background_order
         back = None if order is None else affordable(order, len(kept), STAMPS_PER_TERM)
         return _Sums(kept, plain, noisy, clean, strength, back, self.terms(back))
@@ -221,17 +226,18 @@ def _final(why: list[str], kept: IntArray) -> list[str]:
     return [reason or ("" if k in taken else "enough others in its cell") for k, reason in enumerate(why)]
 
 
-def _noise_is_shared(sums: StampSums, clean: StampSums, penalty: FloatArray | None) -> bool:
-    """Whether the noise of the two images is partly one, as on a template that the science image went into.
+def _doubt(sums: StampSums, clean: StampSums, penalty: FloatArray | None) -> float:
+    """How far the residuals speak against a kernel without the noise of the convolved image, from 0 to 1.
 
-    Taking the noise out of the matrix then makes the kernel worse instead of better. It shows in the residuals: those
-    of a right kernel exceed the least possible ones by no more than the noise that the convolved image adds.
+    Those of a right kernel exceed the least possible ones by no more than the noise that the convolved image adds.
+    Where they do, the noise is not what it is said to be, as where one image was made from the other.
     """
     f = g = np.ones((1, len(sums.matrix)))
     plain, corrected = (solve(s, f, g, penalty=penalty) for s in (sums, clean))
     least, found = (float(chi_squares(sums, s.local(f, g)).sum()) for s in (plain, corrected))
     added = float(plain.kernel[0, 0] ** 2 * sums.noise.sum() / max(sums.n_pixels.sum(), 1.0))
-    return found > RESIDUAL_MARGIN * (1.0 + added) * least
+    excess = found / max((1.0 + added) * least, 1e-300)
+    return float(np.clip((excess - RESIDUAL_MARGIN[0]) / (RESIDUAL_MARGIN[1] - RESIDUAL_MARGIN[0]), 0.0, 1.0))
 
 
 def _kept(why: list[str], min_stamps: int, chosen: Chosen) -> IntArray:

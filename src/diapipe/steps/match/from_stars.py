@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import or_
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from diapipe.steps.match.direction import Direction, stamp_half
 from diapipe.steps.match.fit import Fit, FitOptions, fit_stamps
 from diapipe.steps.match.reduction import AbstractReduction, WholeBasis
 from diapipe.steps.match.result import Candidates, Match
+from diapipe.steps.match.shared_noise import shared_part
 from diapipe.steps.match.sized_basis import SizedBasis
 from diapipe.steps.match.stamps import LEAST_USABLE, Stamps, cut_stamps
 from diapipe.steps.match.weighting import WEIGHTINGS, weighted
@@ -56,6 +57,9 @@ class StarMatcher(AbstractMatcher):
         By which variance pixels are weighted: ``expected`` of the difference, and 0.2% of the pixel; ``inputs``, the
         sum of both images'; ``median`` of that in each stamp (constantVarianceWeighting); ``iterated``, that of a first
         difference (iterateSingleKernel).
+    shared_noise
+        Part of the convolved image's noise that the other image has too, as a template has that was made of it; None
+        measures it on the pixels.
     reduction
         What is made of the basis by the stamps' own kernels: the ``whole`` of it, ``pca`` (usePcaForSpatialKernel),
         ``bic`` (useBicForKernelBasis).
@@ -68,7 +72,7 @@ class StarMatcher(AbstractMatcher):
         Above it the normal matrix is the subject of a warning (maxSpatialConditionNumber); None does not look.
     """
 
-    may_be_zero = (*AbstractMatcher.may_be_zero, "max_spatial_order")
+    may_be_zero = (*AbstractMatcher.may_be_zero, "max_spatial_order", "shared_noise")
 
     max_spatial_order: int = 4
     spatial_model: Literal["chebyshev", "polynomial"] = "chebyshev"
@@ -78,6 +82,7 @@ class StarMatcher(AbstractMatcher):
     min_stamps: int = 3
     bad_planes: tuple[str, ...] = tuple(str(plane.name) for plane in UNUSABLE)
     weighting: Literal["expected", "inputs", "median", "iterated"] = "expected"
+    shared_noise: float | None = None
     reduction: AbstractReduction = field(default_factory=WholeBasis)
     cuts: CandidateCuts = field(default_factory=CandidateCuts)
     max_rounds: int = 3
@@ -119,6 +124,9 @@ class StarMatcher(AbstractMatcher):
             noise_gain=direction.noise_gain,
             bad_planes=self.bad_bits,
         )
+        shared = self.shared_noise
+        if shared is None:
+            shared = shared_part(target.masked_image, reference.masked_image, stamps.flux_ratio, self.bad_bits)
         settled = self._settled(stamps, sized, target.noise_correlation)
         fit = fit_stamps(
             settled.stamps,
@@ -127,10 +135,15 @@ class StarMatcher(AbstractMatcher):
             self._fit_options(),
             chosen=chosen,
             why=settled.why,
+            shared_noise=shared,
             penalty=settled.penalty,
             max_orders=settled.sized.max_spatial_order,
         )
-        return self._match(fit, settled, science, stars.flux[chosen.index], direction)
+        return replace(self._match(fit, settled, science, stars.flux[chosen.index], direction), shared_noise=shared)
+
+    def again(self, matched: Match) -> Self:
+        """With the noise that the unfiltered pair shares: filtered pixels do not tell."""
+        return replace(super(StarMatcher, self).again(matched), shared_noise=matched.shared_noise)
 
     def _chosen(self, science: Exposure, stars: StarList, direction: Direction) -> tuple[Chosen, int]:
         """The candidates, and the half-size of their stamps; TooFewStarsError if there are too few."""

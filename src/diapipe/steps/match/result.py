@@ -70,6 +70,8 @@ class Match:
         Of the sum of the kernel, as the noise of the pixels has it; NaN where it was not fitted.
     condition_number
         Of the normal matrix scaled to a unit diagonal; NaN where there was none.
+    shared_noise
+        Part of the convolved image's noise that the other image has too.
     fitted_to
         ``"stars"`` or ``"PSF models"``.
     warnings
@@ -87,6 +89,7 @@ class Match:
     cross_validation: dict[int, float]
     kernel_sum_error: float = float("nan")
     condition_number: float = float("nan")
+    shared_noise: float = 0.0
     fitted_to: Literal["stars", "PSF models"] = "stars"
     warnings: tuple[str, ...] = ()
 

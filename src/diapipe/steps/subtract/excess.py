@@ -40,6 +40,10 @@ SIGNIFICANT = 3.0
 VARIANCE_TOLERANCE = 0.03
 """A smaller relative excess of the pixels' variance is left alone."""
 
+LEAST_FACTOR = 0.25
+"""Where whitening has left a correlation it has multiplied the little that inputs have at high frequencies by up to 30,
+and what they are said to have there is not certain: the pixels may scatter less than that, down to this factor."""
+
 FLUX_TOLERANCE = 0.1
 """A smaller relative excess of the variance of PSF fluxes is left alone."""
 
@@ -51,7 +55,7 @@ class ExcessNoise:
     Attributes
     ----------
     variance_factor
-        Factor for the variance of the pixels, at least 1.
+        Factor for the variance of the pixels, at least 1 where it is white.
     correlation
         Autocorrelation of the noise, 1 at the centre, or None for white noise.
     """
@@ -107,8 +111,9 @@ def excess_noise(
         amplitudes[k] = (weight @ (covariance.values - totals[k] * expected)) / (weight @ profile)
         of_total[k] = 2.0 / covariance.pairs[distance == 0][0]
         of_amplitude[k] = (use @ weight) / (weight @ profile) ** 2
-    total, amplitude = max(float(np.median(totals)), 1.0), float(np.median(amplitudes))
-    factor = total if total - 1.0 > max(VARIANCE_TOLERANCE, SIGNIFICANT * _error_of_median(of_total)) else 1.0
+    least = 1.0 if correlation is None else LEAST_FACTOR
+    total, amplitude = max(float(np.median(totals)), least), float(np.median(amplitudes))
+    factor = total if abs(total - 1.0) > max(VARIANCE_TOLERANCE, SIGNIFICANT * _error_of_median(of_total)) else 1.0
     on_fluxes = 2.0 * np.pi * psf_sigma_px**2 * amplitude / total
     if amplitude < SIGNIFICANT * total * _error_of_median(of_amplitude) or on_fluxes < FLUX_TOLERANCE:
         return ExcessNoise(factor, correlation)

@@ -65,20 +65,29 @@ class Sky:
     background
         The level.
     is_source
-        Blocks of pixels with a source on them, grown, but for the darkest where sources are everywhere; shape
-        (rows // block, columns // block).
+        Blocks of pixels with a source on them, grown; shape (rows // block, columns // block).
+    is_lit
+        The same but for the darkest where sources are everywhere.
     block
         Side of a block in pixels.
     """
 
     background: MeshField
     is_source: BoolArray
+    is_lit: BoolArray
     block: int
 
     def source_free(self, mask: MaskArray) -> BoolArray:
         """Usable pixels outside all sources; shape of ``mask``. The rest of an incomplete block counts as a source."""
+        return self._without(self.is_source, mask)
+
+    def dark(self, mask: MaskArray) -> BoolArray:
+        """The same, or where sources leave next to none the darkest pixels between them."""
+        return self._without(self.is_lit, mask)
+
+    def _without(self, blocks: BoolArray, mask: MaskArray) -> BoolArray:
         free = np.zeros(mask.shape, np.bool_)
-        wide = np.repeat(~self.is_source, self.block, axis=1)
+        wide = np.repeat(~blocks, self.block, axis=1)
         bits = np.int32(int(UNUSABLE))
         for row, line in enumerate(wide):
             rows = np.s_[row * self.block : (row + 1) * self.block, : wide.shape[1]]
@@ -124,10 +133,9 @@ def measure_sky(
     if np.mean(~is_source) < options.crowded_sky_fraction:
         level = _trend(level[1:-1, 1:-1], rows, columns, options.crowded_order)
     least = -(-options.least_free_pixels // block**2)
-    if np.count_nonzero(~is_source) < least:
-        is_source = _but_the_darkest(excess, least)
+    is_lit = is_source if np.count_nonzero(~is_source) >= least else _but_the_darkest(excess, least)
     y, x = _nodes(rows), _nodes(columns)
-    return Sky(MeshField(level, box.x0 - 0.5 + block * x, box.y0 - 0.5 + block * y), is_source, block)
+    return Sky(MeshField(level, box.x0 - 0.5 + block * x, box.y0 - 0.5 + block * y), is_source, is_lit, block)
 
 
 def _smooth(cells: meshes.CellStatistics, trusted: BoolArray, rows: IntArray, columns: IntArray) -> FloatArray:

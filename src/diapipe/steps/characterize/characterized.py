@@ -109,8 +109,10 @@ def characterize(exposure: Exposure, *, options: Characterize | None = None, n_t
     mask, saturation = defects.flag_defects(exposure, options=options.defects)
     sky = measure_sky(exposure.masked_image.image, mask, exposure.box, options=options.background, name=exposure.name)
     image = _without_sky(exposure, sky, n_threads)
-    free = sky.source_free(mask)
-    size = _first_size(exposure, image, mask, free, options)
+    dark = sky.dark(mask)
+    # few pixels make a variance where there is none, but do not overrule one that is given
+    free = sky.source_free(mask) if exposure.has_variance else dark
+    size = _first_size(exposure, image, mask, dark, options)
     plane, mask = _variance(exposure, image, mask, sky, free, size, options, notes)
     noise = measure_noise(image, free, variance=plane, psf_sigma=size, options=options.noise)
     checked = variance.check(plane, mask, noise, name=exposure.name, options=options.variance)

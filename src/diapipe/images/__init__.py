@@ -9,7 +9,7 @@ from diapipe.images.exposure import Difference, Exposure, ObservationInfo
 from diapipe.images.fields import ChebyshevField, ImageField
 from diapipe.images.footprints import Footprints, Peaks
 from diapipe.images.kernel import SpatialKernel
-from diapipe.images.mask import UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images.mask import SATURATED_DIFFERENCE, UNUSABLE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.mesh_field import MeshField
 from diapipe.images.photo_calib import PhotoCalib
@@ -33,6 +33,7 @@ from diapipe.images.tracts import Patch, Tract
 from diapipe.images.weight_map import WeightMap
 
 __all__ = [
+    "SATURATED_DIFFERENCE",
     "UNUSABLE",
     "UNUSABLE_DIFFERENCE",
     "BlendedPart",

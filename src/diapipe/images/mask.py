@@ -59,6 +59,9 @@ UNUSABLE = MaskPlane.BAD | MaskPlane.SAT | MaskPlane.CR | MaskPlane.EDGE | MaskP
 UNUSABLE_DIFFERENCE = UNUSABLE | UNUSABLE.of_template
 """The same on a difference, where either image can spoil a pixel."""
 
+SATURATED_DIFFERENCE = MaskPlane.SAT | MaskPlane.SAT_TEMPLATE
+"""Saturation of either image."""
+
 
 def planes_of(names: Iterable[str]) -> MaskPlane:
     """The planes of these names together; UsageError, with the names there are, if one does not exist."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.images.mask import UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images.mask import SATURATED_DIFFERENCE, UNUSABLE_DIFFERENCE, MaskPlane
 from diapipe.numerics.arrays import FloatArray, MaskArray
 from diapipe.steps.classify.seen import Seen
 
 _AWAY = 4.0
 """Distance of what is not there, FWHM."""
-_SATURATED = MaskPlane.SAT | MaskPlane.SAT_TEMPLATE
 _RAYS = MaskPlane.CR | MaskPlane.CR_TEMPLATE
 _LINES = MaskPlane.STREAK | MaskPlane.STREAK_TEMPLATE
 _BORDERS = MaskPlane.EDGE | MaskPlane.NO_DATA | MaskPlane.EDGE_TEMPLATE | MaskPlane.NO_DATA_TEMPLATE
@@ -21,7 +20,7 @@ def surrounding_features(seen: Seen, mask: MaskArray) -> dict[str, FloatArray]:
     """Features of mask and noise, each of shape (n,)."""
     told = {"coverage": seen.coverage, "unusable": _share(seen, mask, UNUSABLE_DIFFERENCE)}
     for name, planes in {
-        "saturated": _SATURATED, "ray": _RAYS, "line": _LINES, "border": _BORDERS, "defect": _DEFECTS,
+        "saturated": SATURATED_DIFFERENCE, "ray": _RAYS, "line": _LINES, "border": _BORDERS, "defect": _DEFECTS,
     }.items():  # fmt: skip
         told[f"{name}_distance"] = _distance(seen, mask, planes)
     return told | _noise(seen)

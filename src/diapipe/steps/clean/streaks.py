@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from diapipe.images import UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane
+from diapipe.images import SATURATED_DIFFERENCE, UNUSABLE_DIFFERENCE, Box, Exposure, MaskPlane
 from diapipe.numerics import line_profiles, line_sums
 from diapipe.numerics.arrays import Float32Array, MaskArray
 from diapipe.numerics.background import clipped_mode
@@ -179,7 +179,7 @@ def _is_of_detector(found: LineProfile, mask: MaskArray, size: int) -> bool:
         return False
     if abs(line.slope) < PATTERN_SLOPE and found.level < PATTERN_SIGMA * size:
         return True
-    saturated = (mask if line.steep else mask.T) & np.int32(int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE))
+    saturated = (mask if line.steep else mask.T) & np.int32(int(SATURATED_DIFFERENCE))
     rows = np.arange(0, len(saturated), 2)
     at = line.start * size + line.slope * (rows - line.first * size)
     reach = np.arange(int(found.low * size) - size, int(found.high * size) + 2 * size)

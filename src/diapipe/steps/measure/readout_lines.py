@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from diapipe.images import MaskPlane
+from diapipe.images import SATURATED_DIFFERENCE
 from diapipe.images.planes import Planes
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from diapipe.steps.measure.sources import Sources
 
-_SATURATED = MaskPlane.SAT | MaskPlane.SAT_TEMPLATE
 _LEAST_KNOWN = 0.3
 """Part of a half whose score must be known for it to have a say: beside a border or a core the other half has."""
 
@@ -35,7 +34,7 @@ def line_scores(planes: Planes, sources: Sources, score: Float32Array, *, near: 
         Shape (n,), with the sign of the source. Of row and column, if they touch saturated pixels, the brighter; of the
         medians of its halves the fainter, 0 if they differ in sign: a bright neighbour is no line.
     """
-    saturated = (planes.mask & np.int32(int(_SATURATED))) != 0
+    saturated = (planes.mask & np.int32(int(SATURATED_DIFFERENCE))) != 0
     x, y = (np.floor(values + 0.5).astype(np.int64) for values in (sources.x, sources.y))
     best = np.zeros(len(sources))
     for image, of_line, row, column in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from diapipe.images import UNUSABLE_DIFFERENCE, MaskPlane
+from diapipe.images import SATURATED_DIFFERENCE, UNUSABLE_DIFFERENCE
 from diapipe.images.planes import Planes
 from diapipe.numerics import components, surroundings
 from diapipe.numerics.arrays import Float32Array, FloatArray, IntArray
@@ -39,7 +39,7 @@ def saturated_columns(
     own_radius
         Pixels so near to a source do not count for its surroundings.
     """
-    runs = components.runs_of_bits(planes.mask, int(MaskPlane.SAT | MaskPlane.SAT_TEMPLATE))
+    runs = components.runs_of_bits(planes.mask, int(SATURATED_DIFFERENCE))
     labels, n = components.label_runs(runs)
     half_width = np.ones(n)
     np.maximum.at(half_width, labels, 0.5 * (runs[:, 2] - runs[:, 1]))

@@ -7,6 +7,7 @@ import pytest
 
 from diapipe.numerics import matched_filter
 from diapipe.numerics.weighting import MEAN_HALF
+from diapipe.numerics.whitening import noise_gain
 
 
 def asymmetric(size: int = 13) -> np.ndarray:
@@ -88,7 +89,7 @@ def test_truncation_costs_half_of_what_it_drops(lost):
     assert matched_filter.squared(filter_, lost=lost).image().sum() == pytest.approx((q**2).sum(), rel=1e-5)
 
 
-def test_correlated_noise_factor_is_the_variance_of_filtered_noise():
+def test_noise_gain_is_the_variance_of_filtered_noise():
     """White noise smoothed by k has autocorrelation ρ = k⋆k / Σk²; filtered by Q its variance is Σ (Q⋆k)²."""
     q = asymmetric()
     k = np.array([[0.0, 0.2, 0.0], [0.1, 1.0, 0.1], [0.0, 0.3, 0.05]])
@@ -102,8 +103,8 @@ def test_correlated_noise_factor_is_the_variance_of_filtered_noise():
         for i in range(3):
             wide[j : j + 13, i : i + 13] += k[j, i] * q
     expected = (wide**2).sum() / (k**2).sum() / (q**2).sum()
-    assert matched_filter.correlated_noise_factor(q, rho) == pytest.approx(expected, rel=1e-12)
-    assert matched_filter.correlated_noise_factor(q, None) == 1.0
+    assert noise_gain(q, rho) == pytest.approx(expected, rel=1e-12)
+    assert noise_gain(q, None) == 1.0
 
 
 def test_weights_ignore_the_noise_of_the_variance(rng):

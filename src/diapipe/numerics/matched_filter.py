@@ -74,20 +74,6 @@ def squared(filter_: SeparableFilter, *, lost: float) -> SeparableFilter:
     return SeparableFilter(np.asarray(terms.columns * (squares.sum() / terms.image().sum()), np.float32), terms.rows)
 
 
-def correlated_noise_factor(stamp: FloatArray, correlation: FloatArray | None) -> float:
-    """By how much the variance of a filtered image exceeds that of white noise: Σ_ij Q_i ρ_ij Q_j / Σ Q²."""
-    if correlation is None:
-        return 1.0
-    half = correlation.shape[0] // 2
-    padded = np.pad(stamp, half)
-    size = stamp.shape[0]
-    total = 0.0
-    for j in range(correlation.shape[0]):
-        for i in range(correlation.shape[1]):
-            total += correlation[j, i] * float((padded[j : j + size, i : i + size] * stamp).sum())
-    return total / float((stamp**2).sum())
-
-
 @inlined
 def _add_taps(source: Float32Array, first: int, taps: Float32Array, out: Float32Array) -> None:
     """Out[c] += Σ_k taps[k] source[first + k + c] for one row, four taps at a time.

@@ -82,6 +82,12 @@ def effective_reach(images: FloatArray, *, lost: float = 2e-3, least: int = 7) -
     return half
 
 
+def noise_covariance(kernel: FloatArray, correlation: FloatArray | None) -> FloatArray:
+    """Autocovariance of noise of unit variance after a kernel, (K ⋆ K) ⊗ ρ, wherever it is not 0."""
+    covariance = convolved_in_full(kernel, kernel[::-1, ::-1])
+    return covariance if correlation is None else convolved_in_full(covariance, correlation)
+
+
 def noise_gain(kernel: FloatArray, correlation: FloatArray | None) -> float:
     """Variance of noise after a kernel, in units of ΣK² times its own: ΣK (ρ ⊗ K) / ΣK²; 1 for white noise."""
     if correlation is None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from diapipe.images import MaskPlane
-from diapipe.numerics.matched_filter import correlated_noise_factor
+from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.subtract.excess import excess_noise
 
 SHAPE = (512, 512)
@@ -72,7 +72,7 @@ def test_what_faint_stars_leave_counts_in_fluxes(rng: np.random.Generator) -> No
     excess = found(pixels)
     kernel = psf()
     fluxes = ndimage.convolve(pixels, kernel, mode="wrap") / np.sqrt((kernel**2).sum())
-    assert correlated_noise_factor(kernel, excess.correlation) == pytest.approx(fluxes.var(), rel=0.15)
+    assert noise_gain(kernel, excess.correlation) == pytest.approx(fluxes.var(), rel=0.15)
     assert fluxes.var() > 1.5
 
 
@@ -88,7 +88,7 @@ def test_a_few_residuals_are_not_the_noise_elsewhere(rng: np.random.Generator) -
     pixels[:256, :256] = np.nan
     excess = found(pixels, mask=mask)
     assert excess.variance_factor == 1.0
-    assert excess.correlation is None or correlated_noise_factor(psf(), excess.correlation) < 1.12
+    assert excess.correlation is None or noise_gain(psf(), excess.correlation) < 1.12
 
 
 def test_a_residual_that_scatters_from_tile_to_tile_counts(rng: np.random.Generator) -> None:
@@ -99,7 +99,7 @@ def test_a_residual_that_scatters_from_tile_to_tile_counts(rng: np.random.Genera
     faint = ndimage.gaussian_filter(rng.normal(size=shape), SIGMA, mode="wrap")
     tiles = rng.permutation(np.geomspace(0.05, 0.45, 16)).reshape(4, 4)
     excess = found(rng.normal(size=shape) + np.kron(tiles, np.ones((64, 64))) / faint.std() * faint)
-    assert correlated_noise_factor(psf(), excess.correlation) == pytest.approx(1.86, abs=4 * 0.2 * 0.86)
+    assert noise_gain(psf(), excess.correlation) == pytest.approx(1.86, abs=4 * 0.2 * 0.86)
 
 
 def test_small_and_empty_frames_tell_nothing(rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from diapipe.numerics.arrays import Float32Array, FloatArray
 from diapipe.numerics.matched_filter import BLOCK_ROWS, SeparableFilter
 from diapipe.numerics.small_convolution import convolved_in_full
 from diapipe.numerics.threads import over_bands
+from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.detect.base import AbstractDetector, Responses
 from diapipe.steps.detect.psf_cells import cell_psfs
 
@@ -55,7 +56,7 @@ class MatchedFilter(AbstractDetector):
         return Filters(
             own=own,
             squares=[matched_filter.squared(filter_, lost=self.lost_fraction) for filter_ in own],
-            noise=[matched_filter.correlated_noise_factor(f.image(), difference.noise_correlation) for f in own],
+            noise=[noise_gain(f.image(), difference.noise_correlation) for f in own],
             responses=Responses(
                 n_x,
                 self.cell_px,

@@ -13,7 +13,8 @@ from diapipe.images.planes import Planes
 from diapipe.images.psf import ConvolvedPsf
 from diapipe.images.psf.lattice import PsfLattice
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.numerics.matched_filter import cropped
+from diapipe.numerics.whitening import noise_covariance
 from diapipe.steps.measure.dipole_images import kernels_of
 from diapipe.steps.measure.sources import Sources
 
@@ -95,9 +96,9 @@ def matched_template(
 
 def _autocorrelation(kernel: FloatArray) -> FloatArray | None:
     """Correlation of white noise after a kernel, out to where it matters; None where it stays white."""
-    products = convolved_in_full(kernel, kernel[::-1, ::-1])
-    middle = products.shape[0] // 2
-    rho = products / products[middle, middle]
+    covariance = noise_covariance(kernel, None)
+    middle = covariance.shape[0] // 2
+    rho = covariance / covariance[middle, middle]
     rows, columns = np.nonzero(np.abs(rho) > _NOISE_KEPT)
     reach = int(max(np.abs(rows - middle).max(), np.abs(columns - middle).max()))
-    return None if reach == 0 else rho[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+    return None if reach == 0 else cropped(rho, reach)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diapipe.numerics import noise
-from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, MaskArray
+from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray, IntArray, MaskArray
 from diapipe.numerics.stats import robust_sigma, thinned
 
 TILE_PX = 64
@@ -93,7 +93,6 @@ def excess_noise(
     variance of PSF fluxes by 1 + 2 π C sigma².
     """
     reach = int(np.ceil(REACH_SIGMAS * psf_sigma_px))
-    known = correlation if correlation is not None else np.ones((1, 1))
     tiles, good = _tiles(pixels, mask, variance, bad_bits)
     if len(tiles) < LEAST_TILES or tiles.shape[1] < 4 * reach or tiles.shape[2] < 4 * reach:
         return ExcessNoise(1.0, correlation)
@@ -101,7 +100,7 @@ def excess_noise(
     distance = np.hypot(*lags.T)
     profile = np.exp(-((distance / (2.0 * psf_sigma_px)) ** 2))
     use = np.where((distance >= NEAREST_PX) & (distance <= REACH_SIGMAS * psf_sigma_px), profile, 0.0)
-    expected = _padded(known, reach)[reach + lags[:, 0], reach + lags[:, 1]]
+    expected = _at_lags(correlation, lags)
     totals, amplitudes = np.empty(len(tiles)), np.empty(len(tiles))
     of_total, of_amplitude = np.empty(len(tiles)), np.empty(len(tiles))
     for k in range(len(tiles)):
@@ -117,7 +116,9 @@ def excess_noise(
     on_fluxes = 2.0 * np.pi * psf_sigma_px**2 * amplitude / total
     if amplitude < SIGNIFICANT * total * _error_of_median(of_amplitude) or on_fluxes < FLUX_TOLERANCE:
         return ExcessNoise(factor, correlation)
-    return ExcessNoise(factor, _correlation(amplitude / total, psf_sigma_px, reach, known))
+    share = amplitude / total
+    parts = [(share, _as_wide_as_psf(psf_sigma_px, reach)), (1.0 - share, correlation)]
+    return ExcessNoise(factor, noise.mean_correlation(parts))
 
 
 def _error_of_median(variances: FloatArray) -> float:
@@ -125,19 +126,20 @@ def _error_of_median(variances: FloatArray) -> float:
     return float(np.sqrt(0.5 * np.pi * variances.mean() / len(variances)))
 
 
-def _correlation(amplitude: float, psf_sigma_px: float, reach: int, known: FloatArray) -> FloatArray:
-    """Noise with a part ``amplitude`` that is as wide as the PSF, the rest as known; shape (2 half + 1, 2 half + 1)."""
-    half = max(reach, len(known) // 2)
-    axis = np.exp(-((np.arange(-half, half + 1) / (2.0 * psf_sigma_px)) ** 2))
-    axis[np.abs(np.arange(-half, half + 1)) > reach] = 0.0
-    return np.asarray(amplitude * np.outer(axis, axis) + (1.0 - amplitude) * _padded(known, half), dtype=np.float64)
+def _at_lags(correlation: FloatArray | None, lags: IntArray) -> FloatArray:
+    """An autocorrelation at lags (n, 2) other than 0, where that of white noise is 0."""
+    values = np.zeros(len(lags))
+    if correlation is not None:
+        half = len(correlation) // 2
+        near = (np.abs(lags) <= half).all(axis=1)
+        values[near] = correlation[tuple(half + lags[near].T)]
+    return values
 
 
-def _padded(image: FloatArray, half: int) -> FloatArray:
-    """An odd image about its centre, cut off or with zeros around it; shape (2 half + 1, 2 half + 1)."""
-    own = len(image) // 2
-    padded = np.pad(image, max(0, half - own))
-    return padded[own - half : own + half + 1, own - half : own + half + 1] if own > half else padded
+def _as_wide_as_psf(psf_sigma_px: float, reach: int) -> FloatArray:
+    """The autocorrelation of noise that is as wide as the PSF; shape (2 reach + 1, 2 reach + 1)."""
+    axis = np.exp(-((np.arange(-reach, reach + 1) / (2.0 * psf_sigma_px)) ** 2))
+    return np.outer(axis, axis)
 
 
 def _tiles(

@@ -14,8 +14,8 @@ from diapipe.images.cells import sky_variance
 from diapipe.images.exposure import Exposure
 from diapipe.images.psf import Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.small_convolution import convolved_in_full
-from diapipe.numerics.whitening import effective_reach, noise_gain
+from diapipe.numerics.matched_filter import cropped
+from diapipe.numerics.whitening import effective_reach, noise_covariance, noise_gain
 from diapipe.steps.subtract.convolve import KernelAt
 
 TOLERANCE = 0.05
@@ -47,22 +47,13 @@ def left_correlation(inputs: Iterable[tuple[Exposure, KernelAt]], psf: Psf) -> F
         kernel, variance = kernel_at(box.x_center, box.y_center), sky_variance(exposure.masked_image, box)
         if not np.isfinite(variance):
             return None
-        covariance = variance * convolved_in_full(kernel, kernel[::-1, ::-1])
-        if exposure.noise_correlation is not None:
-            covariance = convolved_in_full(covariance, exposure.noise_correlation)
-        covariances.append(covariance)
+        covariances.append(variance * noise_covariance(kernel, exposure.noise_correlation))
     try:
         profile = psf.kernel_image(x=box.x_center, y=box.y_center)
     except PsfUndefinedError:
         return None
     half = min(LARGEST_REACH_PX, *(len(covariance) // 2 for covariance in covariances))
-    total = np.sum([_middle(covariance, half) for covariance in covariances], axis=0)
+    total = np.sum([cropped(covariance, half) for covariance in covariances], axis=0)
     correlation = total / total[half, half]
-    correlation = _middle(correlation, effective_reach(correlation[None], lost=LOST, least=1))
+    correlation = cropped(correlation, effective_reach(correlation[None], lost=LOST, least=1))
     return correlation if abs(noise_gain(profile, correlation) - 1.0) > TOLERANCE else None
-
-
-def _middle(image: FloatArray, half: int) -> FloatArray:
-    """What lies within ``half`` pixels of the centre along either axis."""
-    centre = len(image) // 2
-    return image[centre - half : centre + half + 1, centre - half : centre + half + 1]

@@ -14,7 +14,8 @@ from diapipe.images.kernel import SpatialKernel
 from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import ConvolvedPsf, GaussianPsf, Psf
 from diapipe.numerics.arrays import FloatArray
-from diapipe.numerics.small_convolution import convolved_in_full
+from diapipe.numerics.matched_filter import cropped
+from diapipe.numerics.whitening import noise_covariance
 from diapipe.steps.limits import Limited
 from diapipe.steps.subtract.convolve import convolve_pixels, variance_through, without_holes
 from diapipe.steps.subtract.masks import grown
@@ -135,9 +136,6 @@ def preconvolve(exposure: Exposure, filter_: SpatialKernel, *, n_threads: int = 
 
 def _correlation(kernel: FloatArray, before: FloatArray | None) -> FloatArray:
     """Autocorrelation of noise after a kernel, 1 at the centre, as far as the kernel reaches."""
-    power = convolved_in_full(kernel, kernel[::-1, ::-1])
-    if before is not None:
-        power = convolved_in_full(power, before)
-    middle, half = power.shape[0] // 2, kernel.shape[0] // 2
-    near = slice(middle - half, middle + half + 1)
-    return np.asarray(power[near, near] / power[middle, middle], dtype=np.float64)
+    half = kernel.shape[0] // 2
+    covariance = cropped(noise_covariance(kernel, before), half)
+    return np.asarray(covariance / covariance[half, half], dtype=np.float64)

@@ -17,8 +17,9 @@ from diapipe.images.masked_image import MaskedImage
 from diapipe.images.psf import PolynomialPsf
 from diapipe.numerics import convolution
 from diapipe.numerics.arrays import BoolArray, Float32Array, FloatArray
-from diapipe.numerics.matched_filter import core_half, correlated_noise_factor, cropped
+from diapipe.numerics.matched_filter import core_half, cropped
 from diapipe.numerics.polynomials import n_terms
+from diapipe.numerics.whitening import noise_gain
 
 CELLS = 6
 """Positions per axis at which images that vary over the frame are sampled."""
@@ -92,7 +93,7 @@ def as_score(
     known = coverage >= LEAST_COVERAGE
     # of a difference that is not white the correlation that it shows is mostly what the variance contains already
     unexplained = None if difference.whitening is None else difference.exposure.noise_correlation
-    more = correlated_noise_factor(profile, unexplained) / correlated_noise_factor(profile, counted)
+    more = noise_gain(profile, unexplained) / noise_gain(profile, counted)
     variance *= np.float32(difference.variance_factor * more)
     variance *= np.where(known, coverage, np.float32(1.0))
     pixels[~known] = np.nan

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from diapipe.images import ChebyshevField, Difference, Exposure
-from diapipe.numerics.matched_filter import correlated_noise_factor
+from diapipe.numerics.whitening import noise_gain
 from diapipe.steps.summarize.concerns import concerns
 from diapipe.steps.summarize.footprint_ratios import (
     FootprintRatios,
@@ -255,7 +255,7 @@ def _excess_facts(difference: Difference) -> dict[str, Any]:
     factor = 1.0
     if exposure.psf is not None and exposure.noise_correlation is not None:
         psf = exposure.psf.kernel_image(x=exposure.box.x_center, y=exposure.box.y_center)
-        factor = correlated_noise_factor(psf, exposure.noise_correlation)
+        factor = noise_gain(psf, exposure.noise_correlation)
     return {"variance_factor": difference.variance_factor, "flux_error_factor": float(np.sqrt(factor))}
 
 
